@@ -1,0 +1,349 @@
+"""Checked pairs → samples in memory → augmented batches.
+
+The one idea: an augmentation is drawn once and applied twice. `PairedImageDataGenerator` draws the parameters that
+Keras' `ImageDataGenerator` would draw, composes them into one matrix and resamples image (linear) and mask (nearest)
+with it, so that they cannot fall out of step. Every draw comes from a random generator keyed by (seed, epoch, index):
+the same batches for any number of workers, and no global random state.
+"""
+
+import threading
+from dataclasses import dataclass
+
+import cv2
+import keras
+import numpy as np
+
+# The class behind the public `tf.keras.preprocessing.image.ImageDataGenerator`, without needing TensorFlow.
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+import images
+from pairs import fitted_size, read_mask_of, resize
+
+cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
+
+CACHE_BYTES = 2**30
+RARE_FOREGROUND = 0.25  # below this share of the pixels, half of the crops are centred on foreground
+
+
+# ---------------------------------------------------------------------------------------------- paired augmentation
+
+_BORDERS = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT}  # exactly SciPy's; others by coordinates
+
+
+class PairedImageDataGenerator(ImageDataGenerator):
+    """Keras' `ImageDataGenerator` for an image and its mask together.
+
+    It takes the same constructor arguments (rotation_range in degrees, width_shift_range, height_shift_range,
+    shear_range in degrees, zoom_range, horizontal_flip, vertical_flip, brightness_range, channel_shift_range,
+    fill_mode, cval …) and one more:
+
+    elastic_range : float, largest elastic displacement in pixels (0: none), drawn on a grid of `ELASTIC_GRID` ×
+        `ELASTIC_GRID` nodes and interpolated smoothly (Simard et al., ICDAR 2003; Ronneberger et al., MICCAI 2015).
+
+    For the same draw, images equal those of `ImageDataGenerator.apply_transform`. Differences from it: masks are
+    resampled by nearest neighbour and see no colour change; draws come from a generator that the caller gives, never
+    from NumPy's global state; `width_shift_range` moves columns and `height_shift_range` rows, as documented (the
+    original has them exchanged).
+    """
+
+    ELASTIC_GRID = 6
+
+    def __init__(self, *args, elastic_range=0.0, **kwargs):
+        super().__init__(*args, data_format="channels_last", **kwargs)
+        self.elastic_range = elastic_range
+
+    def get_random_transform(self, img_shape, seed=None):
+        """One draw of the parameters.
+
+        Parameters: img_shape, (height, width, …) of the result; seed, an int or a `numpy.random.Generator`.
+        Returns the dictionary of `ImageDataGenerator`, with "elastic" (grid, grid, 2) in pixels where asked for.
+        """
+        rng = np.random.default_rng(seed)
+        zx, zy = rng.uniform(*self.zoom_range, 2) if tuple(self.zoom_range) != (1, 1) else (1, 1)
+        draw = {
+            "theta": rng.uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0,
+            "tx": _draw_shift(self.width_shift_range, img_shape[1], rng),
+            "ty": _draw_shift(self.height_shift_range, img_shape[0], rng),
+            "shear": rng.uniform(-self.shear_range, self.shear_range) if self.shear_range else 0,
+            "zx": zx,
+            "zy": zy,
+            "flip_horizontal": bool(self.horizontal_flip and rng.random() < 0.5),
+            "flip_vertical": bool(self.vertical_flip and rng.random() < 0.5),
+            "channel_shift_intensity": None,
+            "brightness": None,
+        }
+        if self.channel_shift_range:
+            draw["channel_shift_intensity"] = rng.uniform(-self.channel_shift_range, self.channel_shift_range)
+        if self.brightness_range is not None:
+            draw["brightness"] = rng.uniform(*self.brightness_range)
+        if self.elastic_range:
+            grid = (self.ELASTIC_GRID, self.ELASTIC_GRID, 2)
+            draw["elastic"] = rng.uniform(-self.elastic_range, self.elastic_range, grid).astype(np.float32)
+        return draw
+
+    def apply_transform(self, x, transform_parameters):
+        """The image of `ImageDataGenerator.apply_transform`, by one resampling. x: (height, width, channels)."""
+        warped = self.warp(x, transform_parameters)
+        return self.change_colours(warped, transform_parameters)
+
+    def apply_to_mask(self, mask, transform_parameters):
+        """The mask that belongs to `apply_transform` of its image: (height, width) integers, nearest neighbour."""
+        return self.warp(mask, transform_parameters, nearest=True)
+
+    def random_pair(self, image, mask, seed):
+        """Image and mask after one common draw."""
+        draw = self.get_random_transform(image.shape, seed)
+        return self.apply_transform(image, draw), self.apply_to_mask(mask, draw)
+
+    def warp(self, array, draw, nearest=False, height=None, width=None, centre=None):
+        """Resample `array` once by the geometric part of `draw`.
+
+        Parameters
+        ----------
+        array : ndarray of shape (H, W) or (H, W, channels).
+        draw : dictionary of `get_random_transform`.
+        nearest : True for masks (dtype kept), False for images (linear, float32).
+        height, width : size of the result in pixels; the array's own by default.
+        centre : (row, column) in `array` on which the result is centred; the array's own centre by default.
+        """
+        rows, columns = array.shape[:2]
+        height, width = height or rows, width or columns
+        matrix = draw_matrix(draw, height, width)
+        if centre is not None:
+            matrix[:, 2] += np.array(centre) - ((height - 1) / 2, (width - 1) / 2)
+        # Only what the result can see is converted and read: a 256-pixel crop does not touch the rest of a field.
+        (top, bottom), (left, right) = _visible(matrix, height, width, rows, columns, self._reach())
+        part = array[top:bottom, left:right]
+        if (top, left, bottom, right) != (0, 0, rows, columns):
+            matrix[:, 2] -= (top, left)
+        part = np.ascontiguousarray(part if nearest else part.astype(np.float32, copy=False))
+        warped = self._resample(part, matrix, height, width, nearest, draw.get("elastic"))
+        return warped if array.ndim == 2 else warped.reshape(height, width, array.shape[2])
+
+    def _reach(self):
+        """Pixels beyond the affine footprint that may be read; everything where borders depend on the whole image."""
+        return self.elastic_range * 2 + 2 if self.fill_mode in _BORDERS else np.inf
+
+    def _resample(self, array, matrix, height, width, nearest, elastic):
+        interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        border = _BORDERS.get(self.fill_mode, cv2.BORDER_REPLICATE)
+        if elastic is None and self.fill_mode in _BORDERS:
+            return cv2.warpAffine(
+                array, _swap(matrix), (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP, borderMode=border
+            )
+        grid_rows, grid_columns = np.mgrid[0:height, 0:width].astype(np.float64)
+        source = [m[0] * grid_rows + m[1] * grid_columns + m[2] for m in matrix]
+        if elastic is not None:
+            moves = cv2.resize(elastic, (width, height), interpolation=cv2.INTER_CUBIC)
+            source = [s + moves[..., axis] for axis, s in enumerate(source)]
+        outside = np.zeros((height, width), bool)
+        for axis, length in enumerate(array.shape[:2]):
+            if self.fill_mode == "constant":
+                outside |= (source[axis] < 0) | (source[axis] > length - 1)
+            elif self.fill_mode == "wrap":
+                source[axis] = _wrap(source[axis], length)
+        if nearest:  # OpenCV rounds halves to even; SciPy, and so ImageDataGenerator, rounds them up
+            source = [np.floor(s + 0.5) for s in source]
+        source = [s.astype(np.float32) for s in source]
+        warped = cv2.remap(array, source[1], source[0], interpolation, borderMode=border)
+        warped[outside] = self.cval
+        return warped
+
+    def change_colours(self, image, draw):
+        """Channel shift and brightness of `draw`, on grey values of 0 to 255; float32 in and out, any shape."""
+        if draw.get("channel_shift_intensity") is not None:
+            image = np.clip(image + np.float32(draw["channel_shift_intensity"]), image.min(), image.max())
+        if draw.get("brightness") is not None:
+            # ImageDataGenerator goes through an 8-bit Pillow image, which cuts the fractions off twice.
+            image = np.floor(np.clip(np.floor(np.clip(image, 0, 255)) * np.float32(draw["brightness"]), 0, 255))
+        return image
+
+
+def draw_matrix(draw, height, width):
+    """The (2, 3) matrix from a result's (row, column, 1) to the source's (row, column), flips included.
+
+    The composition of `ImageDataGenerator`: rotation · shift · shear · zoom about the centre, in (column, row) order.
+    Like the original it takes the centre of a (height, width) array as (height/2, width/2) before the axes are
+    exchanged, which is the true centre for square results only.
+    """
+    theta, shear = np.deg2rad(draw.get("theta", 0)), np.deg2rad(draw.get("shear", 0))
+    rotation = np.array([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
+    shift = np.array([[1, 0, draw.get("tx", 0)], [0, 1, draw.get("ty", 0)], [0, 0, 1]])
+    shearing = np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])
+    zoom = np.diag([draw.get("zx", 1), draw.get("zy", 1), 1])
+    centre = np.array([[1, 0, height / 2 - 0.5], [0, 1, width / 2 - 0.5], [0, 0, 1]])
+    matrix = centre @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(centre)
+    exchange = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    matrix = exchange @ matrix @ exchange
+    flip = np.eye(3)
+    if draw.get("flip_vertical"):
+        flip[0] = (-1, 0, height - 1)
+    if draw.get("flip_horizontal"):
+        flip[1] = (0, -1, width - 1)
+    return (matrix @ flip)[:2]
+
+
+def _draw_shift(shift_range, length, rng):
+    if not np.any(shift_range):
+        return 0
+    if np.ndim(shift_range):
+        shift = rng.choice(shift_range) * rng.choice([-1, 1])
+    elif isinstance(shift_range, int):
+        shift = rng.integers(-shift_range, shift_range + 1)
+    else:
+        shift = rng.uniform(-shift_range, shift_range)
+    return shift * length if np.max(shift_range) < 1 else shift
+
+
+def _swap(matrix):
+    """A (row, column) matrix in OpenCV's (x, y) order."""
+    return np.array([[matrix[1, 1], matrix[1, 0], matrix[1, 2]], [matrix[0, 1], matrix[0, 0], matrix[0, 2]]])
+
+
+def _wrap(position, length):
+    """SciPy's "wrap": a period of length − 1, the first and last pixel being one."""
+    if length == 1:
+        return np.zeros_like(position)
+    return np.where((position < 0) | (position > length - 1), np.mod(position, length - 1), position)
+
+
+def _visible(matrix, height, width, rows, columns, reach):
+    corners = matrix @ np.array([[0, 0, height - 1, height - 1], [0, width - 1, 0, width - 1], [1, 1, 1, 1]])
+    spans = []
+    for axis, length in enumerate((rows, columns)):
+        low, high = corners[axis].min() - reach, corners[axis].max() + reach
+        # Reflection sees as far inside as it goes outside; anything touching a border keeps the whole axis.
+        spans.append((0, length) if low < 0 or high > length - 1 else (int(low), int(np.ceil(high)) + 1))
+    return spans
+
+
+# ---------------------------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image in memory: as stored, with the grey values that become 0 and 1."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Samples:
+    """Images and masks by index, each read once and kept while `CACHE_BYTES` last; safe to use from threads."""
+
+    def __init__(self, pairs, coding, channels, tile_px, fit):
+        self.pairs, self.coding, self.channels, self.tile_px, self.fit = pairs, coding, channels, tile_px, fit
+        self._cache, self._bytes, self._lock = {}, 0, threading.Lock()
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, index):
+        if index in self._cache:
+            return self._cache[index]
+        pair = self.pairs[index]
+        image = images.to_channels(images.read(pair.image), self.channels)
+        mask = self.coding.decode(read_mask_of(pair, image.shape[:2]))
+        low, high = images.intensity_range(image)
+        if self.fit:
+            size = fitted_size(*mask.shape, self.tile_px)
+            image, mask = resize(image, *size), resize(mask, *size, nearest=True)
+        sample = Sample(image, mask, low, high)
+        with self._lock:
+            if self._bytes < CACHE_BYTES and index not in self._cache:
+                self._cache[index] = sample
+                self._bytes += image.nbytes + mask.nbytes
+        return sample
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Random augmented crops: batches of float32 (batch, tile, tile, channels) in 0…1 and uint8 (batch, tile, tile, 1).
+
+    Images take turns in proportion to their area. Where foreground is rare, half of the crops are centred on a
+    foreground pixel. The batch at (seed, epoch, index) is always the same.
+    """
+
+    def __init__(self, samples, generator, tile_px, batch, steps, seed, workers=1):
+        super().__init__(workers=workers, max_queue_size=8)
+        self.samples, self.generator, self.tile_px, self.seed = samples, generator, tile_px, seed
+        self.batch, self.steps, self.epoch = batch, steps, 0
+        self.turns = []
+        foreground = total = 0
+        self._spots = []
+        for index in range(len(samples)):
+            mask = samples[index].mask
+            self.turns += [index] * min(64, -(-mask.shape[0] // tile_px) * -(-mask.shape[1] // tile_px))
+            spots = np.flatnonzero(mask)
+            foreground, total = foreground + spots.size, total + mask.size
+            keep = np.random.default_rng([seed, index]).integers(0, max(1, spots.size), min(spots.size, 4096))
+            self._spots.append(spots[keep])
+        self.foreground_share = foreground / total
+        self.tiles = len(self.turns)
+
+    def __len__(self):
+        return self.steps
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def __getitem__(self, index):
+        crops = [self.crop(self.epoch, index * self.batch + i) for i in range(self.batch)]
+        return np.stack([image for image, _ in crops]), np.stack([mask for _, mask in crops])[..., np.newaxis]
+
+    def crop(self, epoch, index):
+        """One augmented crop: float32 (tile, tile, channels) in 0…1 and uint8 (tile, tile)."""
+        lap, place = divmod(index, len(self.turns))
+        which = self.turns[np.random.default_rng([self.seed, epoch, lap, 1]).permutation(len(self.turns))[place]]
+        rng = np.random.default_rng([self.seed, epoch, index, 2])
+        sample, tile = self.samples[which], self.tile_px
+        draw = self.generator.get_random_transform((tile, tile), rng)
+        centre = self._centre(sample.mask.shape, self._spots[which], rng)
+        image = self.generator.warp(sample.image, draw, height=tile, width=tile, centre=centre)
+        mask = self.generator.warp(sample.mask, draw, nearest=True, height=tile, width=tile, centre=centre)
+        image = self.generator.change_colours(images.normalise(image, sample.low, sample.high) * 255, draw)
+        return image / np.float32(255), mask
+
+    def _centre(self, shape, spots, rng):
+        tile = self.tile_px
+        centre = np.array([rng.uniform(0, length - 1) for length in shape])
+        if self.foreground_share < RARE_FOREGROUND and spots.size and rng.random() < 0.5:
+            centre = np.array(np.unravel_index(rng.choice(spots), shape), float) + rng.uniform(-tile / 4, tile / 4, 2)
+        # Crops stay inside images larger than a tile and are centred on smaller ones.
+        return [
+            (n - 1) / 2 if n <= tile else float(np.clip(c, (tile - 1) / 2, n - 1 - (tile - 1) / 2))
+            for c, n in zip(centre, shape, strict=True)
+        ]
+
+
+class ValidationBatches(keras.utils.PyDataset):
+    """Every pixel of the validation images once, in tiles without augmentation; padding has sample weight 0."""
+
+    def __init__(self, samples, tile_px, batch):
+        super().__init__(workers=1)
+        self.samples, self.tile_px, self.batch = samples, tile_px, batch
+        self.places = []
+        for index in range(len(samples)):
+            height, width = samples[index].mask.shape
+            self.places += [(index, r, c) for r in range(0, height, tile_px) for c in range(0, width, tile_px)]
+
+    def __len__(self):
+        return -(-len(self.places) // self.batch)
+
+    def __getitem__(self, index):
+        tiles = [self._tile(*place) for place in self.places[index * self.batch : (index + 1) * self.batch]]
+        return tuple(np.stack(arrays) for arrays in zip(*tiles, strict=True))
+
+    def _tile(self, index, row, column):
+        sample, tile = self.samples[index], self.tile_px
+        part = np.s_[row : row + tile, column : column + tile]
+        image = images.normalise(sample.image[part], sample.low, sample.high)
+        mask = sample.mask[part]
+        weight = np.ones(mask.shape, np.float32)
+        pad = [(0, tile - mask.shape[0]), (0, tile - mask.shape[1])]
+        return (
+            np.pad(image, [*pad, (0, 0)], mode="symmetric"),
+            np.pad(mask, pad, mode="symmetric")[..., np.newaxis],
+            np.pad(weight, pad),
+        )

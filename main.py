@@ -1,0 +1,259 @@
+"""Segment cells with a U-Net: prepare → train → predict → evaluate.
+
+    python main.py                        the whole chain; on the embedded sample while the data folder is empty
+    python main.py --data my_folder       the same on your own images and masks
+    python main.py predict my_image.tif   masks for any image, by the newest model
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+SCORES = ("dice", "iou", "accuracy", "precision", "recall")
+
+
+def main(arguments=None):
+    """Run the command line. Returns the exit status: 0 done, 2 the input or an option is wrong."""
+    args = make_parser().parse_args(arguments, argparse.Namespace(**UNSET))
+    args.data_given = args.data is not None
+    args.data = args.data or ROOT / "data"
+    # The network libraries announce themselves on stderr; none of it is about the user's data.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from images import InputError
+
+    try:
+        (args.command or run_all)(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------------- commands
+
+
+def run_all(args):
+    """prepare if there is nothing yet, train, predict, evaluate."""
+    import pairs
+
+    if not pairs.has_files(args.data):
+        if args.data_given:
+            raise pairs.InputError(
+                f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it. Put your images "
+                f'there, or make the sample there with: python main.py prepare --data "{args.data}"'
+            )
+        print("1 prepare")
+        prepare(args)
+    else:
+        print(f"1 prepare: images found in {args.data}")
+    check(args)
+    print("2 train")
+    args.model = train(args)
+    print("3 predict")
+    if pairs.has_files(args.data, "Test data/Images"):
+        predict(args)
+        print("4 evaluate")
+        evaluate(args)
+    else:
+        print(f"no test images: put some in {args.data / 'Test data' / 'Images'}, then run: python main.py predict")
+
+
+def prepare(args):
+    """Make the sample and write it into the data folder."""
+    from sample import write_sample
+
+    write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
+    print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
+
+
+def check(args):
+    """Read every file of the data folder and say what a training would use."""
+    import pairs
+
+    training = pairs.find_pairs(args.data / "Train data")
+    found = pairs.survey(training)
+    coding = pairs.mask_coding(found.mask_values, args.classes or 1, args.foreground)
+    print(f"training: {len(training)} images with masks, {found.span()}; {coding.explanation}")
+    if not pairs.has_files(args.data, "Test data/Images"):
+        print(f"test: no images in {args.data / 'Test data' / 'Images'}")
+        return
+    tests = pairs.find_pairs(args.data / "Test data", masks="optional")
+    span = pairs.survey(tests).span()
+    print(f"test: {len(tests)} images, {sum(pair.mask is not None for pair in tests)} with masks, {span}")
+    pairs.refuse_shared(training, tests)
+
+
+def train(args):
+    """Train a network; returns the path of the model file."""
+    import train as training
+
+    run_dir = ROOT / "runs" / (args.run or time.strftime("%Y-%m-%d_%H%M%S"))
+    names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    card = training.train(args.data, run_dir, training.Settings(**given))
+
+    from report import draw_curves
+
+    draw_curves(run_dir / "history.csv", run_dir / "curves.png")
+    print(f"trained in {card['seconds']:.0f} s ({card['training_tflop']} TFLOP); run folder: {run_dir}")
+    return run_dir / "model.keras"
+
+
+def predict(args):
+    """Write a mask for each image named, or for each test image."""
+    import images
+    from predict import Predictor, predict_files
+
+    test_dir = args.data / "Test data"
+    paths = []
+    for given in args.paths or [test_dir / "Images"]:
+        paths += images.list_images(given) if given.is_dir() else [given]
+    if not paths:
+        raise images.InputError(
+            f"{(args.paths or [test_dir / 'Images'])[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
+            "Put images there, or name them: python main.py predict my_image.png"
+        )
+    for path in paths:
+        images.size(path)  # a missing or unreadable file is named before the seconds that loading a model takes
+    model = args.model or newest_model()
+    out_dir = args.out or test_dir / "Predicted images"
+    predict_files(Predictor(model), paths, out_dir, keep_probability=args.probability)
+    print(f"{len(paths)} masks written to {out_dir} by {model}")
+
+
+def evaluate(args):
+    """Score the predictions against the test masks."""
+    from predict import evaluate_folder
+
+    out_dir = args.out or args.data / "Test data" / "Predicted images"
+    card = evaluate_folder(args.data / "Test data", out_dir, args.classes, args.foreground)
+    if card is None:
+        print(f"no masks in {args.data / 'Test data' / 'Masks'}: nothing to score against")
+        return
+    rows = {"all test images": card}
+    rows |= {f"class {key}": scores for key, scores in card.get("classes", {}).items()}
+    rows["(all background)"] = card["baseline"]
+    print(f"{'':18}" + "".join(f"{name:>11}" for name in SCORES))
+    for title, scores in rows.items():
+        print(f"{title:18}" + "".join(f"{scores[name]:11.3f}" for name in SCORES))
+    worst = min(card["images"], key=lambda image: image["dice"])
+    print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
+
+
+def newest_model():
+    """The model file of the newest run."""
+    from images import InputError
+
+    models = sorted((ROOT / "runs").glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
+    if not models:
+        raise InputError(
+            f"{ROOT / 'runs'}: no trained model; expected runs/<name>/model.keras. "
+            "Train one with: python main.py train, or name a file with --model FILE."
+        )
+    return models[-1]
+
+
+# ------------------------------------------------------------------------------------------------------------ options
+
+# What an option is when it is not given. Training's own defaults stand in `train.Settings`.
+UNSET = {
+    "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
+    "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None,
+    "probability": False, "colour": False,
+}  # fmt: skip
+
+
+def make_parser():
+    """The command line; each option keeps its place in `UNSET` until it is given."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: data, beside main.py)")
+    masks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    masks.add_argument("--classes", type=class_count, metavar="K", help="1: binary (default); K: class ids 0…K-1")
+    masks.add_argument(
+        "--foreground", type=whole_numbers, metavar="V[,V…]", help="mask values that count as foreground"
+    )
+    seed = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    seed.add_argument("--seed", type=at_least(0), metavar="N", help="one seed gives one result (default: 0)")
+    fitting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    fitting.add_argument("--run", metavar="NAME", help="name of the run folder (default: date and time)")
+    fitting.add_argument("--epochs", type=at_least(1), metavar="N", help="passes over the data (default: 5)")
+    fitting.add_argument("--steps", type=at_least(1), metavar="N", help="batches an epoch (default: by the data)")
+    fitting.add_argument("--batch", type=at_least(1), metavar="N", help="crops a batch (default: 8)")
+    fitting.add_argument("--filters", type=at_least(1), metavar="F", help="filters of the first level (default: 8)")
+    fitting.add_argument("--loss", choices=("bce", "dice_bce"), help="(default: bce)")
+    writing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    writing.add_argument("--out", type=Path, metavar="DIR", help="(default: Test data/Predicted images)")
+    showing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
+
+    parser = argparse.ArgumentParser(
+        prog="main.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common, seed, masks, fitting, showing],
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(function, parents, **keywords):
+        command = commands.add_parser(
+            function.__name__,
+            help=function.__doc__.split("\n")[0],
+            description=function.__doc__,
+            parents=[common, *parents],
+            **keywords,
+        )
+        command.set_defaults(command=function)
+        return command
+
+    preparing = add(prepare, [seed, masks])
+    preparing.add_argument("--source", choices=("sample",), help="(default: sample)", default=argparse.SUPPRESS)
+    preparing.add_argument(
+        "--colour", action="store_true", help="colour images (default: grey)", default=argparse.SUPPRESS
+    )
+    add(check, [masks])
+    add(train, [seed, masks, fitting])
+    predicting = add(predict, [writing, showing])
+    predicting.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="images or folders (default: Test data/Images)"
+    )
+    predicting.add_argument(
+        "--model", type=Path, metavar="FILE", help="(default: the newest run's)", default=argparse.SUPPRESS
+    )
+    add(evaluate, [masks, writing])
+    return parser
+
+
+def at_least(smallest):
+    """A parser of whole numbers from `smallest` on."""
+
+    def parse(text):
+        if not text.lstrip("-").isdigit() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"{text!r} received; expected a whole number of at least {smallest}")
+        return int(text)
+
+    return parse
+
+
+def class_count(text):
+    """Number of classes: 1 (binary) to 256."""
+    count = at_least(1)(text)
+    if count > 256:
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected 1 to 256 classes")
+    return count
+
+
+def whole_numbers(text):
+    """`0,2` → (0, 2)."""
+    if not all(part.strip().isdigit() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected mask values such as 2 or 1,2")
+    return tuple(int(part) for part in text.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

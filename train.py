@@ -1,0 +1,319 @@
+"""Training: settings → samples → network → run folder with model.keras, settings.json, history.csv and curves.png.
+
+A run folder is written once: a name that exists is refused, never reused.
+"""
+
+import csv
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notices are not about the user's data
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm import tqdm
+
+import images
+import model as networks
+from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
+from images import InputError
+from pairs import choose_fit, find_pairs, mask_coding, split_by_group, survey
+
+LOSSES = ("bce", "dice_bce")
+SMALLEST_EPOCH = 80  # steps; fewer teach too little where there are few images
+
+
+@dataclass
+class Settings:
+    """Everything that decides a run; stored in its run card.
+
+    augmentation holds keyword arguments of `data.PairedImageDataGenerator`.
+    """
+
+    seed: int = 0
+    epochs: int = 5
+    steps: int | None = None  # steps an epoch; None: as many as see every pixel about once, 80 at least
+    batch: int = 8
+    tile_px: int = 256
+    classes: int = 1
+    foreground: tuple | None = None
+    filters: int = 8
+    depth: int = 4
+    normalization: str = "batch"
+    upsampling: str = "nearest"
+    dropout: float = 0.0
+    loss: str = "bce"
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    validation_share: float = 0.2
+    workers: int = 2
+    augmentation: dict = field(
+        default_factory=lambda: {
+            "rotation_range": 180,
+            "zoom_range": (0.8, 1.25),
+            "horizontal_flip": True,
+            "vertical_flip": True,
+            "brightness_range": (0.8, 1.2),
+            "fill_mode": "reflect",
+        }
+    )
+
+
+# -------------------------------------------------------------------------------------------------- loss and metrics
+
+
+def soft_dice_loss(truth, probability):
+    """1 − the Dice score of the whole batch with probabilities for counts, averaged over the foreground classes.
+
+    truth: (batch, H, W, K) 0/1; probability: the same shape, 0…1. One is added to numerator and denominator, so that
+    an empty prediction of an empty batch costs nothing (Milletari et al., 3DV 2016, without the squares).
+    """
+    axes = (0, 1, 2)
+    both = ops.sum(truth * probability, axes)
+    return 1 - ops.mean((2 * both + 1) / (ops.sum(truth, axes) + ops.sum(probability, axes) + 1))
+
+
+def make_loss(name, classes):
+    """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1 or K)."""
+    entropy = keras.losses.BinaryCrossentropy() if classes == 1 else keras.losses.SparseCategoricalCrossentropy()
+    if name == "bce":
+        return entropy
+
+    def dice_bce(truth, probability):
+        truth_of_class = truth
+        if classes > 1:
+            truth_of_class = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)[..., 1:]
+        foreground = probability if classes == 1 else probability[..., 1:]
+        dice = soft_dice_loss(ops.cast(truth_of_class, "float32"), foreground)
+        return entropy(truth, probability) + dice
+
+    return dice_bce
+
+
+class _CountMetric(keras.metrics.Metric):
+    """Base of Dice and IoU: counts over all pixels of an epoch, then one score averaged over the foreground classes."""
+
+    def __init__(self, classes, name):
+        super().__init__(name=name)
+        self.classes = classes
+        self.counts = self.add_variable((3, max(1, classes - 1)), initializer="zeros", name="tp_fp_fn")
+
+    def update_state(self, truth, probability, sample_weight=None):
+        if self.classes == 1:
+            truth, predicted = ops.cast(truth > 0, "float32"), ops.cast(probability >= 0.5, "float32")
+        else:
+            predicted = ops.one_hot(ops.argmax(probability, -1), self.classes)[..., 1:]
+            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), self.classes)[..., 1:]
+        weight = 1.0 if sample_weight is None else ops.reshape(sample_weight, (*ops.shape(truth)[:3], 1))
+        sums = [truth * predicted, (1 - truth) * predicted, truth * (1 - predicted)]
+        self.counts.assign_add(ops.stack([ops.sum(weight * part, (0, 1, 2)) for part in sums]))
+
+    def reset_state(self):
+        self.counts.assign(ops.zeros_like(self.counts))
+
+
+class Dice(_CountMetric):
+    """2 tp / (2 tp + fp + fn), 1 where there is nothing to find and nothing found."""
+
+    def __init__(self, classes):
+        super().__init__(classes, "dice")
+
+    def result(self):
+        tp, fp, fn = self.counts[0], self.counts[1], self.counts[2]
+        return ops.mean(ops.where(tp + fp + fn > 0, 2 * tp / ops.maximum(2 * tp + fp + fn, 1), 1.0))
+
+
+class IoU(_CountMetric):
+    """tp / (tp + fp + fn), 1 where there is nothing to find and nothing found."""
+
+    def __init__(self, classes):
+        super().__init__(classes, "iou")
+
+    def result(self):
+        tp, fp, fn = self.counts[0], self.counts[1], self.counts[2]
+        return ops.mean(ops.where(tp + fp + fn > 0, tp / ops.maximum(tp + fp + fn, 1), 1.0))
+
+
+def make_schedule(peak, steps):
+    """Learning rate: a linear warm-up over the first tenth of `steps`, then a cosine to zero at the last."""
+    warmup = max(1, steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 50, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+
+def train(data_dir, run_dir, settings=None, quiet=False):
+    """Train on `data_dir`/Train data and write `run_dir`.
+
+    Parameters
+    ----------
+    data_dir, run_dir : paths; `run_dir` must not exist.
+    settings : Settings.
+    quiet : bool, no progress bars (errors still raise).
+
+    Returns the run card, a dictionary. Raises `InputError` before any training where the data or the settings are
+    wrong.
+    """
+    settings = settings or Settings()
+    run_dir = Path(run_dir)
+    if run_dir.exists():
+        raise InputError(f"{run_dir}: this run exists already; expected a new name. Choose another --run NAME.")
+    if settings.loss not in LOSSES:
+        raise InputError(f"loss {settings.loss!r} is unknown; expected one of {', '.join(LOSSES)}.")
+    started = time.time()
+    say = (lambda text: None) if quiet else print
+
+    pairs = find_pairs(Path(data_dir) / "Train data")
+    found = survey(pairs, quiet)
+    coding = mask_coding(found.mask_values, settings.classes, settings.foreground)
+    say(coding.explanation)
+    training, validation = split_by_group(pairs, settings.validation_share, settings.seed)
+    fit = choose_fit(found.sizes, settings.tile_px)
+    channels = 3 if found.colour else 1
+    shape = {"coding": coding, "channels": channels, "tile_px": settings.tile_px, "fit": fit}
+    samples, held_out = Samples(training, **shape), Samples(validation, **shape)
+    batches = TrainingBatches(
+        samples,
+        PairedImageDataGenerator(**settings.augmentation),
+        settings.tile_px,
+        settings.batch,
+        steps=1,
+        seed=settings.seed,
+        workers=settings.workers,
+    )
+    batches.steps = settings.steps or max(SMALLEST_EPOCH, -(-batches.tiles // settings.batch))
+    checks = ValidationBatches(held_out, settings.tile_px, settings.batch) if validation else None
+    say(
+        f"{len(training)} images to train on, {len(validation)} held out to validate; "
+        f"{'colour' if channels == 3 else 'grey'}, foreground {batches.foreground_share:.1%} of the pixels; "
+        + (f"small images, each scaled to fill {settings.tile_px} px" if fit else "images at their own scale")
+    )
+
+    keras.utils.set_random_seed(settings.seed)
+    network = networks.unet(
+        channels,
+        settings.classes,
+        filters=settings.filters,
+        depth=settings.depth,
+        normalization=settings.normalization,
+        dropout=settings.dropout,
+        upsampling=settings.upsampling,
+    )
+    network.compile(
+        optimizer=keras.optimizers.AdamW(
+            make_schedule(settings.learning_rate, settings.epochs * batches.steps), weight_decay=settings.weight_decay
+        ),
+        loss=make_loss(settings.loss, settings.classes),
+        weighted_metrics=[_accuracy(settings.classes), Dice(settings.classes), IoU(settings.classes)],
+        jit_compile=False,  # XLA trains this network at half the speed on a CPU
+    )
+    card = {
+        "classes": settings.classes,
+        "channels": channels,
+        "depth": settings.depth,
+        "tile_px": settings.tile_px,
+        "fit": fit,
+        "normalisation": "percentiles",
+        "threshold": 0.5,
+        "masks": asdict(coding),
+        "settings": asdict(settings),
+        "training": [pair.stem for pair in training],
+        "validation": [pair.stem for pair in validation],
+    }
+    run_dir.mkdir(parents=True)
+    keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
+    history = network.fit(
+        batches,
+        validation_data=checks,
+        epochs=settings.epochs,
+        shuffle=False,  # the batches shuffle by themselves, from their own seed
+        verbose=0,
+        callbacks=[keeper] + ([] if quiet else [ProgressBar(settings.epochs)]),
+    ).history
+
+    card |= {
+        "best_epoch": keeper.best_epoch,
+        "scores": {key: values[keeper.best_epoch - 1] for key, values in history.items()},
+        "seconds": round(time.time() - started, 1),
+        "training_tflop": _tflop(network, settings, batches.steps),
+        "parameters": network.count_params(),
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+            "numpy": np.__version__,
+        },
+        "platform": platform.platform(),
+    }
+    images.write_json(run_dir / "settings.json", card)
+    _write_history(run_dir / "history.csv", history)
+    return card
+
+
+def _accuracy(classes):
+    kind = keras.metrics.BinaryAccuracy if classes == 1 else keras.metrics.SparseCategoricalAccuracy
+    return kind(name="accuracy")
+
+
+def _tflop(network, settings, steps):
+    """10^12 floating-point operations of the whole training: 3 passes (one forward, two backward) of 2 a multiply-add."""
+    pixels = networks.count_multiply_adds(network, settings.tile_px, settings.tile_px)
+    return round(6 * pixels * settings.batch * steps * settings.epochs / 1e12, 2)
+
+
+def _write_history(path, history):
+    with images.replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *history])
+        writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*history.values(), strict=True), start=1))
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Saves the model after each epoch whose validation Dice is the best so far (the last one without validation)."""
+
+    def __init__(self, path, card, has_validation):
+        super().__init__()
+        self.path, self.card, self.has_validation = path, card, has_validation
+        self.best, self.best_epoch = -1.0, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        score = logs["val_dice"] if self.has_validation else float(epoch)
+        if score > self.best:
+            self.best, self.best_epoch = score, epoch + 1
+            networks.save(self.model, self.path, self.card)
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar an epoch, then one line with the epoch's scores."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.bar = tqdm(
+            total=self.params["steps"], desc=f"epoch {epoch + 1}/{self.epochs}", unit="step", leave=False, mininterval=1
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+        if batch % 10 == 0:
+            self.bar.set_postfix_str(f"loss {logs['loss']:.4f}, Dice {logs['dice']:.3f}", refresh=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = self.bar.format_dict["elapsed"]
+        self.bar.close()
+        line = f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.4f}, Dice {logs['dice']:.3f}"
+        if "val_dice" in logs:
+            line += (
+                f"; validation Dice {logs['val_dice']:.3f}, IoU {logs['val_iou']:.3f}, "
+                f"pixel accuracy {logs['val_accuracy']:.3f}"
+            )
+        print(f"{line} ({seconds:.0f} s)")
