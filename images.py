@@ -194,7 +194,7 @@ def _plain_dtype(array, path):
 
 def is_grey(image):
     """True where an image of shape (height, width, channels) carries no colour (one channel, or all equal)."""
-    return image.shape[2] == 1 or bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
+    return image.shape[2] == 1 or bool((image == image[..., :1]).all())
 
 
 def to_channels(image, channels):

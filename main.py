@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -20,8 +21,6 @@ def main(arguments=None):
     args = make_parser().parse_args(arguments, argparse.Namespace(**UNSET))
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
-    # The network libraries announce themselves on stderr; none of it is about the user's data.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from images import InputError
 
     try:
@@ -91,7 +90,8 @@ def check(args):
 
 def train(args):
     """Train a network; returns the path of the model file."""
-    import train as training
+    with quiet_start():
+        import train as training
 
     run_dir = ROOT / "runs" / (args.run or time.strftime("%Y-%m-%d_%H%M%S"))
     names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss")
@@ -123,7 +123,9 @@ def predict(args):
         images.size(path)  # a missing or unreadable file is named before the seconds that loading a model takes
     model = args.model or newest_model()
     out_dir = args.out or test_dir / "Predicted images"
-    predict_files(Predictor(model), paths, out_dir, keep_probability=args.probability)
+    with quiet_start():
+        predictor = Predictor(model)
+    predict_files(predictor, paths, out_dir, keep_probability=args.probability)
     print(f"{len(paths)} masks written to {out_dir} by {model}")
 
 
@@ -144,6 +146,25 @@ def evaluate(args):
         print(f"{title:18}" + "".join(f"{scores[name]:11.3f}" for name in SCORES))
     worst = min(card["images"], key=lambda image: image["dice"])
     print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
+
+
+@contextmanager
+def quiet_start():
+    """Hide what TensorFlow's libraries write to standard error while they load; none of it is about the user's data.
+
+    They write to the file descriptor itself, before any log level is heeded. Python's own errors still appear, since
+    they are raised.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with open(os.devnull, "w") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def newest_model():

@@ -72,7 +72,7 @@ def find_pairs(folder, masks="required"):
 
 
 def has_files(data_dir, *folders):
-    """True where a file stands in one of `folders` of `data_dir`; without `folders`, in any that holds the user's data."""
+    """True where a file stands in one of `folders` of `data_dir`, by default in any that takes images or masks."""
     folders = folders or [f"{part} data/{kind}" for part in ("Train", "Test") for kind in ("Images", "Masks")]
     return any(
         not path.name.startswith(".")
@@ -253,7 +253,8 @@ def mask_coding(mask_values, classes=1, foreground=None):
                 f"masks hold the values {listed}; none is --foreground {','.join(map(str, foreground))}. "
                 "Choose among the values they hold."
             )
-        return MaskCoding(tuple(foreground), 0, 1, f"mask values {listed}; foreground: {','.join(map(str, foreground))}")
+        chosen = ", ".join(map(str, foreground))
+        return MaskCoding(tuple(foreground), 0, 1, f"mask values {listed}; foreground: {chosen}")
     if values[-1] <= 0:
         raise InputError(
             "all masks are empty (only the value 0); expected foreground above 0. Check that the masks are not the "
@@ -281,7 +282,7 @@ def choose_fit(sizes, tile_px):
 
 
 def resize(array, height, width, nearest=False):
-    """Resample (height, width[, channels]) to a new size: area when shrinking, linear when growing, nearest for masks."""
+    """Resample (height, width[, channels]): by area when shrinking, linearly when growing, nearest for masks."""
     if array.shape[:2] == (height, width):
         return array
     if nearest:

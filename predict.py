@@ -17,6 +17,7 @@ from pairs import MaskCoding, find_pairs, fitted_size, mask_coding, read_mask_of
 
 PREDICT_TILE_PX = 512
 OVERLAP_PX = 64
+GRID_PX = 16  # a network of depth 4 halves its image four times
 SUFFIX = "_predict"
 RECORD = "predictions.json"  # which model wrote the masks beside it, and what its classes mean
 CLASS_COLOURS = np.array(
@@ -29,19 +30,21 @@ CLASS_COLOURS = np.array(
 
 
 def tile_starts(length, tile, overlap):
-    """First pixels of tiles that cover `length` pixels, neighbours sharing at least `overlap`; the last one ends flush.
+    """First pixels of evenly spread tiles that cover `length` pixels, neighbours sharing at least `overlap`.
+
+    All are multiples of `GRID_PX`, so that a pixel falls into the same cell of every pooling layer in each tile that
+    sees it. `length`, `tile` and `overlap` are multiples of it too, length at least `tile`.
 
     >>> tile_starts(1024, 512, 64)
     [0, 256, 512]
     """
-    if length <= tile:
-        return [0]
-    count = -(-(length - overlap) // (tile - overlap))
-    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+    length, tile, overlap = length // GRID_PX, tile // GRID_PX, overlap // GRID_PX
+    count = 1 if length == tile else -(-(length - overlap) // (tile - overlap))
+    return [GRID_PX * (i * (length - tile) // max(1, count - 1)) for i in range(count)]
 
 
 def blend_window(tile, overlap):
-    """Weight of a tile's pixels, (tile, tile) float32: 1 inside, falling as a raised cosine over `overlap` at the edges.
+    """Weight of a tile's pixels, (tile, tile) float32: 1 inside, a raised cosine over `overlap` px at the edges.
 
     Never zero, so that a pixel seen by a single tile keeps that tile's value.
     """
@@ -59,12 +62,13 @@ def predict_tiled(predict, image, tile=PREDICT_TILE_PX, overlap=OVERLAP_PX, batc
     ----------
     predict : function from float32 (n, tile, tile, channels) to float32 (n, tile, tile, classes).
     image : float32 ndarray of shape (height, width, channels), normalised.
-    tile, overlap : pixels.
+    tile, overlap : pixels, multiples of `GRID_PX`.
 
     Returns float32 of shape (height, width, classes).
     """
     height, width = image.shape[:2]
-    padded = np.pad(image, [(0, max(0, tile - height)), (0, max(0, tile - width)), (0, 0)], mode="symmetric")
+    pad = [(0, max(tile, -(-length // GRID_PX) * GRID_PX) - length) for length in (height, width)]
+    padded = np.pad(image, [*pad, (0, 0)], mode="symmetric")
     rows, columns = (tile_starts(length, tile, overlap) for length in padded.shape[:2])
     places = [(row, column) for row in rows for column in columns]
     window = blend_window(tile, overlap)[..., np.newaxis]
@@ -140,7 +144,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False):
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
     `<stem>_probability.png` (16-bit, 65535 = certain foreground) is written on request.
 
-    Returns the list of mask paths, in the order of `paths`. An unreadable image stops before anything is written for it.
+    Returns the list of mask paths, in the order of `paths`. Nothing is written for an image that cannot be read.
     """
     stems = [Path(path).stem for path in paths]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})

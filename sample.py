@@ -30,7 +30,7 @@ STAINS = {
 }
 STAINS = {name: np.float32(v) / np.mean(v, dtype=np.float32) for name, v in STAINS.items()}
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
-OUTSIDE_PX = 0.7  # the marked contour of a nucleus runs this far outside the middle of its edge
+PILE = 1.2  # piles of cells stay translucent: the density of real ones levels off near here
 MARGIN = 160  # px of canvas around the field, so that cells are cut by its border
 
 
@@ -49,6 +49,7 @@ class Slide:
     bacteria: float  # share of cells covered with rods and granules
     leukocytes: float  # mean groups of leukocytes in a 1024x1024 field
     debris: float  # mean unmarked objects in a 1024x1024 field
+    glare: float  # share of stray light, which lifts the darkest parts
     light: float  # grey level of the empty background
     unevenness: float  # relative change of light over the field
     blur: float  # standard deviation of the point spread, px
@@ -62,22 +63,25 @@ class Slide:
 def make_slide(slide, seed=0):
     """The properties of slide number `slide`: a Slide, the same for the same seed."""
     rng = np.random.default_rng((seed, slide))
-    log = lambda low, high: float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    def log(low, high):  # uniform on a logarithmic scale
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
     return Slide(
-        scale=log(0.8, 1.25), cells=log(22, 65), clustering=rng.uniform(0.4, 0.85), superficial=rng.uniform(0.1, 0.7),
-        cytoplasm=log(0.15, 0.32), nucleus=log(0.75, 1.25), chromatin=rng.uniform(0.08, 0.3), folds=rng.uniform(0.5, 3),
-        bacteria=rng.uniform(0, 0.6), leukocytes=log(2, 25), debris=log(4, 30), light=rng.uniform(205, 248),
-        unevenness=rng.uniform(0, 0.06), blur=log(0.5, 1.3), sharpening=max(0.0, rng.uniform(-0.6, 0.8)),
+        scale=log(0.82, 1.22), cells=log(32, 70), clustering=rng.uniform(0.4, 0.8), superficial=rng.uniform(0.1, 0.7),
+        cytoplasm=log(0.15, 0.32), nucleus=log(0.8, 1.25), chromatin=rng.uniform(0.08, 0.3), folds=rng.uniform(0.5, 3),
+        bacteria=rng.uniform(0, 0.6), leukocytes=log(2, 25), debris=log(3, 20), glare=rng.uniform(0, 0.1),
+        light=rng.uniform(205, 248), unevenness=rng.uniform(0, 0.06), blur=log(0.5, 1.3), sharpening=max(0.0, rng.uniform(-0.6, 0.8)),
         noise=log(0.5, 3.5), grain=rng.uniform(0, 0.7), haematoxylin_only=bool(rng.random() < 0.25),
-        tint=tuple(rng.uniform(0.93, 1.0, 3)),
+        tint=tuple(rng.uniform(0.88, 1.0, 3)),
     )  # fmt: skip
 
 
-# ---- drawing ---------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------------------- drawing
 
 
 def blob(rng, radius, *, elongation=1.0, roughness=0.05, points=48):
-    """A closed smooth outline around (0, 0): (points, 2) float x, y in px, of about the area of a circle of `radius`."""
+    """A closed smooth outline around (0, 0): (points, 2) float x, y in px, about as large as a circle of `radius`."""
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
     r = np.ones(points)
     for order in (2, 3, 4, 5):
@@ -180,7 +184,7 @@ class Canvas:
         return which[y : y + 2 * half, x : x + 2 * half]
 
 
-# ---- what lies on a slide ---------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------- what lies on a slide
 
 
 def stain_of(rng, slide, superficial):
@@ -195,8 +199,16 @@ def stain_of(rng, slide, superficial):
 
 
 def nuclear_stain(rng):
-    w = np.float32(rng.uniform(0, 0.35))
+    w = np.float32(rng.uniform(0.1, 0.5))
     return (1 - w) * STAINS["haematoxylin"] + w * STAINS["neutral"]
+
+
+def marked(outline, radius, slide):
+    """The contour that annotators draw around an outline of `radius` px: outside the middle of the visible edge.
+
+    Between the two lie 0.2 px for small dark nuclei (radius 6.5 px), 0.4 px at 9 px and 0.7 px at 12 px (medians).
+    """
+    return outline * (1 + np.clip(0.08 * (radius / slide.scale - 3.5), 0.15, 0.9) / radius)
 
 
 def add_nucleus(canvas, rng, slide, y, x, pyknotic):
@@ -204,8 +216,8 @@ def add_nucleus(canvas, rng, slide, y, x, pyknotic):
     radius = slide.scale * (rng.uniform(5.0, 8.2) if pyknotic else np.clip(rng.normal(10.6, 1.8), 6.5, 16))
     # Real nuclei hold a similar amount of stain whatever their size: the median density over the surrounding cytoplasm
     # is 0.95 at a radius of 6.5 px, 0.57 at 11.5 px, 0.44 at 14 px; the spread at one size is a factor of 1.35.
-    density = slide.nucleus * 5.6 * slide.scale / radius * np.exp(rng.normal(0, 0.3))
-    density = np.clip(density, 0.24, 1.5)
+    density = slide.nucleus * 5.6 * slide.scale / radius * np.exp(rng.normal(0, 0.28))
+    density = np.clip(density, 0.22, 1.5)
     # Axis ratio: the eccentricity of the real nuclei has the deciles 0.46, 0.68 (median) and 0.86.
     outline = blob(rng, radius, elongation=1 + abs(rng.normal(0, 0.38)), roughness=rng.uniform(0.02, 0.1))
     half = int(radius * 2) + 10
@@ -221,8 +233,7 @@ def add_nucleus(canvas, rng, slide, y, x, pyknotic):
         groove = np.linspace(outline[0], outline[24], 8) * 0.8 + rng.normal(0, 0.8, (8, 2))
         patch += density * rng.uniform(0.2, 0.6) * smooth(strokes([groove], half, int(rng.integers(1, 3))), 0.7) * cover
     canvas.add(canvas.nuclei, patch, y, x, nuclear_stain(rng))
-    # Annotators draw around the dark blob: the middle of the real edge lies about 0.7 px inside the marked contour.
-    canvas.mark(fill(outline * (1 + OUTSIDE_PX / radius), half), y, x, NUCLEUS)
+    canvas.mark(fill(marked(outline, radius, slide), half), y, x, NUCLEUS)
 
 
 def add_cell(canvas, rng, slide, y, x, radius):
@@ -242,7 +253,7 @@ def add_cell(canvas, rng, slide, y, x, radius):
         if flap is not None:
             flaps.append(flap)
     cover = smooth(fill(outline, half), rng.uniform(0.3, 1.3))
-    density = slide.cytoplasm * np.exp(rng.normal(0, 0.42))
+    density = min(slide.cytoplasm * np.exp(rng.normal(0, 0.45)), 0.75)
     coarse, fine = canvas.grain(half, canvas.coarse), canvas.grain(half, canvas.fine)
     wide = cv2.resize(rng.standard_normal((6, 6), np.float32), (2 * half, 2 * half), interpolation=cv2.INTER_CUBIC)
     patch = 1 + rng.uniform(0.05, 0.25) * wide + rng.uniform(0.03, 0.12) * coarse + rng.uniform(0.01, 0.08) * fine
@@ -253,7 +264,7 @@ def add_cell(canvas, rng, slide, y, x, radius):
     patch = np.maximum(patch, 0.2)
     for flap in flaps:
         patch += smooth(fill(flap, half), rng.uniform(0.5, 1.2)) * rng.uniform(0.5, 1.3)
-    for _ in range(rng.poisson(0.5)):  # a rolled-up edge: the crescent between the outline and a chord, often as dark as a nucleus
+    for _ in range(rng.poisson(0.6)):  # a rolled-up edge: a crescent, often as dark as a nucleus
         n = len(outline)
         arc = np.roll(outline, rng.integers(n), 0)[: max(4, int(n * rng.uniform(0.08, 0.3)))]
         bulge = np.linspace(arc[-1], arc[0], 6) * rng.uniform(0.93, 1.0)
@@ -268,13 +279,15 @@ def add_cell(canvas, rng, slide, y, x, radius):
         a, b = rng.normal(0, 0.6, (2, 2)) * radius
         t = np.linspace(0, 1, 12)[:, None]
         line = (1 - t) * a + t * b + np.sin(np.pi * t) * rng.normal(0, 0.2, 2) * radius
-        crease = strokes([line + rng.normal(0, 0.5, line.shape)], half, int(rng.integers(1, 3 if rng.random() < 0.8 else 9)))
+        line = line + rng.normal(0, 0.5, line.shape)
+        crease = strokes([line], half, int(rng.integers(1, 3 if rng.random() < 0.8 else 9)))
         patch += smooth(crease, rng.uniform(0.6, 3)) * rng.uniform(0.15, 1.2)
     edge = cover - cv2.erode(cover, np.ones((3, 3), np.uint8))
     patch = density * (patch * cover + smooth(edge, 0.7) * rng.uniform(0, 0.7))
     if rng.random() < slide.bacteria:  # rods and granules, never marked
         n = int(rng.integers(10, 90))
-        at, turn = rng.normal(0, 0.5, (n, 2)) * radius, rng.uniform(0, np.pi, n)
+        at = (rng.normal(0, 0.3, 2) + rng.normal(0, rng.uniform(0.12, 0.55), (n, 2))) * radius
+        turn = rng.uniform(0, np.pi, n)
         length = rng.uniform(0.2, rng.choice([1.0, 4.5]), n) * slide.scale
         step = np.stack([np.cos(turn), np.sin(turn)], 1) * length[:, None]
         rods = strokes([np.stack([p - s, p + s]) for p, s in zip(at, step, strict=True)], half, int(rng.integers(1, 3)))
@@ -291,11 +304,11 @@ def add_leukocytes(canvas, rng, slide, y, x):
     """A group of neutrophils: two to four dark lobes each, in little or no cytoplasm; annotators mark the lobes."""
     for _ in range(1 + rng.poisson(1.0)):
         half = int(24 * slide.scale) + 8
-        density = slide.nucleus * rng.uniform(0.45, 1.1)
+        density = slide.nucleus * rng.uniform(0.4, 1.1)
         size = slide.scale * rng.uniform(3.0, 5.2)
         if rng.random() < 0.7:
             body = fill(blob(rng, size * rng.uniform(2.0, 2.8), roughness=0.1), half)
-            grainy = rng.uniform(0.05, 0.3) * (1 + 0.3 * canvas.grain(half, canvas.fine))
+            grainy = rng.uniform(0.05, 0.35) * (1 + 0.3 * canvas.grain(half, canvas.fine))
             canvas.add(canvas.cytoplasm, smooth(body, 0.8) * grainy, y, x, stain_of(rng, slide, False))
             canvas.mark(body, y, x, CYTOPLASM)
         lobes = np.zeros((2 * half, 2 * half), np.float32)
@@ -304,7 +317,7 @@ def add_leukocytes(canvas, rng, slide, y, x):
             r = size * rng.uniform(0.75, 1.2)
             outline = blob(rng, r, elongation=rng.uniform(1, 1.4), points=24)
             lobes = np.maximum(lobes, fill(outline + at, half))
-            marks = np.maximum(marks, fill(outline * (1 + OUTSIDE_PX / r) + at, half))
+            marks = np.maximum(marks, fill(marked(outline, r, slide) + at, half))
             turn += rng.normal(0, 1.0)
             at = at + 1.7 * r * np.array([np.cos(turn), np.sin(turn)])
         body = np.maximum(1 + slide.chromatin * canvas.grain(half, canvas.fine), 0.4)
@@ -314,21 +327,33 @@ def add_leukocytes(canvas, rng, slide, y, x):
 
 
 def add_debris(canvas, rng, slide, y, x):
-    """Something that is no nucleus: dirt, a pale smear of mucus, a granular clump or a fibre. Never marked."""
-    kind = rng.choice(["dirt", "dirt", "smear", "smear", "clump", "fibre"])
+    """What is no nucleus and never marked: dirt, mucus, a flake or rolled-up cell, a granular clump or a fibre."""
+    kind = rng.choice(["dirt", "smear", "flake", "clump", "roll", "fibre"])
     half = int(60 * slide.scale)
     stain = STAINS["neutral"] if kind == "dirt" else stain_of(rng, slide, rng.random() < 0.3)
     if kind == "dirt":  # opaque, small, jagged
         r = rng.uniform(0.6, 2.4)  # the studied annotators mark larger dark specks
-        patch = smooth(fill(blob(rng, r, elongation=rng.uniform(1, 2), roughness=0.3), half), 0.4) * rng.uniform(0.4, 2.5)
+        patch = smooth(fill(blob(rng, r, elongation=rng.uniform(1, 2), roughness=0.3), half), 0.4)
+        patch *= rng.uniform(0.4, 2.5)
     elif kind == "smear":
         patch = smooth(fill(blob(rng, rng.uniform(5, 30), elongation=rng.uniform(1, 5), roughness=0.25), half), 1.5)
         patch *= rng.uniform(0.02, 0.2) * np.maximum(1 + 0.6 * canvas.grain(half, canvas.coarse), 0)
+    elif kind == "flake":  # an angular fragment of a cell
+        outline = polygon(
+            rng, rng.uniform(5, 14) * slide.scale, corners=int(rng.integers(3, 6)), elongation=1.3, fray=0.08
+        )
+        patch = smooth(fill(outline, half), rng.uniform(0.6, 1.5)) * rng.uniform(0.1, 0.6)
+        patch *= np.maximum(1 + 0.4 * canvas.grain(half, canvas.fine), 0.2)
+    elif kind == "roll":  # a cell rolled up or standing on edge, as dark as nuclei but long
+        outline = blob(rng, rng.uniform(8, 16) * slide.scale, elongation=rng.uniform(2.5, 7), roughness=0.15)
+        cover = smooth(fill(np.clip(outline, 3 - half, half - 3), half), rng.uniform(0.6, 1.5))
+        patch = cover * rng.uniform(0.25, 0.75) * np.maximum(1 + 0.3 * canvas.grain(half, canvas.coarse), 0.2)
     elif kind == "clump":
         r = rng.uniform(12, 30) * slide.scale
         cover = smooth(fill(blob(rng, r, roughness=0.2), half), 2.0)
-        dots = [blob(rng, rng.uniform(0.6, 1.8), points=8) + rng.normal(0, r / 2, 2) for _ in range(rng.integers(20, 90))]
-        patch = cover * rng.uniform(0.05, 0.5) * np.maximum(1 + 0.4 * canvas.grain(half, canvas.coarse), 0)
+        at = rng.normal(0, r / 2, (rng.integers(20, 90), 2))
+        dots = [blob(rng, rng.uniform(0.6, 1.8), points=8) + point for point in at]
+        patch = cover * rng.uniform(0.05, 0.7) * np.maximum(1 + 0.4 * canvas.grain(half, canvas.coarse), 0)
         patch += rng.uniform(0.1, 0.45) * smooth(np.max([fill(d, half) for d in dots], 0), 0.6)
     else:
         walk = np.cumsum(rng.normal(0, 0.5, (30, 2)) + rng.normal(0, 1.2, 2), 0) * 1.3
@@ -336,7 +361,7 @@ def add_debris(canvas, rng, slide, y, x):
     canvas.add(canvas.cytoplasm, patch, y, x, stain)
 
 
-# ---- fields and folders -----------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------- fields and folders
 
 
 def make_field(slide, field, *, size=1024, seed=0, colour=False):
@@ -356,16 +381,22 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False):
     rng = np.random.default_rng((seed, slide, field))
     canvas = Canvas(rng, size, 3 if colour else 1)
     area = ((size + MARGIN) / (1024 + MARGIN)) ** 2
-    anywhere = lambda: rng.uniform(-MARGIN / 2, size + MARGIN / 2, 2)
+
+    def anywhere():
+        return rng.uniform(-MARGIN / 2, size + MARGIN / 2, 2)
 
     placed = []  # (y, x, radius) of the cells so far
     for _ in range(max(1, rng.poisson(look.cells / look.scale * area))):
         radius = look.scale * np.clip(rng.normal(57, 12), 26, 85)
-        y, x = anywhere()
-        if placed and rng.random() < look.clustering:
-            y0, x0, r0 = placed[rng.integers(len(placed))]
-            turn, gap = rng.uniform(0, 2 * np.pi), (r0 + radius) * rng.uniform(0.4, 0.95)
-            y, x = y0 + gap * np.sin(turn), x0 + gap * np.cos(turn)
+        near = 0.45 if rng.random() < 0.8 else 0.25
+        for _ in range(6):  # cells overlap, nuclei seldom do: look for a centre away from the others
+            y, x = anywhere()
+            if placed and rng.random() < look.clustering:
+                y0, x0, r0 = placed[rng.integers(len(placed))]
+                turn, gap = rng.uniform(0, 2 * np.pi), (r0 + radius) * rng.uniform(0.5, 1.0)
+                y, x = y0 + gap * np.sin(turn), x0 + gap * np.cos(turn)
+            if all(np.hypot(y - b, x - a) > near * (radius + r) for b, a, r in placed):
+                break
         placed.append((y, x, radius))
         add_cell(canvas, rng, look, y, x, radius)
     for _ in range(rng.poisson(look.leukocytes * area)):
@@ -375,8 +406,7 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False):
     for _ in range(rng.poisson(1.5 * area)):  # naked nuclei
         add_nucleus(canvas, rng, look, *anywhere(), rng.random() < 0.5)
     inside = np.s_[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
-    # Piles of cells stay translucent: real ones level off at a density near 1, the sum would go on to black.
-    density = canvas.nuclei[inside] + 1.1 * (1 - np.exp(-canvas.cytoplasm[inside] / 1.1))
+    density = canvas.nuclei[inside] + PILE * (1 - np.exp(-canvas.cytoplasm[inside] / PILE))
     return photograph(rng, look, density), canvas.classes[inside].copy()
 
 
@@ -385,7 +415,11 @@ def photograph(rng, slide, density):
     size, channels = density.shape[0], density.shape[2]
     glow = cv2.resize(rng.standard_normal((2, 2), np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     light = slide.light * (1 + slide.unevenness * 0.5 * glow[..., None])
-    image = light * np.exp(-density) * (np.float32(slide.tint) if channels == 3 else np.float32(1))
+    image = (
+        light
+        * (slide.glare + (1 - slide.glare) * np.exp(-density))
+        * (np.float32(slide.tint) if channels == 3 else np.float32(1))
+    )
     image = smooth(np.ascontiguousarray(image, np.float32), slide.blur).reshape(density.shape)
     if slide.sharpening:
         image += slide.sharpening * (image - smooth(image, 1.2).reshape(density.shape))
@@ -395,7 +429,7 @@ def photograph(rng, slide, density):
     return image if channels == 3 else image[..., 0]
 
 
-def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(8, 3), test=(3, 2), size=1024):
+def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), test=(3, 2), size=1024):
     """Write the sample into `<data_dir>/Train data` and `<data_dir>/Test data`, each with Images and Masks.
 
     Args:
@@ -417,7 +451,8 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(8, 3), tes
         for kind in ("Images", "Masks"):
             if any(not p.name.startswith(".") for p in (folder / kind).glob("*")):
                 raise ValueError(
-                    f"The sample never overwrites: {folder / kind} already contains files. Use another folder, or empty it."
+                    f"{folder / kind} already contains files; the sample is written into empty folders only. "
+                    "Use another folder, or empty this one."
                 )
         jobs += [(folder, first + s, f) for s in range(slides) for f in range(fields)]
     for folder in {job[0] for job in jobs}:

@@ -263,7 +263,7 @@ def _accuracy(classes):
 
 
 def _tflop(network, settings, steps):
-    """10^12 floating-point operations of the whole training: 3 passes (one forward, two backward) of 2 a multiply-add."""
+    """10^12 operations of the whole training: one forward and two backward passes, 2 operations a multiply-add."""
     pixels = networks.count_multiply_adds(network, settings.tile_px, settings.tile_px)
     return round(6 * pixels * settings.batch * steps * settings.epochs / 1e12, 2)
 

@@ -58,9 +58,10 @@ def test_forward_backward_save_load(normalization, upsampling, channels, classes
     assert predict(model, images(1, 20, 8, channels)).shape == (1, 20, 8, classes)
 
     before = [keras.ops.convert_to_numpy(w).copy() for w in model.trainable_weights]
-    loss = "binary_crossentropy" if classes == 1 else "sparse_categorical_crossentropy"
+    loss = "binary_crossentropy" if classes == 1 else "categorical_crossentropy"
+    truth = np.eye(max(2, classes), classes, dtype="float32")[RNG.integers(0, max(2, classes), (2, 16, 16))]
     model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=keras.backend.backend() == "tensorflow")
-    assert np.isfinite(model.train_on_batch(x, RNG.integers(0, max(2, classes), (2, 16, 16, 1))))
+    assert np.isfinite(model.train_on_batch(x, truth))
     changed = [(keras.ops.convert_to_numpy(w) != b).any() for w, b in zip(model.trainable_weights, before, strict=True)]
     assert sum(changed) >= 0.9 * len(changed)  # a dead ReLU of two filters may hold one back
 

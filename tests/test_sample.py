@@ -53,7 +53,7 @@ def test_colour_and_grey_show_the_same_field():
     colour, classes_colour = make_field(1, 0, size=512, colour=True)
     np.testing.assert_array_equal(classes, classes_colour)
     assert np.corrcoef(grey.ravel(), colour.mean(2).ravel())[0, 1] > 0.9
-    assert np.abs(colour.astype(int)[..., 0] - colour[..., 2])[classes > 0].mean() > 3  # it is not grey in three channels
+    assert np.abs(colour.astype(int)[..., 0] - colour[..., 2])[classes > 0].mean() > 3  # not grey
 
 
 def test_foreground_is_rare_and_everything_is_visible():

@@ -1,0 +1,18 @@
+"""What every test shares."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def real_data():
+    """The folder of real images beside the checkout, which developers have and users do not."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the real images are not in {REAL_DATA}")
+    return REAL_DATA

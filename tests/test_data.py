@@ -1,0 +1,252 @@
+"""The law of augmentation: one draw, applied twice. ImageDataGenerator itself is the outside reference."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
+from images import write_png
+from pairs import find_pairs, mask_coding, survey
+
+FILL_MODES = ("nearest", "reflect", "wrap", "constant")
+
+draws = st.fixed_dictionaries(
+    {
+        "theta": st.floats(-180, 180),
+        "tx": st.floats(-20, 20),
+        "ty": st.floats(-20, 20),
+        "shear": st.floats(-45, 45),
+        "zx": st.floats(0.5, 2),
+        "zy": st.floats(0.5, 2),
+        "flip_horizontal": st.booleans(),
+        "flip_vertical": st.booleans(),
+        "channel_shift_intensity": st.none() | st.floats(-60, 60),
+        "brightness": st.none() | st.floats(0.3, 1.8),
+    }
+)
+
+
+def random_image(seed, shape):
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.float32)
+
+
+def stock(image, draw, **keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls a SciPy name that SciPy has deprecated
+        return ImageDataGenerator(**keywords).apply_transform(image, draw)
+
+
+
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@settings(deadline=None, max_examples=60)
+@given(draw=draws, seed=st.integers(0, 99), shape=st.sampled_from([(31, 31, 1), (32, 32, 3), (24, 41, 1), (40, 17, 3)]))
+def test_equals_image_data_generator_for_the_same_draw(fill_mode, draw, seed, shape):
+    image = random_image(seed, shape)
+    ours = PairedImageDataGenerator(fill_mode=fill_mode, cval=7).apply_transform(image, draw)
+    reference = stock(image, draw, fill_mode=fill_mode, cval=7)
+    difference = np.abs(ours - reference) / 255
+    # Two kinds of pixel have no one right answer in floating point: those that the draw takes exactly to the edge of
+    # the image (inside or outside?) and those whose brightness falls exactly on a whole grey value before it is cut.
+    allowed = np.zeros(difference.shape, bool)
+    if fill_mode in ("constant", "wrap"):
+        allowed |= near_edge(draw, shape)[..., None]
+    if draw["brightness"] is not None:
+        warped = stock(image, draw | {"brightness": None}, fill_mode=fill_mode, cval=7)
+        for value in (warped, np.floor(warped + 1e-3) * draw["brightness"], np.floor(warped) * draw["brightness"]):
+            allowed |= np.abs(value - np.rint(value)) < 0.05
+    assert difference[~allowed].max(initial=0) < 1e-3
+    assert difference[allowed & ~near_edge(draw, shape)[..., None]].max(initial=0) < 2.5 / 255
+
+
+def near_edge(draw, shape):
+    """Pixels that come from within 1e-3 of the border lines row 0, row h−1, column 0 and column w−1."""
+    from data import draw_matrix
+
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]
+    source = np.einsum("ak,khw->ahw", draw_matrix(draw, *shape[:2]), np.stack([rows, columns, np.ones_like(rows)]))
+    close = np.zeros(shape[:2], bool)
+    for position, length in zip(source, shape[:2], strict=True):
+        # "wrap" repeats the border lines with a period of length − 1
+        offset = np.mod(position, max(1, length - 1))
+        close |= np.minimum(offset, max(1, length - 1) - offset) < 1e-3
+    return close
+
+
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@settings(deadline=None, max_examples=60)
+@given(draw=draws, seed=st.integers(0, 99), shape=st.sampled_from([(31, 31), (24, 41)]), elastic=st.booleans())
+def test_a_mask_warps_exactly_as_an_image_of_itself(fill_mode, draw, seed, shape, elastic):
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, 4, shape).astype(np.uint8)
+    if elastic:
+        draw = draw | {"elastic": rng.uniform(-4, 4, (6, 6, 2)).astype(np.float32)}
+    generator = PairedImageDataGenerator(fill_mode=fill_mode, elastic_range=4 * elastic)
+    warped = generator.apply_to_mask(mask, draw)
+    as_image = generator.warp(mask[..., np.newaxis].astype(np.float32), draw, nearest=True)[..., 0]
+    np.testing.assert_array_equal(warped, as_image)
+    assert warped.dtype == mask.dtype
+    if not elastic:
+        with_ties = ties(draw, shape)
+        reference = stock(mask[..., np.newaxis], draw | NO_COLOUR, fill_mode=fill_mode, interpolation_order=0)[..., 0]
+        near = near_edge(draw, shape) if fill_mode in ("constant", "wrap") else False
+        np.testing.assert_array_equal(warped[~(with_ties | near)], reference[~(with_ties | near)])
+
+
+NO_COLOUR = {"channel_shift_intensity": None, "brightness": None}
+
+
+def ties(draw, shape):
+    """Pixels whose source lies halfway between two pixels, to within 2e-3."""
+    from data import draw_matrix
+
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]
+    source = np.einsum("ak,khw->ahw", draw_matrix(draw, *shape), np.stack([rows, columns, np.ones_like(rows)]))
+    return (np.abs(source - np.floor(source) - 0.5) < 2e-3).any(0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(draw=draws, seed=st.integers(0, 99))
+def test_image_and_mask_stay_in_step(draw, seed):
+    # A smooth disc as image and its own half-level set as mask: after any draw the level set of the image is the mask,
+    # but for pixels on the outline.
+    rows, columns = np.mgrid[0:64, 0:64]
+    centre = np.random.default_rng(seed).uniform(20, 44, 2)
+    distance = np.hypot(rows - centre[0], columns - centre[1])
+    image = (255 / (1 + np.exp(distance - 12)))[..., np.newaxis].astype(np.float32)
+    mask = (image[..., 0] >= 127.5).astype(np.uint8)
+    generator = PairedImageDataGenerator(fill_mode="reflect", elastic_range=3)
+    draw = draw | NO_COLOUR | {"elastic": np.random.default_rng(seed).uniform(-3, 3, (6, 6, 2)).astype(np.float32)}
+    level_set = generator.apply_transform(image, draw)[..., 0] >= 127.5
+    warped = generator.apply_to_mask(mask, draw)
+    union = (level_set | (warped > 0)).sum()
+    assert (level_set != (warped > 0)).sum() <= 0.25 * max(union, 40)
+
+
+def test_a_crop_is_a_part_of_the_whole():
+    image = random_image(1, (200, 300, 1))
+    generator = PairedImageDataGenerator(fill_mode="reflect")
+    crop = generator.warp(image, {}, height=64, width=64, centre=(99.5, 149.5))
+    np.testing.assert_array_equal(crop, image[68:132, 118:182])
+    draw = {"theta": 30, "zx": 1.1, "zy": 0.9}
+    square = image[:200, :200]
+    whole = generator.warp(square, draw)
+    middle = generator.warp(square, draw, height=64, width=64, centre=(99.5, 99.5))
+    np.testing.assert_allclose(middle, whole[68:132, 68:132], atol=0.05)
+
+
+def test_colour_changes_leave_the_mask_alone():
+    generator = PairedImageDataGenerator(brightness_range=(0.3, 0.5), channel_shift_range=50)
+    image, mask = random_image(0, (32, 32, 3)), np.random.default_rng(0).integers(0, 3, (32, 32))
+    new_image, new_mask = generator.random_pair(image, mask, seed=1)
+    np.testing.assert_array_equal(new_mask, mask)
+    assert new_image.mean() < 0.6 * image.mean()
+
+
+def test_width_shift_moves_columns_and_height_shift_rows():
+    image = np.zeros((21, 21, 1), np.float32)
+    image[10, 10] = 255
+    moved = PairedImageDataGenerator(width_shift_range=[5], fill_mode="constant").random_pair(image, image[..., 0], 3)
+    row, column = np.argwhere(moved[0][..., 0] > 100)[0]
+    assert row == 10 and abs(column - 10) == 5
+
+
+def test_draws_stay_in_their_ranges():
+    generator = PairedImageDataGenerator(
+        rotation_range=20, zoom_range=0.2, shear_range=10, width_shift_range=0.1, brightness_range=(0.5, 1.5),
+        channel_shift_range=9, elastic_range=4,
+    )  # fmt: skip
+    found = [generator.get_random_transform((100, 200, 1), seed) for seed in range(300)]
+    for key, limit in {"theta": 20, "shear": 10, "tx": 20, "channel_shift_intensity": 9}.items():
+        values = np.array([draw[key] for draw in found])
+        assert -limit <= values.min() < -0.9 * limit and 0.9 * limit < values.max() <= limit
+    assert all(0.8 <= draw["zx"] <= 1.2 and 0.5 <= draw["brightness"] <= 1.5 for draw in found)
+    assert all(draw["ty"] == 0 and not draw["flip_horizontal"] for draw in found)
+    assert max(np.abs(draw["elastic"]).max() for draw in found) <= 4
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for i, (height, width) in enumerate([(100, 90), (40, 130), (64, 64)]):
+        write_png(tmp_path / "Images" / f"f{i}.png", rng.integers(0, 256, (height, width), np.uint8))
+        write_png(tmp_path / "Masks" / f"f{i}.png", (rng.random((height, width)) > 0.9).astype(np.uint8) * 255)
+    return tmp_path
+
+
+def make_batches(folder, seed=0, workers=1):
+    pairs = find_pairs(folder)
+    samples = Samples(pairs, mask_coding(survey(pairs).mask_values), channels=1, tile_px=64, fit=False)
+    generator = PairedImageDataGenerator(rotation_range=90, zoom_range=0.2, brightness_range=(0.8, 1.2), elastic_range=2)
+    return TrainingBatches(samples, generator, tile_px=64, batch=3, steps=6, seed=seed, workers=workers)
+
+
+def epochs_through_keras(folder, workers, epochs=2):
+    """The batches as `fit` receives them: through Keras' own adapter, with its threads."""
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    adapter = PyDatasetAdapter(make_batches(folder, workers=workers))
+    received = []
+    for _ in range(epochs):
+        adapter.on_epoch_begin()
+        received += [tuple(np.asarray(array) for array in batch) for batch in adapter.get_numpy_iterator()]
+        adapter.on_epoch_end()
+    return received
+
+
+def test_same_seed_same_batches_for_any_number_of_workers(folder):
+    reference = epochs_through_keras(folder, workers=0)
+    assert len(reference) == 12
+    for workers in (1, 4):
+        for (image, mask), (expected_image, expected_mask) in zip(
+            epochs_through_keras(folder, workers), reference, strict=True
+        ):
+            np.testing.assert_array_equal(image, expected_image)
+            np.testing.assert_array_equal(mask, expected_mask)
+    first, later = reference[0][0], reference[6][0]
+    assert not np.array_equal(first, later), "a new epoch must bring new draws"
+    assert not np.array_equal(first, make_batches(folder, seed=1)[0][0])
+
+
+def test_global_random_state_is_untouched(folder):
+    import random
+
+    np.random.seed(7)
+    random.seed(7)
+    expected = np.random.random(3).tolist(), random.random()
+    np.random.seed(7)
+    random.seed(7)
+    epochs_through_keras(folder, workers=4, epochs=1)
+    assert (np.random.random(3).tolist(), random.random()) == expected
+
+
+def test_batches_have_the_shapes_and_ranges_of_the_contract(folder):
+    image, mask = make_batches(folder)[0]
+    assert image.shape == (3, 64, 64, 1) and image.dtype == np.float32
+    assert mask.shape == (3, 64, 64, 1) and mask.dtype == np.uint8
+    assert image.min() >= 0 and image.max() <= 1 and set(np.unique(mask)) <= {0, 1}
+
+
+def test_rare_foreground_gets_half_of_the_crops(tmp_path):
+    image = np.zeros((512, 512), np.uint8)
+    image[:, ::2] = 200
+    mask = np.zeros((512, 512), np.uint8)
+    mask[20:24, 20:24] = 255
+    write_png(tmp_path / "Images" / "a.png", image)
+    write_png(tmp_path / "Masks" / "a.png", mask)
+    batches = make_batches(tmp_path)
+    hits = [batches.crop(0, i)[1].any() for i in range(200)]
+    assert 0.4 < np.mean(hits) < 0.65  # by chance alone it would be about 0.02
+
+
+def test_validation_counts_every_pixel_once(folder):
+    pairs = find_pairs(folder)
+    samples = Samples(pairs, mask_coding(survey(pairs).mask_values), channels=1, tile_px=64, fit=False)
+    batches = ValidationBatches(samples, tile_px=64, batch=4)
+    weight = sum(batches[i][2].sum() for i in range(len(batches)))
+    foreground = sum((batches[i][2] * batches[i][1][..., 0]).sum() for i in range(len(batches)))
+    assert weight == 100 * 90 + 40 * 130 + 64 * 64
+    assert foreground == sum(samples[i].mask.sum() for i in range(3))

@@ -1,0 +1,157 @@
+"""The command line as a user meets it: in a process of its own, exit status and all."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import main
+from images import read, write_png
+from tests.test_train import make_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+SHORT = ["--epochs", "1", "--steps", "4", "--filters", "2", "--batch", "2"]
+
+
+def run(*arguments, cwd=ROOT, script=ROOT / "main.py"):
+    return subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"}, timeout=300,
+    )  # fmt: skip
+
+
+def make_data(folder):
+    """Six training pairs and two test images, one of them without a mask, of odd sizes and names."""
+    make_folder(folder)
+    rng = np.random.default_rng(5)
+    for name, size in {"test one": (50, 71), "prüf-2": (33, 300)}.items():
+        write_png(folder / "Test data" / "Images" / f"{name}.png", rng.integers(0, 256, size, np.uint8))
+    write_png(folder / "Test data" / "Masks" / "test one.png", np.eye(50, 71, dtype=np.uint8) * 255)
+    return folder
+
+
+def listing(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.slow
+def test_the_whole_chain_on_a_folder_of_the_users(tmp_path):
+    data = make_data(tmp_path / "my data")
+    before = listing(data)
+    done = run("--data", data, "--run", tmp_path / "run", *SHORT, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = data / "Test data" / "Predicted images"
+    assert read(out / "test one_predict.png").shape == (50, 71, 1)
+    assert read(out / "prüf-2_predict.png").shape == (33, 300, 1)
+    scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))
+    assert [image["name"] for image in scores["images"]] == ["test one"]
+    assert {"dice", "iou", "accuracy", "precision", "recall", "threshold", "baseline"} <= set(scores)
+    assert (tmp_path / "run" / "curves.png").is_file()
+    after = listing(data)
+    assert all(after[path] == content for path, content in before.items()), "a user's file was changed"
+    # what it wrote can be used again, step by step
+    again = run("predict", data / "Test data" / "Images" / "test one.png", "--model", tmp_path / "run/model.keras",
+                "--out", tmp_path / "out", "--probability")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "out" / "test one_predict.png").read_bytes() == (out / "test one_predict.png").read_bytes()
+    assert (tmp_path / "out" / "test one_probability.png").is_file()
+    assert "TensorFlow" not in done.stderr and "oneDNN" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_fresh_checkout_makes_its_sample_and_works_a_second_time(tmp_path):
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    for attempt in ("first", "second"):
+        done = run("--run", attempt, *SHORT, cwd=tmp_path, script=tmp_path / "main.py")
+        assert done.returncode == 0, done.stderr
+        predicted = list((tmp_path / "data" / "Test data" / "Predicted images").glob("*_predict.png"))
+        assert predicted and all(read(path).shape == (1024, 1024, 1) for path in predicted)
+        assert (tmp_path / "runs" / attempt / "model.keras").is_file()
+
+
+def broken_image(folder):
+    (make_data(folder) / "Train data" / "Images" / "cell3.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+
+
+def broken_test_image(folder):
+    (make_data(folder) / "Test data" / "Images" / "test one.png").write_bytes(b"")
+
+
+def no_masks(folder):
+    shutil.rmtree(make_data(folder) / "Train data" / "Masks")
+
+
+def empty_folder(folder):
+    folder.mkdir()
+
+
+FAULTS = {
+    "an empty folder": (empty_folder, [], "no images"),
+    "a folder that is not there": (lambda folder: None, [], "no images"),
+    "no masks": (no_masks, [], "no mask for cell0.png"),
+    "an unreadable image": (broken_image, [], "cell3.png"),
+    "an unreadable test image": (broken_test_image, [], "test one.png"),
+    "a missing model": (make_data, ["predict", "--model", "nowhere.keras"], "nowhere.keras"),
+    "a missing image": (make_data, ["predict", "nowhere.png"], "nowhere.png"),
+    "no predictions": (make_data, ["evaluate"], "predict"),
+    "a foreground value that is not there": (make_data, ["--foreground", "7"], "--foreground 7"),
+    "wrong classes": (make_data, ["check", "--classes", "3"], "class ids 0 to 2"),
+    "an option that is no number": (make_data, ["--epochs", "many"], "many"),
+    "no epochs": (make_data, ["--epochs", "0"], "at least 1"),
+    "an unknown command": (make_data, ["fly"], "fly"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_input_is_one_line_and_status_2(tmp_path, fault, capsys):
+    make, arguments, named = FAULTS[fault]
+    folder = tmp_path / "data"
+    make(folder)
+    before = listing(tmp_path)
+    command, rest = (arguments[:1], arguments[1:]) if arguments and arguments[0].isalpha() else ([], arguments)
+    try:
+        status = main.main([*command, "--data", str(folder), *rest])
+    except SystemExit as stop:  # argparse's own way out
+        status = stop.code
+    assert status == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert named in line
+    assert listing(tmp_path) == before, "something was written"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"]])
+def test_help_answers_and_names_the_commands(arguments):
+    done = run(*arguments)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "--data" in done.stdout
+
+
+def test_help_and_errors_do_not_wait_for_keras():
+    code = "import sys, main\ntry: main.main(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"'keras'", "'numpy'", "'cv2'", "'PIL'"} & set(modules.rsplit("[", 1)[1].replace("]", "").split(", "))
+
+
+def test_options_mean_the_same_before_and_after_a_command():
+    parse = main.make_parser().parse_args
+    import argparse
+
+    for arguments in (["--data", "x", "train", "--seed", "3"], ["--seed", "3", "train", "--data", "x"]):
+        args = parse(arguments, argparse.Namespace(**main.UNSET))
+        assert (args.data, args.seed, args.command) == (Path("x"), 3, main.train)
+
+
+def test_the_newest_model_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    for age, name in enumerate(["new", "old"]):
+        path = tmp_path / "runs" / name / "model.keras"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    assert main.newest_model().parent.name == "new"

@@ -1,0 +1,127 @@
+"""Tile and blend must equal the whole; every image comes back at its own size."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import model as networks
+from images import InputError, read, write_png
+from predict import GRID_PX, Predictor, blend_window, evaluate_folder, predict_files, predict_tiled, tile_starts
+
+
+@given(tile=st.integers(2, 40), more=st.integers(0, 200), data=st.data())
+def test_tiles_cover_overlap_and_keep_to_the_pooling_grid(tile, more, data):
+    overlap = data.draw(st.integers(0, tile // 2))
+    starts = tile_starts((tile + more) * GRID_PX, tile * GRID_PX, overlap * GRID_PX)
+    assert starts[0] == 0 and starts[-1] == more * GRID_PX
+    assert all(start % GRID_PX == 0 for start in starts)
+    assert all(0 < b - a <= (tile - overlap) * GRID_PX for a, b in zip(starts, starts[1:], strict=False))
+
+
+def test_the_window_is_positive_and_smooth():
+    window = blend_window(64, 16)
+    assert window.min() > 0 and window.max() == 1
+    np.testing.assert_allclose(window, window.T)
+    np.testing.assert_allclose(window, window[::-1])
+    assert np.abs(np.diff(window[32])).max() < 0.12
+
+
+@settings(deadline=None, max_examples=40)
+@given(height=st.integers(1, 150), width=st.integers(1, 150), overlap=st.sampled_from([0, 16]))
+def test_cutting_and_blending_is_the_identity(height, width, overlap):
+    image = np.random.default_rng(height * 151 + width).random((height, width, 2)).astype(np.float32)
+    result = predict_tiled(lambda tiles: tiles, image, tile=32, overlap=overlap, batch=3)
+    np.testing.assert_allclose(result, image, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    card = {"classes": 1, "channels": 1, "tile_px": 32, "fit": False, "threshold": 0.5, "masks": None}
+    networks.save(networks.unet(1, 1, filters=2, depth=2, normalization="none"), path, card)
+    return path
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (32, 32), (33, 90), (101, 64)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_image_comes_back_at_its_own_size(model_file, size, channels):
+    probability = Predictor(model_file).probability(np.random.default_rng(0).integers(0, 256, (*size, channels)))
+    assert probability.shape == (*size, 1) and probability.dtype == np.float32
+    assert 0 <= probability.min() <= probability.max() <= 1
+
+
+def test_small_images_are_fitted_where_training_fitted_them(tmp_path, model_file):
+    network, card = networks.load(model_file)
+    networks.save(network, tmp_path / "fit.keras", card | {"fit": True})
+    assert Predictor(tmp_path / "fit.keras").probability(np.zeros((11, 20, 1), np.uint8)).shape == (11, 20, 1)
+
+
+def test_masks_are_written_as_the_contract_says(tmp_path, model_file):
+    rng = np.random.default_rng(0)
+    write_png(tmp_path / "a b.png", rng.integers(0, 256, (20, 41), np.uint8))
+    written = predict_files(Predictor(model_file), [tmp_path / "a b.png"], tmp_path / "out", keep_probability=True)
+    assert [path.name for path in written] == ["a b_predict.png"]
+    mask = read(written[0])
+    assert mask.shape == (20, 41, 1) and mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 255}
+    probability = read(tmp_path / "out" / "a b_probability.png")
+    assert probability.dtype == np.uint16
+    np.testing.assert_array_equal(probability >= 32768, mask == 255)
+
+
+def test_classes_are_written_as_ids_with_a_colour_preview(tmp_path):
+    networks.save(networks.unet(3, 3, filters=2, depth=2), tmp_path / "m.keras", {"tile_px": 32})
+    write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    (mask,) = predict_files(Predictor(tmp_path / "m.keras"), [tmp_path / "a.png"], tmp_path / "out")
+    assert set(np.unique(read(mask))) <= {0, 1, 2}
+    assert read(tmp_path / "out" / "a_predict_colour.png").shape == (40, 40, 3)
+
+
+def test_images_of_one_name_do_not_overwrite_each_other(tmp_path, model_file):
+    for folder in ("x", "y"):
+        write_png(tmp_path / folder / "a.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError, match="named a"):
+        predict_files(Predictor(model_file), [tmp_path / "x/a.png", tmp_path / "y/a.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def predicted(tmp_path):
+    """Two test images: tp 2, fp 1, fn 1, tn 4 in the first; an empty mask predicted empty in the second."""
+    truth = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], np.uint8)
+    guess = np.array([[1, 1, 0, 1], [0, 0, 0, 0]], np.uint8)
+    for name, masks in {"a": (truth, guess), "b": (0 * truth, 0 * guess)}.items():
+        write_png(tmp_path / "Images" / f"{name}.png", truth)
+        write_png(tmp_path / "Masks" / f"{name}.png", masks[0] * 255)
+        write_png(tmp_path / "Predicted images" / f"{name}_predict.png", masks[1] * 255)
+    record = {"model": "m", "classes": 1, "threshold": 0.4, "masks": None}
+    (tmp_path / "Predicted images" / "predictions.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def test_scores_by_hand(predicted):
+    card = evaluate_folder(predicted, predicted / "Predicted images")
+    assert card == json.loads((predicted / "Predicted images" / "scores.json").read_text())
+    assert card["dice"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert card["accuracy"] == pytest.approx((16 - 2) / 16)
+    assert card["threshold"] == 0.4
+    assert [image["dice"] for image in card["images"]] == [pytest.approx(2 / 3), 1]
+    assert card["baseline"]["dice"] == 0 and card["baseline"]["accuracy"] == pytest.approx(13 / 16)
+
+
+def test_a_missing_prediction_is_named(predicted):
+    (predicted / "Predicted images" / "b_predict.png").unlink()
+    with pytest.raises(InputError, match=r"b_predict\.png"):
+        evaluate_folder(predicted, predicted / "Predicted images")
+
+
+def test_images_without_masks_are_left_out(predicted):
+    (predicted / "Masks" / "b.png").unlink()
+    assert len(evaluate_folder(predicted, predicted / "Predicted images")["images"]) == 1
+    (predicted / "Masks" / "a.png").unlink()
+    assert evaluate_folder(predicted, predicted / "Predicted images") is None

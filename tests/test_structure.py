@@ -1,0 +1,60 @@
+"""The shape of the repository: imports go one way, Keras is loaded only where it is needed, notebooks hold no outputs."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# Which modules of the project each may import; a module not listed here fails the test until it is placed.
+MAY_IMPORT = {
+    "images": set(),
+    "pairs": {"images"},
+    "metrics": {"images"},
+    "model": {"images"},
+    "sample": {"images"},
+    "data": {"images", "pairs"},
+    "predict": {"images", "pairs", "metrics", "model"},
+    "train": {"images", "pairs", "metrics", "model", "data"},
+    "report": {"images", "pairs", "metrics", "model", "data"},
+    "main": {"images", "pairs", "sample", "predict", "train", "report"},
+}
+MAY_IMPORT_KERAS = {"model", "data", "train"}
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_go_one_way(path):
+    ours = set(imports_of(path)) & {other.stem for other in ROOT.glob("*.py")}
+    assert ours <= MAY_IMPORT[path.stem]
+    assert "tensorflow" not in set(imports_of(path)), "model and training code is backend-neutral"
+    if path.stem not in MAY_IMPORT_KERAS:
+        assert "keras" not in set(imports_of(path))
+
+
+@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "predict", "report", "main"])
+def test_light_modules_do_not_load_keras(module):
+    code = f"import sys, {module}; sys.exit('keras' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_no_module_shadows_another():
+    assert not (ROOT / "data" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_stored_without_outputs(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert all(not cell.get("outputs") and not cell.get("execution_count") for cell in cells)
+    assert any("parameters" in cell["metadata"].get("tags", []) for cell in cells)
+    assert 8 <= len(cells) <= 22 and all(len("".join(cell["source"]).splitlines()) <= 12 for cell in cells)

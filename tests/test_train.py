@@ -1,0 +1,165 @@
+"""Training on small made-up folders: it learns, it repeats, it keeps the best, it leaves a whole run folder."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from keras import ops
+
+import train
+from images import InputError, write_png
+from metrics import confusion_counts, scores_from_counts
+from predict import Predictor
+
+SMALL = {"tile_px": 32, "filters": 4, "depth": 2, "batch": 4, "steps": 30, "epochs": 2, "learning_rate": 1e-2}
+
+
+def make_folder(folder, seed=0, count=6, size=48, classes=1, colour=False):
+    """Dark discs on a bright noisy ground; with 3 classes each disc has a darker core."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:size, 0:size]
+    for i in range(count):
+        centre, radius = rng.uniform(12, size - 12, 2), rng.uniform(6, 10)
+        distance = np.hypot(rows - centre[0], columns - centre[1])
+        mask = (distance < radius).astype(np.uint8)
+        if classes == 3:
+            mask += distance < radius / 2
+        image = 200 - 60.0 * mask + rng.normal(0, 8, mask.shape)
+        image = np.clip(image, 0, 255).astype(np.uint8)
+        if colour:
+            image = np.stack([image, image, 255 - image // 2], -1)
+        write_png(folder / "Train data" / "Images" / f"cell{i}.png", image)
+        write_png(folder / "Train data" / "Masks" / f"cell{i}.png", mask * 255 if classes == 1 else mask)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = make_folder(tmp_path_factory.mktemp("data"))
+    card = train.train(folder, folder / "run", train.Settings(**SMALL), quiet=True)
+    return folder, card
+
+
+def test_it_learns_discs(trained):
+    folder, card = trained
+    assert card["scores"]["val_dice"] > 0.9
+    predictor = Predictor(folder / "run" / "model.keras")
+    image = np.full((64, 64, 1), 200, np.uint8)
+    image[20:36, 24:40] = 130
+    mask = predictor.mask(predictor.probability(image))
+    assert mask[28, 32] == 1 and mask[4:10, 4:10].sum() == 0
+
+
+def test_the_run_folder_holds_what_the_contract_names(trained):
+    folder, card = trained
+    assert {"model.keras", "settings.json", "history.csv"} <= {path.name for path in (folder / "run").iterdir()}
+    assert json.loads((folder / "run" / "settings.json").read_text()) == json.loads(json.dumps(card))
+    with open(folder / "run" / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"val_dice", "val_iou", "val_accuracy", "dice", "iou", "accuracy", "loss"} <= set(rows[0])
+    assert float(rows[card["best_epoch"] - 1]["val_dice"]) == max(float(row["val_dice"]) for row in rows)
+
+
+def test_no_group_is_trained_on_and_validated_on(trained):
+    _, card = trained
+    assert card["training"] and card["validation"] and not set(card["training"]) & set(card["validation"])
+
+
+def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
+    folder = make_folder(tmp_path)
+    short = SMALL | {"steps": 5, "epochs": 1}
+
+    def weights(name, seed):
+        train.train(folder, folder / name, train.Settings(**short, seed=seed), quiet=True)
+        return Predictor(folder / name / "model.keras").network.get_weights()
+
+    first, again, other = weights("a", 0), weights("b", 0), weights("c", 1)
+    assert all(np.array_equal(x, y) for x, y in zip(first, again, strict=True))
+    assert any(not np.array_equal(x, y) for x, y in zip(first, other, strict=True))
+
+
+def test_three_classes_in_colour(tmp_path):
+    folder = make_folder(tmp_path, classes=3, colour=True)
+    settings = train.Settings(**SMALL | {"epochs": 3}, classes=3, loss="dice_bce")
+    card = train.train(folder, folder / "run", settings, quiet=True)
+    assert card["channels"] == 3 and card["scores"]["val_dice"] > 0.7
+
+
+def test_a_single_image_trains_without_validation(tmp_path):
+    folder = make_folder(tmp_path, count=1)
+    card = train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 2}), quiet=True)
+    assert card["validation"] == [] and card["best_epoch"] == 2
+
+
+def test_an_existing_run_is_never_overwritten(trained):
+    folder, _ = trained
+    before = (folder / "run" / "model.keras").read_bytes()
+    with pytest.raises(InputError, match="exists already"):
+        train.train(folder, folder / "run", train.Settings(**SMALL), quiet=True)
+    assert (folder / "run" / "model.keras").read_bytes() == before
+
+
+def test_wrong_data_leave_no_run_folder(tmp_path):
+    with pytest.raises(InputError):
+        train.train(tmp_path, tmp_path / "run", train.Settings(**SMALL), quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_metrics_count_as_metrics_py_does(classes):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, max(2, classes), (2, 8, 9, 1)).astype(np.uint8)
+    probability = rng.dirichlet(np.ones(classes), (2, 8, 9)) if classes > 1 else rng.random((2, 8, 9, 1))
+    weight = np.ones((2, 8, 9), np.float32)
+    weight[1, 5:] = 0  # padding
+    dice, iou = train.Dice(classes), train.IoU(classes)
+    for i in range(2):  # in two batches: counts add up
+        for metric in (dice, iou):
+            metric.update_state(truth[i : i + 1], probability[i : i + 1].astype(np.float32), weight[i : i + 1])
+    predicted = probability.argmax(-1) if classes > 1 else (probability[..., 0] >= 0.5).astype(int)
+    counts = sum(
+        confusion_counts(truth[i, :rows, :, 0], predicted[i, :rows], classes) for i, rows in ((0, 8), (1, 5))
+    )
+    expected = [scores_from_counts(row) for row in counts]
+    assert float(dice.result()) == pytest.approx(np.mean([s["dice"] for s in expected]), abs=1e-6)
+    assert float(iou.result()) == pytest.approx(np.mean([s["iou"] for s in expected]), abs=1e-6)
+    dice.reset_state()
+    assert float(dice.result()) == 1  # nothing to find and nothing found
+
+
+def test_soft_dice_by_hand():
+    truth = np.array([1, 1, 0, 0], np.float32).reshape(1, 2, 2, 1)
+    probability = np.array([1, 0.5, 0.5, 0], np.float32).reshape(1, 2, 2, 1)
+    # both = 1.5, sums = 2 and 2: 1 − (3 + 1) / (4 + 1)
+    assert float(train.soft_dice_loss(truth, probability)) == pytest.approx(0.2)
+    assert float(train.soft_dice_loss(truth * 0, probability * 0)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("name", train.LOSSES)
+def test_a_right_answer_costs_less_than_a_wrong_one(name, classes):
+    truth = np.array([[[[0], [1]], [[1], [0]]]], np.uint8)
+    sure = np.where(truth == 1, 0.98, 0.02).astype(np.float32)
+    if classes > 1:
+        sure = np.concatenate([1 - sure - 0.01, sure, np.full_like(sure, 0.01)], -1)
+    loss = train.make_loss(name, classes)
+    wrong = sure[:, ::-1]
+    assert float(ops.mean(loss(truth, sure))) < 0.3 < float(ops.mean(loss(truth, wrong)))
+
+
+def test_the_schedule_warms_up_and_ends_at_zero():
+    schedule = train.make_schedule(1e-2, 100)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert np.argmax(rates) == 10 and rates[10] == pytest.approx(1e-2)
+    assert rates[0] < 1e-3 and rates[100] == pytest.approx(0, abs=1e-6)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_settings_and_command_line_name_the_same_defaults():
+    import main
+
+    help_text = {action.dest: action.help for action in main.make_parser()._actions}
+    for name in ("epochs", "batch", "filters", "loss", "seed"):
+        assert f"(default: {getattr(train.Settings(), name)})" in help_text[name]
