@@ -6,6 +6,7 @@ Everything here is decided once for a whole folder and needs no Keras, so that `
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from filecmp import cmp
 from pathlib import Path
 
 import cv2
@@ -59,13 +60,13 @@ def find_pairs(folder, masks="required"):
         without = [path.name for stem, path in by_stem.items() if stem not in masks_by_stem]
         if without:
             raise InputError(
-                f"{folder / 'Masks'}: no mask for {_some(without)}; expected for each image a mask of the same name, "
+                f"{folder / 'Masks'}: no mask for {some(without)}; expected for each image a mask of the same name, "
                 "such as Images/a.tif and Masks/a.png. Add the masks, or take these images out."
             )
         orphans = [path.name for stem, path in masks_by_stem.items() if stem not in by_stem]
         if orphans:
             raise InputError(
-                f"{folder / 'Images'}: no image for mask {_some(orphans)}; expected an image of the same name for "
+                f"{folder / 'Images'}: no image for mask {some(orphans)}; expected an image of the same name for "
                 "each mask. Add the images, or take these masks out."
             )
     return [Pair(stem, path, masks_by_stem.get(stem), group_of(stem)) for stem, path in by_stem.items()]
@@ -82,14 +83,19 @@ def has_files(data_dir, *folders):
     )
 
 
-def refuse_shared(training, tests):
-    """Raise `InputError` where a file of the same name is in training and test: its scores would be worth nothing."""
-    shared = sorted({pair.stem for pair in training} & {pair.stem for pair in tests})
-    if shared:
-        raise InputError(
-            f"{_some(shared)}: in Train data and in Test data; expected each image in one of them, or the scores would "
-            "be worth nothing. Remove it from one."
-        )
+def shared_images(training, tests):
+    """Names of the test images that are, byte for byte, training images under whatever name: their scores are worthless.
+
+    Images of one name and different content, such as 0.png in both folders, are not shared.
+    """
+    by_size = {}
+    for pair in training:
+        by_size.setdefault(pair.image.stat().st_size, []).append(pair.image)
+    return [
+        test.image.name
+        for test in tests
+        if any(cmp(test.image, other, shallow=False) for other in by_size.get(test.image.stat().st_size, ()))
+    ]
 
 
 def _by_stem(folder):
@@ -104,7 +110,8 @@ def _by_stem(folder):
     return found
 
 
-def _some(names, show=3):
+def some(names, show=3):
+    """A few of many names, for one line: `a, b, c and 5 more`."""
     names = list(names)
     return ", ".join(names[:show]) + (f" and {len(names) - show} more" if len(names) > show else "")
 
@@ -216,7 +223,7 @@ class MaskCoding:
         """Raise `InputError` where masks hold values that this coding has no class for."""
         if self.classes > 1 and not all(0 <= value < self.classes for value in mask_values):
             raise InputError(
-                f"masks hold the values {_some(map(str, sorted(mask_values)), 6)}; expected the class ids 0 to "
+                f"masks hold the values {some(map(str, sorted(mask_values)), 6)}; expected the class ids 0 to "
                 f"{self.classes - 1} for {self.classes} classes. Give the right number with --classes, or use "
                 "--foreground for one of them."
             )
@@ -242,7 +249,7 @@ def mask_coding(mask_values, classes=1, foreground=None):
     Returns a `MaskCoding`. Raises `InputError` where the values do not fit `classes` or nothing is foreground.
     """
     values, total = sorted(mask_values), sum(mask_values.values())
-    listed = _some(map(str, values), 6)
+    listed = some(map(str, values), 6)
     if classes > 1:
         coding = MaskCoding(None, 0, classes, f"mask values {listed} are class ids")
         coding.check(mask_values)

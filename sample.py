@@ -70,9 +70,10 @@ def make_slide(slide, seed=0):
     return Slide(
         scale=log(0.82, 1.22), cells=log(32, 70), clustering=rng.uniform(0.4, 0.8), superficial=rng.uniform(0.1, 0.7),
         cytoplasm=log(0.15, 0.32), nucleus=log(0.8, 1.25), chromatin=rng.uniform(0.08, 0.3), folds=rng.uniform(0.5, 3),
-        bacteria=rng.uniform(0, 0.6), leukocytes=log(2, 25), debris=log(3, 20), glare=rng.uniform(0, 0.1),
-        light=rng.uniform(205, 248), unevenness=rng.uniform(0, 0.06), blur=log(0.5, 1.3), sharpening=max(0.0, rng.uniform(-0.6, 0.8)),
-        noise=log(0.5, 3.5), grain=rng.uniform(0, 0.7), haematoxylin_only=bool(rng.random() < 0.25),
+        bacteria=rng.uniform(0, 0.6), leukocytes=log(2, 25), debris=log(2.5, 12), glare=rng.uniform(0, 0.1),
+        light=rng.uniform(205, 248), unevenness=rng.uniform(0, 0.06), blur=log(0.5, 1.2),
+        sharpening=max(0.0, rng.uniform(-0.6, 0.8)),
+        noise=log(0.5, 2.5), grain=rng.uniform(0, 0.7), haematoxylin_only=bool(rng.random() < 0.25),
         tint=tuple(rng.uniform(0.88, 1.0, 3)),
     )  # fmt: skip
 
@@ -206,24 +207,25 @@ def nuclear_stain(rng):
 def marked(outline, radius, slide):
     """The contour that annotators draw around an outline of `radius` px: outside the middle of the visible edge.
 
-    Between the two lie 0.2 px for small dark nuclei (radius 6.5 px), 0.4 px at 9 px and 0.7 px at 12 px (medians).
+    The gap grows from 0.3 px at a radius of 6.5 px to 0.5 px at 9 px and 0.8 px at 12 px (near the measured medians).
     """
-    return outline * (1 + np.clip(0.08 * (radius / slide.scale - 3.5), 0.15, 0.9) / radius)
+    return outline * (1 + np.clip(0.08 * (radius / slide.scale - 2.5), 0.2, 1.0) / radius)
 
 
-def add_nucleus(canvas, rng, slide, y, x, pyknotic):
+def add_nucleus(canvas, rng, slide, y, x, pyknotic, defocus=0.0):
     """One epithelial nucleus: pyknotic (small, dark, smooth) or vesicular (larger, paler, with chromatin and a rim)."""
     radius = slide.scale * (rng.uniform(5.0, 8.2) if pyknotic else np.clip(rng.normal(10.6, 1.8), 6.5, 16))
     # Real nuclei hold a similar amount of stain whatever their size: the median density over the surrounding cytoplasm
     # is 0.95 at a radius of 6.5 px, 0.57 at 11.5 px, 0.44 at 14 px; the spread at one size is a factor of 1.35.
     density = slide.nucleus * 5.6 * slide.scale / radius * np.exp(rng.normal(0, 0.28))
-    density = np.clip(density, 0.22, 1.5)
+    density = np.clip(density, 0.28, 1.5)
     # Axis ratio: the eccentricity of the real nuclei has the deciles 0.46, 0.68 (median) and 0.86.
-    outline = blob(rng, radius, elongation=1 + abs(rng.normal(0, 0.38)), roughness=rng.uniform(0.02, 0.1))
-    half = int(radius * 2) + 10
+    elongation = 1 + abs(rng.normal(0, 0.38)) + (rng.random() < 0.06) * rng.uniform(0.5, 1.5)  # a few spindles
+    outline = blob(rng, radius, elongation=elongation, roughness=rng.uniform(0.02, 0.1))
+    half = int(radius * np.sqrt(elongation) * 1.4) + 14
     cover = smooth(fill(outline, half), rng.uniform(0.6, 1.4))
     chromatin = slide.chromatin * (0.5 if pyknotic else 1.0)
-    body = 1 + chromatin * (0.7 * canvas.grain(half, canvas.fine) + 0.5 * canvas.grain(half, canvas.coarse))
+    body = 1 + chromatin * (0.6 * canvas.grain(half, canvas.fine) + 0.6 * canvas.grain(half, canvas.coarse))
     rim = cover - cv2.erode(cover, np.ones((3, 3), np.uint8))
     patch = density * (cover * np.maximum(body, 0.4) + rng.uniform(0, 0.5) * rim)
     for _ in range(rng.integers(0, 3)):  # nucleoli, chromocentres
@@ -232,7 +234,7 @@ def add_nucleus(canvas, rng, slide, y, x, pyknotic):
     if rng.random() < 0.15:  # a groove, or a fold of the nuclear membrane
         groove = np.linspace(outline[0], outline[24], 8) * 0.8 + rng.normal(0, 0.8, (8, 2))
         patch += density * rng.uniform(0.2, 0.6) * smooth(strokes([groove], half, int(rng.integers(1, 3))), 0.7) * cover
-    canvas.add(canvas.nuclei, patch, y, x, nuclear_stain(rng))
+    canvas.add(canvas.nuclei, smooth(patch, defocus), y, x, nuclear_stain(rng))
     canvas.mark(fill(marked(outline, radius, slide), half), y, x, NUCLEUS)
 
 
@@ -253,7 +255,7 @@ def add_cell(canvas, rng, slide, y, x, radius):
         if flap is not None:
             flaps.append(flap)
     cover = smooth(fill(outline, half), rng.uniform(0.3, 1.3))
-    density = min(slide.cytoplasm * np.exp(rng.normal(0, 0.45)), 0.75)
+    density = min(slide.cytoplasm * np.exp(rng.normal(0, 0.45)), 0.8)
     coarse, fine = canvas.grain(half, canvas.coarse), canvas.grain(half, canvas.fine)
     wide = cv2.resize(rng.standard_normal((6, 6), np.float32), (2 * half, 2 * half), interpolation=cv2.INTER_CUBIC)
     patch = 1 + rng.uniform(0.05, 0.25) * wide + rng.uniform(0.03, 0.12) * coarse + rng.uniform(0.01, 0.08) * fine
@@ -292,12 +294,14 @@ def add_cell(canvas, rng, slide, y, x, radius):
         step = np.stack([np.cos(turn), np.sin(turn)], 1) * length[:, None]
         rods = strokes([np.stack([p - s, p + s]) for p, s in zip(at, step, strict=True)], half, int(rng.integers(1, 3)))
         patch += smooth(rods, 0.6) * cover * rng.uniform(0.08, 0.4)
-    if rng.random() < 0.08:
-        patch = smooth(patch, rng.uniform(1.5, 4))
+    defocus = rng.uniform(1.2, 3.0) if rng.random() < 0.06 else 0.0
+    patch = smooth(patch, defocus)
     canvas.add(canvas.cytoplasm, patch, y, x, stain_of(rng, slide, superficial))
     canvas.mark(cover, y, x, CYTOPLASM)
     if rng.random() < 0.97:
-        add_nucleus(canvas, rng, slide, y + nucleus[1], x + nucleus[0], superficial != (rng.random() < 0.15))
+        add_nucleus(
+            canvas, rng, slide, y + nucleus[1], x + nucleus[0], superficial != (rng.random() < 0.15), 0.6 * defocus
+        )
 
 
 def add_leukocytes(canvas, rng, slide, y, x):
@@ -388,12 +392,12 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False):
     placed = []  # (y, x, radius) of the cells so far
     for _ in range(max(1, rng.poisson(look.cells / look.scale * area))):
         radius = look.scale * np.clip(rng.normal(57, 12), 26, 85)
-        near = 0.45 if rng.random() < 0.8 else 0.25
+        near = 0.45 if rng.random() < 0.8 else 0.3  # some lie in piles
         for _ in range(6):  # cells overlap, nuclei seldom do: look for a centre away from the others
             y, x = anywhere()
             if placed and rng.random() < look.clustering:
                 y0, x0, r0 = placed[rng.integers(len(placed))]
-                turn, gap = rng.uniform(0, 2 * np.pi), (r0 + radius) * rng.uniform(0.5, 1.0)
+                turn, gap = rng.uniform(0, 2 * np.pi), (r0 + radius) * rng.uniform(near + 0.03, 1.0)
                 y, x = y0 + gap * np.sin(turn), x0 + gap * np.cos(turn)
             if all(np.hypot(y - b, x - a) > near * (radius + r) for b, a, r in placed):
                 break

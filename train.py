@@ -78,20 +78,24 @@ def soft_dice_loss(truth, probability):
 
 
 def make_loss(name, classes):
-    """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1 or K)."""
-    entropy = keras.losses.BinaryCrossentropy() if classes == 1 else keras.losses.SparseCategoricalCrossentropy()
-    if name == "bce":
-        return entropy
+    """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1 or K).
 
-    def dice_bce(truth, probability):
-        truth_of_class = truth
-        if classes > 1:
-            truth_of_class = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)[..., 1:]
-        foreground = probability if classes == 1 else probability[..., 1:]
-        dice = soft_dice_loss(ops.cast(truth_of_class, "float32"), foreground)
-        return entropy(truth, probability) + dice
+    "bce": cross-entropy, binary with one class; "dice_bce": the same plus `soft_dice_loss` of the foreground. One value
+    a pixel comes back, (batch, H, W), so that Keras can weight padding with 0.
+    """
 
-    return dice_bce
+    def loss(truth, probability):
+        if classes == 1:
+            truth = ops.cast(truth, "float32")
+            entropy = keras.losses.binary_crossentropy(truth, probability)
+            foreground = truth, probability
+        else:
+            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)
+            entropy = keras.losses.categorical_crossentropy(truth, probability)
+            foreground = truth[..., 1:], probability[..., 1:]
+        return entropy + soft_dice_loss(*foreground) if name == "dice_bce" else entropy
+
+    return loss
 
 
 class _CountMetric(keras.metrics.Metric):

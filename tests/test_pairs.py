@@ -126,11 +126,14 @@ def test_the_survey_names_a_mask_of_another_size_and_counts_the_rest(tmp_path):
         survey(find_pairs(tmp_path), quiet=True)
 
 
-def test_a_test_image_that_was_trained_on_is_refused():
-    trained = [Pair("a", None, None, "a"), Pair("b", None, None, "b")]
-    with pytest.raises(InputError, match="^b:"):
-        pairs.refuse_shared(trained, [Pair("b", None, None, "b")])
-    pairs.refuse_shared(trained, [Pair("c", None, None, "c")])
+def test_a_test_image_that_is_trained_on_is_found_by_content_not_by_name(tmp_path):
+    train, test = tmp_path / "Train data", tmp_path / "Test data"
+    put(train / "Images", "0.png", value=1)
+    put(train / "Images", "1.png", value=2)
+    put(test / "Images", "0.png", value=3)  # numbered alike, another picture
+    put(test / "Images", "renamed.png", value=2)
+    found = pairs.shared_images(find_pairs(train, "optional"), find_pairs(test, "optional"))
+    assert found == ["renamed.png"]
 
 
 def test_single_cell_crops_are_fitted_and_fields_are_not():

@@ -119,9 +119,7 @@ def test_metrics_count_as_metrics_py_does(classes):
         for metric in (dice, iou):
             metric.update_state(truth[i : i + 1], probability[i : i + 1].astype(np.float32), weight[i : i + 1])
     predicted = probability.argmax(-1) if classes > 1 else (probability[..., 0] >= 0.5).astype(int)
-    counts = sum(
-        confusion_counts(truth[i, :rows, :, 0], predicted[i, :rows], classes) for i, rows in ((0, 8), (1, 5))
-    )
+    counts = sum(confusion_counts(truth[i, :rows, :, 0], predicted[i, :rows], classes) for i, rows in ((0, 8), (1, 5)))
     expected = [scores_from_counts(row) for row in counts]
     assert float(dice.result()) == pytest.approx(np.mean([s["dice"] for s in expected]), abs=1e-6)
     assert float(iou.result()) == pytest.approx(np.mean([s["iou"] for s in expected]), abs=1e-6)
