@@ -84,7 +84,7 @@ def has_files(data_dir, *folders):
 
 
 def shared_images(training, tests):
-    """Names of the test images that are, byte for byte, training images under whatever name: their scores are worthless.
+    """Names of the test images that are, byte for byte, training images: their scores are worth nothing.
 
     Images of one name and different content, such as 0.png in both folders, are not shared.
     """

@@ -1,4 +1,4 @@
-"""Training: settings → samples → network → run folder with model.keras, settings.json, history.csv and curves.png.
+"""Training: settings → samples → network → run folder with model.keras, settings.json, history.csv and scores.json.
 
 A run folder is written once: a name that exists is refused, never reused.
 """
@@ -21,6 +21,7 @@ import images
 import model as networks
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from images import InputError
+from metrics import confusion_counts, scorecard
 from pairs import choose_fit, find_pairs, mask_coding, split_by_group, survey
 
 LOSSES = ("bce", "dice_bce")
@@ -256,9 +257,28 @@ def train(data_dir, run_dir, settings=None, quiet=False):
         },
         "platform": platform.platform(),
     }
+    if checks is not None:
+        best, _ = networks.load(run_dir / "model.keras")
+        images.write_json(run_dir / "scores.json", validation_scores(best, checks, validation, settings.classes))
     images.write_json(run_dir / "settings.json", card)
     _write_history(run_dir / "history.csv", history)
     return card
+
+
+def validation_scores(network, checks, pairs, classes, threshold=0.5):
+    """The scorecard of the validation images (see `metrics.scorecard`), from the tiles that validation counts.
+
+    Parameters: network, keras.Model; checks, the ValidationBatches of `pairs`; classes, as in `Settings`.
+    """
+    counts = np.zeros((len(pairs), max(1, classes - 1), 4), np.int64)
+    places = iter(checks.places)
+    for batch, truths, weights in checks:
+        probabilities = ops.convert_to_numpy(network.predict_on_batch(batch))
+        for probability, truth, weight in zip(probabilities, truths, weights, strict=True):
+            predicted = (probability[..., 0] >= threshold).astype(int) if classes == 1 else probability.argmax(-1)
+            inside = np.s_[: int(weight[:, 0].sum()), : int(weight[0].sum())]  # without the padding
+            counts[next(places)[0]] += confusion_counts(truth[..., 0][inside], predicted[inside], classes)
+    return scorecard([pair.stem for pair in pairs], counts, threshold, classes)
 
 
 def _accuracy(classes):

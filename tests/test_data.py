@@ -230,6 +230,15 @@ def test_batches_have_the_shapes_and_ranges_of_the_contract(folder):
     assert image.min() >= 0 and image.max() <= 1 and set(np.unique(mask)) <= {0, 1}
 
 
+def test_every_epoch_and_every_crop_brings_a_new_draw(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    write_png(tmp_path / "Images" / "a.png", picture)
+    write_png(tmp_path / "Masks" / "a.png", (picture > 200) * np.uint8(255))
+    batches = make_batches(tmp_path)
+    crops = [batches.crop(epoch, index)[0] for epoch in (0, 1) for index in (0, 1)]
+    assert all(not np.array_equal(a, b) for i, a in enumerate(crops) for b in crops[:i])
+
+
 def test_rare_foreground_gets_half_of_the_crops(tmp_path):
     image = np.zeros((512, 512), np.uint8)
     image[:, ::2] = 200

@@ -53,13 +53,24 @@ def test_it_learns_discs(trained):
 
 def test_the_run_folder_holds_what_the_contract_names(trained):
     folder, card = trained
-    assert {"model.keras", "settings.json", "history.csv"} <= {path.name for path in (folder / "run").iterdir()}
+    assert {"model.keras", "settings.json", "history.csv", "scores.json"} == {
+        path.name for path in (folder / "run").iterdir()
+    }
     assert json.loads((folder / "run" / "settings.json").read_text()) == json.loads(json.dumps(card))
     with open(folder / "run" / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {"val_dice", "val_iou", "val_accuracy", "dice", "iou", "accuracy", "loss"} <= set(rows[0])
     assert float(rows[card["best_epoch"] - 1]["val_dice"]) == max(float(row["val_dice"]) for row in rows)
+
+
+def test_the_run_s_scores_are_those_of_its_best_epoch(trained):
+    folder, card = trained
+    scores = json.loads((folder / "run" / "scores.json").read_text())
+    assert scores["dice"] == pytest.approx(card["scores"]["val_dice"], abs=1e-5)
+    assert scores["accuracy"] == pytest.approx(card["scores"]["val_accuracy"], abs=1e-5)
+    assert sorted(image["name"] for image in scores["images"]) == sorted(card["validation"])
+    assert scores["baseline"]["dice"] == 0
 
 
 def test_no_group_is_trained_on_and_validated_on(trained):
