@@ -3,11 +3,12 @@
 Every object is an optical density (absorbance, natural logarithm). Densities add up where objects overlap, so light is
 multiplied: I = I0 * exp(-sum of densities), the Beer-Lambert law; colour weights a density by the absorption of its
 stain in red, green and blue. The sizes and densities follow real 1024x1024 fields of the ISBI 2014 cervical cytology
-challenge (Lu et al.), and vary more widely from slide to slide than those fields do, so that a
-network trained on the sample also reads other people's slides.
+challenge (Lu et al.) and vary more widely from slide to slide than those fields do, so that a network trained on the
+sample also reads other people's slides.
 """
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from images import write_png
+from images import InputError, write_png
 
 # Absorption in (red, green, blue), scaled below to mean 1 so that a density looks equally dark in grey and in colour.
 # Haematoxylin and eosin: Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23 (2001). Orange G (peak about 480 nm) and
@@ -30,7 +31,7 @@ STAINS = {
 }
 STAINS = {name: np.float32(v) / np.mean(v, dtype=np.float32) for name, v in STAINS.items()}
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
-PILE = 1.2  # piles of cells stay translucent: the density of real ones levels off near here
+PILE = 1.2  # density at which piles of cells level off: chosen so that nuclei stay visible in them, as in real ones
 MARGIN = 160  # px of canvas around the field, so that cells are cut by its border
 
 
@@ -56,7 +57,7 @@ class Slide:
     sharpening: float  # strength of the camera's unsharp mask
     noise: float  # standard deviation, grey levels
     grain: float  # correlation length of the noise, px
-    haematoxylin_only: bool  # haematoxylin and eosin rather than Papanicolaou
+    haematoxylin_eosin: bool  # haematoxylin and eosin rather than Papanicolaou
     tint: tuple  # colour of the light, red, green, blue
 
 
@@ -73,7 +74,7 @@ def make_slide(slide, seed=0):
         bacteria=rng.uniform(0, 0.6), leukocytes=log(2, 20), debris=log(2.5, 12), glare=rng.uniform(0, 0.1),
         light=rng.uniform(205, 248), unevenness=rng.uniform(0, 0.06), blur=log(0.5, 1.2),
         sharpening=max(0.0, rng.uniform(-0.6, 0.8)),
-        noise=log(0.5, 2.5), grain=rng.uniform(0, 0.7), haematoxylin_only=bool(rng.random() < 0.25),
+        noise=log(0.5, 2.5), grain=rng.uniform(0, 0.7), haematoxylin_eosin=bool(rng.random() < 0.25),
         tint=tuple(rng.uniform(0.88, 1.0, 3)),
     )  # fmt: skip
 
@@ -190,7 +191,7 @@ class Canvas:
 
 def stain_of(rng, slide, superficial):
     """The absorption (3,) of one cell's cytoplasm."""
-    if slide.haematoxylin_only:
+    if slide.haematoxylin_eosin:
         mix = {"eosin": 0.8, "haematoxylin": rng.uniform(0.1, 0.4)}
     elif superficial:
         mix = {"eosin": rng.uniform(0.2, 1), "orange": rng.uniform(0, 1) ** 2, "green": rng.uniform(0, 0.25)}
@@ -217,7 +218,7 @@ def add_nucleus(canvas, rng, slide, y, x, pyknotic, defocus=0.0):
     """One epithelial nucleus: pyknotic (small, dark, smooth) or vesicular (larger, paler, with chromatin and a rim)."""
     radius = slide.scale * (rng.uniform(5.3, 8.2) if pyknotic else np.clip(rng.normal(10.6, 1.8), 6.5, 16))
     # Real nuclei hold a similar amount of stain whatever their size: the median density over the surrounding cytoplasm
-    # is 0.95 at a radius of 6.5 px, 0.57 at 11.5 px, 0.44 at 14 px; the spread at one size is a factor of 1.35.
+    # is 0.90 at a radius of 6.5 px, 0.57 at 11.5 px, 0.44 at 14 px; the spread at one size is a factor of 1.35.
     density = slide.nucleus * 5.6 * slide.scale / radius * np.exp(rng.normal(0, 0.28))
     density = np.clip(density, 0.28, 1.5)
     # Axis ratio: the eccentricity of the real nuclei has the deciles 0.46, 0.68 (median) and 0.86.
@@ -449,23 +450,24 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), te
         int, the number of fields written.
     """
     if classes not in (1, 3):
-        raise ValueError(f"The sample has masks of 1 or 3 classes. Received: classes={classes}.")
+        raise InputError(f"The sample has masks of 1 or 3 classes. Received: classes={classes}.")
     jobs = []
     for split, first, (slides, fields) in (("Train data", 0, train), ("Test data", train[0], test)):
         folder = Path(data_dir) / split
         for kind in ("Images", "Masks"):
             if any(not p.name.startswith(".") for p in (folder / kind).glob("*")):
-                raise ValueError(
+                raise InputError(
                     f"{folder / kind} already contains files; the sample is written into empty folders only. "
                     "Use another folder, or empty this one."
                 )
-        jobs += [(folder, first + s, f) for s in range(slides) for f in range(fields)]
-    for folder in {job[0] for job in jobs}:
-        for kind in ("Images", "Masks"):
-            (folder / kind).mkdir(parents=True, exist_ok=True)
+        jobs += [(split, first + s, f) for s in range(slides) for f in range(fields)]
+    # Written aside and moved when all are there: a program killed halfway leaves no half of a sample behind.
+    aside = Path(data_dir) / ".sample-unfinished"
+    shutil.rmtree(aside, ignore_errors=True)
 
     def work(job):
-        folder, slide, field = job
+        split, slide, field = job
+        folder = aside / split
         image, mask = make_field(slide, field, size=size, seed=seed, colour=colour)
         name = f"slide{slide:02d}_field{field}.png"
         write_png(folder / "Images" / name, image)
@@ -474,4 +476,9 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), te
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for _ in tqdm(pool.map(work, jobs), total=len(jobs), desc="Sample", unit="field"):
             pass
+    for path in sorted(aside.rglob("*.png")):
+        target = Path(data_dir) / path.relative_to(aside)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+    shutil.rmtree(aside)
     return len(jobs)

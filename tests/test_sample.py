@@ -156,3 +156,21 @@ def test_import_is_light():
 def test_stains_are_comparable():
     for vector in sample.STAINS.values():
         assert vector.mean() == pytest.approx(1, abs=1e-5) and (vector >= 0).all()
+
+
+def test_a_sample_that_was_cut_short_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
+    real, made = sample.write_png, []
+
+    def stop_at_the_third(path, array):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(path)
+        real(path, array)
+
+    monkeypatch.setattr(sample, "write_png", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        sample.write_sample(tmp_path, size=64, train=(2, 1), test=(1, 1))
+    assert not list(tmp_path.glob("*/Images/*"))
+    monkeypatch.setattr(sample, "write_png", real)
+    assert sample.write_sample(tmp_path, size=64, train=(2, 1), test=(1, 1)) == 3
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
