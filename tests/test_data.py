@@ -40,7 +40,6 @@ def stock(image, draw, **keywords):
         return ImageDataGenerator(**keywords).apply_transform(image, draw)
 
 
-
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 @settings(deadline=None, max_examples=60)
 @given(draw=draws, seed=st.integers(0, 99), shape=st.sampled_from([(31, 31, 1), (32, 32, 3), (24, 41, 1), (40, 17, 3)]))
@@ -180,7 +179,9 @@ def folder(tmp_path):
 def make_batches(folder, seed=0, workers=1):
     pairs = find_pairs(folder)
     samples = Samples(pairs, mask_coding(survey(pairs).mask_values), channels=1, tile_px=64, fit=False)
-    generator = PairedImageDataGenerator(rotation_range=90, zoom_range=0.2, brightness_range=(0.8, 1.2), elastic_range=2)
+    generator = PairedImageDataGenerator(
+        rotation_range=90, zoom_range=0.2, brightness_range=(0.8, 1.2), elastic_range=2
+    )
     return TrainingBatches(samples, generator, tile_px=64, batch=3, steps=6, seed=seed, workers=workers)
 
 

@@ -225,6 +225,7 @@ def lineage(keras2, size, channels, width):
 
 def check_lineage(tmp_path, size, channels, width):
     import tf_keras as keras2  # Keras 2, in which networks of the lineage were written
+
     old = lineage(keras2, size, channels, width)
     for weight in old.trainable_weights:
         if len(weight.shape) == 1:

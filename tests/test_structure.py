@@ -1,4 +1,4 @@
-"""The shape of the repository: imports go one way, Keras is loaded only where it is needed, notebooks hold no outputs."""
+"""The shape of the repository: imports go one way, Keras loads only where it is needed, notebooks hold no outputs."""
 
 import ast
 import json

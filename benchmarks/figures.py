@@ -1,0 +1,75 @@
+"""Draw the figures of img/, all from the project's own code and its synthetic sample.
+
+    python benchmarks/figures.py [--model FILE]      FILE: a run's model.keras (default: the newest run's)
+
+The fields shown are made here and belong to a test slide of the sample, one that no training of `main.py` sees.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import images
+import report
+from main import newest_model, quiet_start
+from predict import Predictor, predict_files
+from sample import make_field, write_sample
+
+FIRST_TEST_SLIDE = write_sample.__kwdefaults__["train"][0]  # test slides are numbered after the training slides
+PART = slice(256, 768), slice(256, 768)  # rows and columns, 512×512 px
+
+
+def main():
+    """Draw all figures; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, metavar="FILE")
+    parser.add_argument("--out", type=Path, metavar="DIR", default=ROOT / "img", help="(default: img)")
+    args = parser.parse_args()
+    try:
+        draw(args.model or newest_model(), args.out)
+    except images.InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def draw(model, out):
+    """Write the five figures into the folder `out`."""
+    with quiet_start():
+        from model import unet
+        from train import Settings
+
+        predictor = Predictor(model)
+    settings = Settings()
+    network = unet(
+        filters=settings.filters,
+        depth=settings.depth,
+        normalization=settings.normalization,
+        upsampling=settings.upsampling,
+        dropout=settings.dropout,
+    )
+    report.draw_architecture(network, out / "u-net-architecture.png", settings.tile_px)
+    report.draw_curves(Path(model).with_name("history.csv"), out / "curves.png")
+
+    field, _ = make_field(FIRST_TEST_SLIDE, 0)
+    images.write_png(out / "1.png", field[PART])
+    predict_files(predictor, [out / "1.png"], out)  # writes 1_predict.png …
+    (out / "predictions.json").unlink()  # … and a record that only a scored folder needs
+
+    field = field[..., None]
+    mask = predictor.mask(predictor.probability(field))[PART]
+    pictures = {
+        "a smear under the microscope": report.display(field[PART]),
+        "nuclei found by the network": report.overlay(field[PART], mask, thickness=2),
+        "their mask, for counting and measuring": mask > 0,
+    }
+    report.panels(pictures, out / "smear_to_mask.png", inches=3.6, dpi=100)
+    for path in sorted(out.glob("*.png")):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
