@@ -12,11 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import images
-import report
-from main import newest_model, quiet_start
-from predict import Predictor, predict_files
-from sample import make_field, write_sample
+import images  # noqa: E402
+import report  # noqa: E402
+from main import newest_model, quiet_start  # noqa: E402
+from predict import Predictor, predict_files  # noqa: E402
+from sample import make_field, write_sample  # noqa: E402
 
 FIRST_TEST_SLIDE = write_sample.__kwdefaults__["train"][0]  # test slides are numbered after the training slides
 PART = slice(256, 768), slice(256, 768)  # rows and columns, 512×512 px
@@ -62,9 +62,9 @@ def draw(model, out):
     field = field[..., None]
     mask = predictor.mask(predictor.probability(field))[PART]
     pictures = {
-        "a smear under the microscope": report.display(field[PART]),
+        "a smear (synthetic)": report.display(field[PART]),
         "nuclei found by the network": report.overlay(field[PART], mask, thickness=2),
-        "their mask, for counting and measuring": mask > 0,
+        "their mask": mask > 0,
     }
     report.panels(pictures, out / "smear_to_mask.png", inches=3.6, dpi=100)
     for path in sorted(out.glob("*.png")):

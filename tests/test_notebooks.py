@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from images import read, read_mask
+from images import read, read_mask, write_png
 
 ROOT = Path(__file__).resolve().parents[1]
 # Put in the place of the parameters: a few small fields instead of the whole sample, a few steps of a thin network.
@@ -57,8 +58,8 @@ def test_train_unet_leaves_a_run_folder(tmp_path):
 
 @pytest.mark.slow
 def test_predicting_images_trains_where_there_is_no_network_and_predicts_an_image_of_ones_own(tmp_path):
-    (tmp_path / "somewhere").mkdir()
-    shutil.copy(ROOT / "img" / "1.png", tmp_path / "somewhere" / "my smear.png")
+    noise = np.random.default_rng(0).integers(0, 256, (70, 333, 3), np.uint8)
+    write_png(tmp_path / "somewhere" / "my smear.png", noise)
     printed = run("predicting_images", tmp_path, 'epochs = 1\nsteps = 2\nmy_image = "somewhere/my smear.png"')
     assert "no trained network yet" in printed
     out_dir = tmp_path / "data" / "Test data" / "Predicted images"
