@@ -22,7 +22,8 @@ from pairs import fitted_size, read_mask_of, resize
 cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
 
 CACHE_BYTES = 2**30
-RARE_FOREGROUND = 0.25  # below this share of the pixels, half of the crops are centred on foreground
+RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
+SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on
 
 
 # ---------------------------------------------------------------------------------------------- paired augmentation
@@ -261,8 +262,8 @@ class Samples:
 class TrainingBatches(keras.utils.PyDataset):
     """Random augmented crops: batches of float32 (batch, tile, tile, channels) in 0…1 and uint8 (batch, tile, tile, 1).
 
-    Images take turns in proportion to their area. Where foreground is rare, half of the crops are centred on a
-    foreground pixel. The batch at (seed, epoch, index) is always the same.
+    Images take turns in proportion to their area. Where a foreground class is rare, half of the crops are centred near
+    a foreground pixel, of each class in the image equally often. The batch at (seed, epoch, index) is always the same.
     """
 
     def __init__(self, samples, generator, tile_px, batch, steps, seed, workers=1):
@@ -270,16 +271,17 @@ class TrainingBatches(keras.utils.PyDataset):
         self.samples, self.generator, self.tile_px, self.seed = samples, generator, tile_px, seed
         self.batch, self.steps, self.epoch = batch, steps, 0
         self.turns = []
-        foreground = total = 0
-        self._spots = []
+        pixels = np.zeros(256, np.int64)  # of each class
+        self._spots = []  # for each image, for each foreground class in it, some of its pixels as flat indices
         for index in range(len(samples)):
             mask = samples[index].mask
             self.turns += [index] * min(64, -(-mask.shape[0] // tile_px) * -(-mask.shape[1] // tile_px))
-            spots = np.flatnonzero(mask)
-            foreground, total = foreground + spots.size, total + mask.size
-            keep = np.random.default_rng([seed, index]).integers(0, max(1, spots.size), min(spots.size, 4096))
-            self._spots.append(spots[keep])
-        self.foreground_share = foreground / total
+            pixels += np.bincount(mask.ravel(), minlength=256)
+            rng = np.random.default_rng([seed, index])
+            spots = [np.flatnonzero(mask == value) for value in np.unique(mask[mask > 0])]
+            self._spots.append([of_class[rng.integers(0, of_class.size, SPOTS)] for of_class in spots])
+        self.foreground_share = pixels[1:].sum() / pixels.sum()
+        self.rarest_share = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()
         self.tiles = len(self.turns)
 
     def __len__(self):
@@ -308,8 +310,11 @@ class TrainingBatches(keras.utils.PyDataset):
     def _centre(self, shape, spots, rng):
         tile = self.tile_px
         centre = np.array([rng.uniform(0, length - 1) for length in shape])
-        if self.foreground_share < RARE_FOREGROUND and spots.size and rng.random() < 0.5:
-            centre = np.array(np.unravel_index(rng.choice(spots), shape), float) + rng.uniform(-tile / 4, tile / 4, 2)
+        if self.rarest_share < RARE_FOREGROUND and spots and rng.random() < 0.5:
+            of_class = spots[rng.integers(len(spots))]
+            centre = np.array(np.unravel_index(rng.choice(of_class), shape), float) + rng.uniform(
+                -tile / 4, tile / 4, 2
+            )
         # Crops stay inside images larger than a tile and are centred on smaller ones.
         return [
             (n - 1) / 2 if n <= tile else float(np.clip(c, (tile - 1) / 2, n - 1 - (tile - 1) / 2))

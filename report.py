@@ -75,7 +75,7 @@ def panels(pictures, path=None, inches=4.0, dpi=120):
 
     shapes = [np.shape(picture) for picture in pictures.values()]
     width = inches * sum(shape[1] / shape[0] for shape in shapes)
-    figure = (Figure if path else pyplot.figure)(figsize=(width, inches + 0.4), layout="constrained")
+    figure = (Figure if path else pyplot.figure)(figsize=(width, inches + 0.3), layout="constrained")
     axes = figure.subplots(1, len(shapes), squeeze=False, width_ratios=[shape[1] / shape[0] for shape in shapes])[0]
     for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=255 if np.asarray(picture).dtype == np.uint8 else 1)

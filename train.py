@@ -118,7 +118,7 @@ class _CountMetric(keras.metrics.Metric):
         self.counts.assign_add(ops.stack([ops.sum(weight * part, (0, 1, 2)) for part in sums]))
 
     def reset_state(self):
-        self.counts.assign(ops.zeros_like(self.counts))
+        self.counts.assign(ops.zeros(self.counts.shape))
 
 
 class Dice(_CountMetric):

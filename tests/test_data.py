@@ -252,6 +252,19 @@ def test_rare_foreground_gets_half_of_the_crops(tmp_path):
     assert 0.4 < np.mean(hits) < 0.65  # by chance alone it would be about 0.02
 
 
+def test_a_rare_class_is_sought_out_beside_a_common_one(tmp_path):
+    mask = np.ones((512, 512), np.uint8)
+    mask[:100] = 0
+    mask[300:304, 300:304] = 2
+    write_png(tmp_path / "Images" / "a.png", mask * 80)
+    write_png(tmp_path / "Masks" / "a.png", mask)
+    pairs = find_pairs(tmp_path)
+    samples = Samples(pairs, mask_coding(survey(pairs).mask_values, classes=3), channels=1, tile_px=64, fit=False)
+    batches = TrainingBatches(samples, PairedImageDataGenerator(), tile_px=64, batch=2, steps=1, seed=0)
+    hits = [(batches.crop(0, i)[1] == 2).any() for i in range(200)]
+    assert 0.15 < np.mean(hits) < 0.4  # half of the crops are centred on foreground, half of these on class 2
+
+
 def test_validation_counts_every_pixel_once(folder):
     pairs = find_pairs(folder)
     samples = Samples(pairs, mask_coding(survey(pairs).mask_values), channels=1, tile_px=64, fit=False)

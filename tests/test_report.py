@@ -88,7 +88,7 @@ def test_curves_are_drawn(tmp_path, validation):
 
 
 def test_panels_keep_grey_values_and_proportions(tmp_path):
-    panels({"dark": np.full((40, 80), 51, np.uint8), "half": np.full((40, 40), 0.5)}, tmp_path / "p.png", inches=2)
+    panels({"dark": np.full((40, 80), 51, np.uint8), "pale": np.full((40, 40), 0.8)}, tmp_path / "p.png", inches=2)
     colours, counts = np.unique(read(tmp_path / "p.png")[..., 0], return_counts=True)
-    shares = dict(zip(colours.tolist(), counts.tolist(), strict=True))
-    assert shares[51] == pytest.approx(2 * shares[127], rel=0.05)
+    pixels = dict(zip(colours.tolist(), counts.tolist(), strict=True))
+    assert pixels[51] == pytest.approx(2 * pixels[204], rel=0.05)
