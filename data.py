@@ -280,6 +280,7 @@ class TrainingBatches(keras.utils.PyDataset):
             rng = np.random.default_rng([seed, index])
             spots = [np.flatnonzero(mask == value) for value in np.unique(mask[mask > 0])]
             self._spots.append([of_class[rng.integers(0, of_class.size, SPOTS)] for of_class in spots])
+        self.class_shares = pixels / pixels.sum()
         self.foreground_share = pixels[1:].sum() / pixels.sum()
         self.rarest_share = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()
         self.tiles = len(self.turns)

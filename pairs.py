@@ -119,14 +119,14 @@ def some(names, show=3):
 def split_by_group(pairs, share=0.2, seed=0):
     """Split pairs into (training, validation), whole groups at a time, so that no slide or field is in both.
 
-    At least one group is kept for validation where there are two groups or more; with a single group validation is
-    empty. The same seed gives the same split whatever the order of `pairs`.
+    The number of groups is rounded down, since where there are few of them each counts more in training; but one is
+    held out where there are two or more. With a single group validation is empty. The same seed gives the same split whatever the order of `pairs`.
     """
     groups = sorted({pair.group for pair in pairs})
     if len(groups) < 2:
         return list(pairs), []
     order = np.random.default_rng([seed, 0x5EED]).permutation(len(groups))
-    held_out = {groups[i] for i in order[: min(len(groups) - 1, max(1, round(share * len(groups))))]}
+    held_out = {groups[i] for i in order[: max(1, int(share * len(groups)))]}
     return [p for p in pairs if p.group not in held_out], [p for p in pairs if p.group in held_out]
 
 

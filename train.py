@@ -25,7 +25,7 @@ from metrics import confusion_counts, scorecard
 from pairs import choose_fit, find_pairs, mask_coding, split_by_group, survey
 
 LOSSES = ("bce", "dice_bce")
-SMALLEST_EPOCH = 80  # steps; fewer teach too little where there are few images
+SMALLEST_EPOCH = 110  # steps; fewer teach too little where there are few images
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Settings:
 
     seed: int = 0
     epochs: int = 5
-    steps: int | None = None  # steps an epoch; None: as many as see every pixel about once, 80 at least
+    steps: int | None = None  # steps an epoch; None: as many as see every pixel about once, 110 at least
     batch: int = 8
     tile_px: int = 256
     classes: int = 1
@@ -210,6 +210,7 @@ def train(data_dir, run_dir, settings=None, quiet=False):
         normalization=settings.normalization,
         dropout=settings.dropout,
         upsampling=settings.upsampling,
+        prior=_prior(batches, settings.classes),
     )
     network.compile(
         optimizer=keras.optimizers.AdamW(
@@ -279,6 +280,18 @@ def validation_scores(network, checks, pairs, classes, threshold=0.5):
             inside = np.s_[: int(weight[:, 0].sum()), : int(weight[0].sum())]  # without the padding
             counts[next(places)[0]] += confusion_counts(truth[..., 0][inside], predicted[inside], classes)
     return scorecard([pair.stem for pair in pairs], counts, threshold, classes)
+
+
+def _prior(batches, classes):
+    """What the untrained network should predict: the shares of the classes, none quite 0 or 1.
+
+    It then starts from the loss of a good guess instead of spending its first steps on finding that most pixels are
+    background (Lin et al., ICCV 2017, section 4.1).
+    """
+    if classes == 1:
+        return float(np.clip(batches.foreground_share, 1e-3, 1 - 1e-3))
+    shares = np.maximum(batches.class_shares[:classes], 1e-3)
+    return (shares / shares.sum()).tolist()
 
 
 def _accuracy(classes):
