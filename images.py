@@ -68,7 +68,7 @@ def read(path):
 
 
 def read_mask(path):
-    """Read one mask as it is stored, without giving its values a meaning (that is `data.MaskCoding`).
+    """Read one mask as it is stored, without giving its values a meaning (that is `pairs.MaskCoding`).
 
     A palette file gives its palette indices, the labels that an annotator picked.
 

@@ -28,6 +28,12 @@ def main(arguments=None):
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:  # not about a path: a bug
+            raise
+        reason = error.strerror or type(error).__name__
+        print(f"error: {error.filename}: {reason}; expected a path that can be used. Choose another.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -123,16 +129,18 @@ def predict(args):
     test_dir = args.data / "Test data"
     paths = []
     for given in args.paths or [test_dir / "Images"]:
-        paths += images.list_images(given) if given.is_dir() else [given]
+        paths += images.list_images(given) if given.is_dir() or not args.paths else [given]
     if not paths:
         raise images.InputError(
             f"{(args.paths or [test_dir / 'Images'])[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
             "Put images there, or name them: python main.py predict my_image.png"
         )
     for path in paths:
-        images.size(path)  # a missing or unreadable file is named before the seconds that loading a model takes
+        if not path.is_file():  # said before the seconds that loading a model takes
+            raise images.InputError(f"{path}: no such file or folder; expected images there. Check the path.")
     model = args.model or newest_model()
     out_dir = args.out or test_dir / "Predicted images"
+    out_dir.mkdir(parents=True, exist_ok=True)
     with quiet_start():
         predictor = Predictor(model)
     predict_files(predictor, paths, out_dir, keep_probability=args.probability)
@@ -200,30 +208,47 @@ UNSET = {
 }  # fmt: skip
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}; all options: python {self.prog} --help\n")
+
+
 def make_parser():
     """The command line; each option keeps its place in `UNSET` until it is given."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: data, beside main.py)")
     masks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    masks.add_argument("--classes", type=class_count, metavar="K", help="1: binary (default); K: class ids 0…K-1")
+    masks.add_argument(
+        "--classes", type=whole_number(1, 256), metavar="K", help="1: binary (default); K: class ids 0…K-1"
+    )
     masks.add_argument(
         "--foreground", type=whole_numbers, metavar="V[,V…]", help="mask values that count as foreground"
     )
     seed = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    seed.add_argument("--seed", type=at_least(0), metavar="N", help="one seed gives one result (default: 0)")
+    seed.add_argument(
+        "--seed", type=whole_number(0, 2**32 - 1), metavar="N", help="one seed gives one result (default: 0)"
+    )
     fitting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    fitting.add_argument("--run", metavar="NAME", help="name of the run folder (default: date and time)")
-    fitting.add_argument("--epochs", type=at_least(1), metavar="N", help="passes over the data (default: 5)")
-    fitting.add_argument("--steps", type=at_least(1), metavar="N", help="batches an epoch (default: by the data)")
-    fitting.add_argument("--batch", type=at_least(1), metavar="N", help="crops a batch (default: 8)")
-    fitting.add_argument("--filters", type=at_least(1), metavar="F", help="filters of the first level (default: 8)")
-    fitting.add_argument("--loss", choices=("bce", "dice_bce"), help="(default: bce)")
+    fitting.add_argument(
+        "--run", type=run_name, metavar="NAME", help="name of the folder in runs (default: date and time)"
+    )
+    fitting.add_argument("--epochs", type=whole_number(1), metavar="N", help="passes over the data (default: 5)")
+    fitting.add_argument("--steps", type=whole_number(1), metavar="N", help="batches an epoch (default: by the data)")
+    fitting.add_argument("--batch", type=whole_number(1), metavar="N", help="crops a batch (default: 8)")
+    fitting.add_argument("--filters", type=whole_number(1), metavar="F", help="filters of the first level (default: 8)")
+    fitting.add_argument(
+        "--loss", choices=("bce", "dice_bce"), help="cross-entropy alone or with Dice loss (default: bce)"
+    )
     writing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    writing.add_argument("--out", type=Path, metavar="DIR", help="(default: Test data/Predicted images)")
+    writing.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the masks are (default: Test data/Predicted images)"
+    )
     showing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="main.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -243,7 +268,9 @@ def make_parser():
         return command
 
     preparing = add(prepare, [seed, masks])
-    preparing.add_argument("--source", choices=("sample",), help="(default: sample)", default=argparse.SUPPRESS)
+    preparing.add_argument(
+        "--source", choices=("sample",), help="what to make (default: sample)", default=argparse.SUPPRESS
+    )
     preparing.add_argument(
         "--colour", action="store_true", help="colour images (default: grey)", default=argparse.SUPPRESS
     )
@@ -254,36 +281,39 @@ def make_parser():
         "paths", nargs="*", type=Path, metavar="PATH", help="images or folders (default: Test data/Images)"
     )
     predicting.add_argument(
-        "--model", type=Path, metavar="FILE", help="(default: the newest run's)", default=argparse.SUPPRESS
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="the trained network (default: the newest run's)",
+        default=argparse.SUPPRESS,
     )
     add(evaluate, [masks, writing])
     return parser
 
 
-def at_least(smallest):
-    """A parser of whole numbers from `smallest` on."""
+def whole_number(smallest, largest=2**31 - 1):
+    """A parser of whole numbers from `smallest` to `largest`."""
 
     def parse(text):
-        if not text.lstrip("-").isdigit() or int(text) < smallest:
-            raise argparse.ArgumentTypeError(f"{text!r} received; expected a whole number of at least {smallest}")
+        if not text.isdecimal() or not smallest <= int(text) <= largest:
+            raise argparse.ArgumentTypeError(f"{text!r} received; expected a whole number from {smallest} to {largest}")
         return int(text)
 
     return parse
 
 
-def class_count(text):
-    """Number of classes: 1 (binary) to 256."""
-    count = at_least(1)(text)
-    if count > 256:
-        raise argparse.ArgumentTypeError(f"{text!r} received; expected 1 to 256 classes")
-    return count
-
-
 def whole_numbers(text):
     """`0,2` → (0, 2)."""
-    if not all(part.strip().isdigit() for part in text.split(",")):
+    if not all(part.strip().isdecimal() for part in text.split(",")):
         raise argparse.ArgumentTypeError(f"{text!r} received; expected mask values such as 2 or 1,2")
     return tuple(int(part) for part in text.split(","))
+
+
+def run_name(text):
+    """The name of a folder in `runs`."""
+    if not text or text in (".", "..") or any(sign in text for sign in "/\\"):
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected a name for a folder in runs, such as first_try")
+    return text
 
 
 if __name__ == "__main__":

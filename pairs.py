@@ -163,7 +163,13 @@ def survey(pairs, quiet=False):
     sizes, values, colour, problems = [], {}, False, []
     with ThreadPoolExecutor(2) as pool:
         for found in tqdm(
-            pool.map(_look_at, pairs), total=len(pairs), desc="read", unit="image", leave=False, disable=quiet, delay=1
+            pool.map(_look_at, pairs),
+            total=len(pairs),
+            desc="read",
+            unit="image",
+            leave=False,
+            disable=quiet or None,
+            delay=1,
         ):
             if isinstance(found, InputError):
                 problems.append(found)
@@ -249,6 +255,11 @@ def mask_coding(mask_values, classes=1, foreground=None):
 
     Returns a `MaskCoding`. Raises `InputError` where the values do not fit `classes` or nothing is foreground.
     """
+    if classes > 1 and foreground is not None:
+        raise InputError(
+            f"--foreground {','.join(map(str, foreground))} and --classes {classes} received; expected one of the two: "
+            "--foreground for a binary mask, --classes for class ids. Leave one out."
+        )
     values, total = sorted(mask_values), sum(mask_values.values())
     listed = some(map(str, values), 6)
     if classes > 1:

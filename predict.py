@@ -144,7 +144,8 @@ def predict_files(predictor, paths, out_dir, keep_probability=False):
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
     `<stem>_probability.png` (16-bit, 65535 = certain foreground) is written on request.
 
-    Returns the list of mask paths, in the order of `paths`. Nothing is written for an image that cannot be read.
+    Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after
+    the masks of all others are written.
     """
     stems = [Path(path).stem for path in paths]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -153,9 +154,16 @@ def predict_files(predictor, paths, out_dir, keep_probability=False):
             f"several images are named {', '.join(twice[:3])}; expected one image a name, since masks are named after "
             "them. Rename them or predict the folders one by one."
         )
-    out_dir, written = Path(out_dir), []
-    for path in tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1):
-        probability = predictor.probability(images.read(path))
+    out_dir, written, unreadable = Path(out_dir), [], []
+    (out_dir / RECORD).unlink(missing_ok=True)  # it speaks of all masks in the folder, and they change now
+    bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
+    for path in bar:
+        try:
+            image = images.read(path)
+        except InputError as error:
+            unreadable.append(error)
+            continue
+        probability = predictor.probability(image)
         mask = predictor.mask(probability)
         target = out_dir / f"{path.stem}{SUFFIX}.png"
         images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)
@@ -169,6 +177,8 @@ def predict_files(predictor, paths, out_dir, keep_probability=False):
         written.append(target)
     record = {key: predictor.card.get(key) for key in ("classes", "threshold", "masks")}
     images.write_json(out_dir / RECORD, {"model": str(predictor.path), **record})
+    if unreadable:
+        raise InputError(f"{unreadable[0]} ({len(written)} of {len(paths)} masks were written to {out_dir})")
     return written
 
 
@@ -190,7 +200,13 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     record_path = predicted_dir / RECORD
     if not record_path.is_file():
         raise InputError(f"{predicted_dir}: no predictions to score; expected {RECORD} there. Run `predict` first.")
-    record = json.loads(record_path.read_text(encoding="utf-8"))
+    try:
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        record = {key: record[key] for key in ("classes", "threshold", "masks")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{record_path}: damaged; expected what `predict` writes there. Run `predict` again."
+        ) from error
     if classes not in (None, record["classes"]):
         raise InputError(
             f"--classes {classes}, but these predictions have {record['classes']}; expected the same number. "
@@ -207,7 +223,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     coding.check(found.mask_values)
     written = coding if coding.classes > 1 else MaskCoding((255,), 0, 1, "")
     counts = []
-    for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1):
+    for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
         path = predicted_dir / f"{pair.stem}{SUFFIX}.png"
         if not path.is_file():
             raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")

@@ -474,7 +474,7 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), te
         write_png(folder / "Masks" / name, mask if classes == 3 else np.uint8(255) * (mask == NUCLEUS))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for _ in tqdm(pool.map(work, jobs), total=len(jobs), desc="Sample", unit="field"):
+        for _ in tqdm(pool.map(work, jobs), total=len(jobs), desc="sample", unit="field", leave=False, disable=None):
             pass
     for path in sorted(aside.rglob("*.png")):
         target = Path(data_dir) / path.relative_to(aside)

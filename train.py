@@ -159,7 +159,7 @@ def train(data_dir, run_dir, settings=None, quiet=False):
 
     Parameters
     ----------
-    data_dir, run_dir : paths; `run_dir` must not exist.
+    data_dir, run_dir : paths; `run_dir` must not exist, or be an empty folder.
     settings : Settings.
     quiet : bool, no progress bars (errors still raise).
 
@@ -168,7 +168,7 @@ def train(data_dir, run_dir, settings=None, quiet=False):
     """
     settings = settings or Settings()
     run_dir = Path(run_dir)
-    if run_dir.exists():
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise InputError(f"{run_dir}: this run exists already; expected a new name. Choose another --run NAME.")
     if settings.loss not in LOSSES:
         raise InputError(f"loss {settings.loss!r} is unknown; expected one of {', '.join(LOSSES)}.")
@@ -233,7 +233,7 @@ def train(data_dir, run_dir, settings=None, quiet=False):
         "training": [pair.stem for pair in training],
         "validation": [pair.stem for pair in validation],
     }
-    run_dir.mkdir(parents=True)
+    run_dir.mkdir(parents=True, exist_ok=True)
     keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
     history = network.fit(
         batches,
@@ -335,8 +335,14 @@ class ProgressBar(keras.callbacks.Callback):
         self.epochs = epochs
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.time()
         self.bar = tqdm(
-            total=self.params["steps"], desc=f"epoch {epoch + 1}/{self.epochs}", unit="step", leave=False, mininterval=1
+            total=self.params["steps"],
+            desc=f"epoch {epoch + 1}/{self.epochs}",
+            unit="step",
+            leave=False,
+            mininterval=1,
+            disable=None,
         )
 
     def on_train_batch_end(self, batch, logs=None):
@@ -345,7 +351,7 @@ class ProgressBar(keras.callbacks.Callback):
             self.bar.set_postfix_str(f"loss {logs['loss']:.4f}, Dice {logs['dice']:.3f}", refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = self.bar.format_dict["elapsed"]
+        seconds = time.time() - self.started
         self.bar.close()
         line = f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.4f}, Dice {logs['dice']:.3f}"
         if "val_dice" in logs:

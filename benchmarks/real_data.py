@@ -11,6 +11,7 @@ of the Herlev set (Jantzen et al., NiSIS 2005), masks 0 background, 1 cytoplasm,
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -96,10 +97,12 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "data"
             options = SETS[args.set](args.folder, data)
-            command = [sys.executable, ROOT / "main.py", "--data", data, "--run", Path(folder) / "run"]
+            run = f"benchmark_{args.set}_{seed}_{os.getpid()}"
+            command = [sys.executable, ROOT / "main.py", "--data", data, "--run", run]
             started = time.time()
             subprocess.run([*map(str, command), "--seed", str(seed), *options], check=True, capture_output=True)
             seconds = time.time() - started
+            shutil.rmtree(ROOT / "runs" / run)
             scores = json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
         dice.append(scores["dice"])
         print(

@@ -43,7 +43,10 @@ def listing(folder):
 def test_the_whole_chain_on_a_folder_of_the_users(tmp_path):
     data = make_data(tmp_path / "my data")
     before = listing(data)
-    done = run("--data", data, "--run", tmp_path / "run", *SHORT, cwd=tmp_path)
+    for path in ROOT.glob("*.py"):  # a copy, so that the run folder is not made in this checkout
+        shutil.copy(path, tmp_path)
+    script = tmp_path / "main.py"
+    done = run("--data", data, "--run", "first try", *SHORT, cwd=tmp_path, script=script)
     assert done.returncode == 0, done.stderr
     out = data / "Test data" / "Predicted images"
     assert read(out / "test one_predict.png").shape == (50, 71, 1)
@@ -51,12 +54,12 @@ def test_the_whole_chain_on_a_folder_of_the_users(tmp_path):
     scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))
     assert [image["name"] for image in scores["images"]] == ["test one"]
     assert {"dice", "iou", "accuracy", "precision", "recall", "threshold", "baseline"} <= set(scores)
-    assert (tmp_path / "run" / "curves.png").is_file()
+    assert (tmp_path / "runs" / "first try" / "curves.png").is_file()
     after = listing(data)
     assert all(after[path] == content for path, content in before.items()), "a user's file was changed"
     # what it wrote can be used again, step by step
-    again = run("predict", data / "Test data" / "Images" / "test one.png", "--model", tmp_path / "run/model.keras",
-                "--out", tmp_path / "out", "--probability")  # fmt: skip
+    again = run("predict", data / "Test data" / "Images" / "test one.png", "--out", tmp_path / "out", "--probability",
+                script=script)  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "out" / "test one_predict.png").read_bytes() == (out / "test one_predict.png").read_bytes()
     assert (tmp_path / "out" / "test one_probability.png").is_file()
@@ -87,6 +90,11 @@ def no_masks(folder):
     shutil.rmtree(make_data(folder) / "Train data" / "Masks")
 
 
+def damaged_record(folder):
+    (make_data(folder) / "Test data" / "Predicted images").mkdir()
+    (folder / "Test data" / "Predicted images" / "predictions.json").write_text("{")
+
+
 def empty_folder(folder):
     folder.mkdir()
 
@@ -103,7 +111,15 @@ FAULTS = {
     "a foreground value that is not there": (make_data, ["--foreground", "7"], "--foreground 7"),
     "wrong classes": (make_data, ["check", "--classes", "3"], "class ids 0 to 2"),
     "an option that is no number": (make_data, ["--epochs", "many"], "many"),
-    "no epochs": (make_data, ["--epochs", "0"], "at least 1"),
+    "no epochs": (make_data, ["--epochs", "0"], "from 1"),
+    "a number that is none": (make_data, ["--classes", "²"], "²"),
+    "two words for one option": (make_data, ["--foreground", "1", "2"], "2"),
+    "a seed too large": (make_data, ["--seed", "99999999999999999999999"], "from 0"),
+    "a run outside of runs": (make_data, ["--run", "../escape"], "escape"),
+    "classes and foreground": (make_data, ["check", "--classes", "2", "--foreground", "1"], "Leave one out"),
+    "a folder as model": (make_data, ["predict", "--model", "."], "model"),
+    "a file for a folder": (make_data, ["predict", "--model", "x.keras", "--out", str(ROOT / "main.py")], "main.py"),
+    "a damaged record": (damaged_record, ["evaluate"], "predictions.json"),
     "an unknown command": (make_data, ["fly"], "fly"),
 }
 
@@ -120,8 +136,8 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, fault, capsys):
     except SystemExit as stop:  # argparse's own way out
         status = stop.code
     assert status == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
-    assert named in line
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and named in line
     assert listing(tmp_path) == before, "something was written"
 
 

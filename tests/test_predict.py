@@ -90,6 +90,18 @@ def test_images_of_one_name_do_not_overwrite_each_other(tmp_path, model_file):
     assert not (tmp_path / "out").exists()
 
 
+def test_one_bad_image_does_not_keep_the_others_from_their_masks(tmp_path, model_file):
+    for name in "ac":
+        write_png(tmp_path / f"{name}.png", np.zeros((8, 8), np.uint8))
+    (tmp_path / "b.png").write_bytes(b"no image")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predictions.json").write_text('{"model": "an older one"}')
+    with pytest.raises(InputError, match=r"b\.png.*2 of 3 masks"):
+        predict_files(Predictor(model_file), [tmp_path / f"{name}.png" for name in "abc"], tmp_path / "out")
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.png"))] == ["a_predict.png", "c_predict.png"]
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["model"] == str(model_file)
+
+
 @pytest.fixture
 def predicted(tmp_path):
     """Two test images: tp 2, fp 1, fn 1, tn 4 in the first; an empty mask predicted empty in the second."""

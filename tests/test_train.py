@@ -112,6 +112,15 @@ def test_an_existing_run_is_never_overwritten(trained):
     assert (folder / "run" / "model.keras").read_bytes() == before
 
 
+def test_a_training_that_was_stopped_early_does_not_block_its_name(tmp_path, monkeypatch):
+    folder = make_folder(tmp_path)
+    monkeypatch.setattr(train.KeepBest, "on_epoch_end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 2}), quiet=True)
+    monkeypatch.undo()
+    train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 2, "epochs": 1}), quiet=True)
+
+
 def test_wrong_data_leave_no_run_folder(tmp_path):
     with pytest.raises(InputError):
         train.train(tmp_path, tmp_path / "run", train.Settings(**SMALL), quiet=True)
