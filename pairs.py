@@ -185,8 +185,8 @@ def _pair_nested(folder, required):
             "one file an object. Add the masks, or take these folders out."
         )
     _refuse_twins(found)
-    image, mask_dir = next(iter(found.items()))
-    example = f"{image.relative_to(folder)} ↔ {mask_dir.relative_to(folder) if mask_dir else 'masks'}/*"
+    image = next(iter(found))
+    example = f"{image.parent.parent.name}: {image.parent.name} ↔ {found[image].name if found[image] else 'no masks'}"
     return Pairing(_sorted_pairs(found), f"masks of one file an object, in a folder an image, as in {example}")
 
 
