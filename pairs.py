@@ -739,7 +739,8 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
     most = background is not None and mask_values.get(background, 0) * 2 > total
     if soft:  # 0/255 with smoothed or JPEG-compressed edges
         inverted = most and background >= 128
-        text = "below 128 (brighter pixels fill the borders; if they are the cells, invert the masks)"
+        text = f"below 128 ({background} fills the borders and most of the area; if it is the cells: --foreground "
+        text = f"{text}{background})"
         text = text if inverted else "128 and above"
         return MaskCoding(None, 128, 1, f"mask values {listed} (soft edges); foreground: {text}", inverted=inverted)
     if len(values) == 2 and most and background == values[1]:
