@@ -294,11 +294,10 @@ def _refuse_strangers(data_dir, tiles, copied):
             names |= {f"{stem}.png", f"{stem}.tif"} if kind == "Images" else {f"{stem}.png"}
     if copied is not None:
         expected["Raw data/Images"] = {_raw_name(pair) for pair in copied}
-        expected["Raw data/Masks"] = {_raw_mask_name(pair) for pair in copied}
+        expected["Raw data/Masks"] = {name.split("/")[0] for pair in copied for name in _raw_masks(pair).values()}
     for folder, names in expected.items():
         for path in sorted((data_dir / folder).glob("*")):
-            hidden = path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
-            if not hidden and path.name not in names:
+            if not _is_hidden(path) and path.name not in names:
                 raise _in_the_way(path)
 
 
@@ -313,12 +312,16 @@ def _raw_name(pair):
     return pair.stem + pair.image.suffix
 
 
-def _raw_mask_name(pair):
-    return pair.stem + (pair.mask.suffix if _is_picture(pair.mask) else ".tif")
+def _raw_masks(pair):
+    """The files of a mask, each with its name in `Raw data/Masks`: one, or a folder of them named after the image."""
+    if pair.mask.is_dir():
+        files = sorted(path for path in pair.mask.iterdir() if path.is_file() and not _is_hidden(path))
+        return {path: f"{pair.stem}/{path.name}" for path in files}
+    return {pair.mask: pair.stem + pair.mask.suffix}
 
 
-def _is_picture(mask):
-    return isinstance(mask, Path) and mask.is_file() and mask.suffix.lower() in images.IMAGE_SUFFIXES
+def _is_hidden(path):
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
 
 
 def _write_aside(data_dir, found, tiles, coding, copying, quiet):
@@ -329,15 +332,11 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
 
     def work(pair):
         image = images.read(pair.image)
-        stored = pairs.read_mask_of(pair, image.shape[:2])
+        mask = coding.decode(pairs.read_mask_of(pair, image.shape[:2]))
         if copying:
             _copy(pair.image, data_dir, f"Raw data/Images/{_raw_name(pair)}")
-            target = f"Raw data/Masks/{_raw_mask_name(pair)}"
-            if _is_picture(pair.mask):
-                _copy(pair.mask, data_dir, target)
-            else:  # polygons, or a file an object: Raw data gets them as one picture
-                _write(data_dir, target, stored.astype(np.min_scalar_type(stored.max())))
-        mask = coding.decode(stored)
+            for path, name in _raw_masks(pair).items():
+                _copy(path, data_dir, f"Raw data/Masks/{name}")
         mask = mask * np.uint8(255) if coding.classes == 1 else mask
         # A PNG holds 8 bits, and 16 bits in grey; 16-bit colour and fractions need a TIFF.
         png = image.dtype == np.uint8 or (image.dtype == np.uint16 and image.shape[2] == 1)
