@@ -92,6 +92,8 @@ class Prepared:
             )
             share = f"{marked / area:12.1%}" if area else f"{'–':>12}"
             lines.append(f"{part:8}" + "".join(f"{count:8}" for count in counts) + share)
+        if len({tile.group for tile in self.tiles}) == 1:
+            lines.append("one group only, which is not split: nothing is kept for testing")
         kept = sum(tile.part == "train" and tile.foreground == 0 for tile in self.tiles)
         if kept < self.empty:
             lines.append(f"{self.empty - kept} of {self.empty} empty training tiles were left out")

@@ -93,7 +93,7 @@ def test_spans_cover_an_axis_and_share_the_overlap(length, tile, data):
     assert all(padding < length for _, _, padding in spans)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     sizes=st.lists(st.tuples(lengths, lengths), min_size=1, max_size=4),
     kind=st.sampled_from([np.uint8, np.uint16, np.float32]),
@@ -338,6 +338,7 @@ def test_one_image_with_annotations(tmp_path):
     shutil.move(mask, tmp_path / "drawn.png")
     done = prepare_tiles(tmp_path / "data", image, tmp_path / "drawn.png", tile_px=64, quiet=True)
     assert {tile.part for tile in done.tiles} == {"train"} and len(done.tiles) == 6
+    assert "one group only" in done.table()
     assert prepare_tiles(tmp_path / "data", tile_px=64, quiet=True).written == 0
 
 
