@@ -64,11 +64,36 @@ def run_all(args):
 
 
 def prepare(args):
-    """Make the sample and write it into the data folder."""
-    from sample import write_sample
+    """Cut your images and masks into tiles for training and testing; without any, make the sample."""
+    from pairs import has_files
 
-    write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
-    print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
+    if args.source == "sample" or (args.source is None and not has_files(args.data, "Raw data/Images")):
+        from sample import write_sample
+
+        write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
+        print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
+        return
+    from prepare import RECORD, prepare_tiles
+
+    names = (
+        "annotations",
+        "tile_px",
+        "overlap_px",
+        "keep_empty",
+        "test_share",
+        "group_by",
+        "classes",
+        "foreground",
+        "seed",
+    )
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    done = prepare_tiles(args.data, args.source, **given)
+    print(done.table())
+    if done.written:
+        print(f"{done.written} files written to {args.data}; where each tile came from: {args.data / RECORD}")
+    else:
+        print(f"already prepared: {args.data} holds all of this")
+    args.foreground = None  # in the tiles it is 255 now
 
 
 def check(args):
@@ -196,7 +221,8 @@ def newest_model():
 UNSET = {
     "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None,
-    "probability": False, "colour": False,
+    "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
+    "keep_empty": None, "test_share": None, "group_by": None,
 }  # fmt: skip
 
 
@@ -222,6 +248,29 @@ def make_parser():
     writing.add_argument("--out", type=Path, metavar="DIR", help="(default: Test data/Predicted images)")
     showing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
+    cutting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    cutting.add_argument(
+        "--source", metavar="sample|FOLDER", help="your images with masks (default: Raw data; where empty, the sample)"
+    )
+    cutting.add_argument(
+        "--annotations", type=Path, metavar="FILE", help="what was drawn on the one image that --source names (GeoJSON)"
+    )
+    cutting.add_argument(
+        "--tile-size", dest="tile_px", type=at_least(1), metavar="N", help="side of a tile, px (default: 256)"
+    )
+    cutting.add_argument(
+        "--overlap", dest="overlap_px", type=at_least(0), metavar="N", help="px that neighbours share (default: 0)"
+    )
+    cutting.add_argument(
+        "--keep-empty", type=float, metavar="SHARE", help="0…1 of the training tiles without foreground (default: 1)"
+    )
+    cutting.add_argument(
+        "--test-share", type=float, metavar="SHARE", help="of the groups, kept for testing (default: 0.2)"
+    )
+    cutting.add_argument(
+        "--group-by", metavar="PATTERN|CSV", help="what is never split: a pattern of file names, or columns file,group"
+    )
+    cutting.add_argument("--colour", action="store_true", help="the sample in colour (default: grey)")
 
     parser = argparse.ArgumentParser(
         prog="main.py",
@@ -242,11 +291,7 @@ def make_parser():
         command.set_defaults(command=function)
         return command
 
-    preparing = add(prepare, [seed, masks])
-    preparing.add_argument("--source", choices=("sample",), help="(default: sample)", default=argparse.SUPPRESS)
-    preparing.add_argument(
-        "--colour", action="store_true", help="colour images (default: grey)", default=argparse.SUPPRESS
-    )
+    add(prepare, [seed, masks, cutting])
     add(check, [masks])
     add(train, [seed, masks, fitting])
     predicting = add(predict, [writing, showing])
