@@ -113,7 +113,8 @@ def contact_sheet(tiles, path, columns=8, side_px=200):
         sheet[top : top + side_px, left : left + side_px] = _thumbnail(tile, side_px)
         base = top + side_px + 3
         axis.text(left, base, _short(tile["name"], 30), fontsize=7.5, va="top", color=TEXT, parse_math=False)
-        faults = _short(", ".join(tile["faults"]), 34)
+        faults = _short(tile["faults"][0], 26) if tile["faults"] else ""
+        faults += f" +{len(tile['faults']) - 1}" if len(tile["faults"]) > 1 else ""
         axis.text(left, base + 13, faults, fontsize=7, va="top", color=RESULT, weight="bold", parse_math=False)
     axis.imshow(sheet, extent=(0, width, height, 0), interpolation="none")
     axis.set_axis_off()

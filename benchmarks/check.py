@@ -52,9 +52,10 @@ def main():
         seconds = time.time() - started
     findings = re.findall(r"^(FATAL|WARNING|NOTE)", done.stdout, re.MULTILINE)
     print(
-        f"{args.pairs} pairs of {args.size}×{args.size}: {seconds:.1f} s, exit {done.returncode}, {len(findings)} findings"
+        f"{args.pairs} pairs of {args.size}×{args.size}: {seconds:.1f} s, "
+        f"exit {done.returncode}, {len(findings)} findings"
     )
-    print(done.stdout)
+    print(done.stdout + done.stderr)
 
 
 if __name__ == "__main__":
