@@ -51,7 +51,6 @@ def run_all(args):
         prepare(args)
     else:
         print(f"1 prepare: images found in {args.data}")
-    check_tests(args)  # now, rather than after minutes of training
     print("2 train")
     args.model = train(args)
     print("3 predict")
@@ -97,34 +96,40 @@ def prepare(args):
 
 
 def check(args):
-    """Read every file of the data folder and say what a training would use."""
-    import pairs
+    """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
+    import doctor
 
-    training = pairs.find_pairs(args.data / "Train data")
-    found = pairs.survey(training)
-    coding = pairs.mask_coding(found.mask_values, args.classes or 1, args.foreground)
-    print(f"training: {len(training)} images with masks, {found.span()}; {coding.explanation}")
-    check_tests(args)
+    started = time.time()
+    diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground)
+    print(*diagnosis.summary, sep="\n")
+    for finding in diagnosis.findings:
+        print(f"\n{finding}")
+    counts = [f"{sum(f.severity == name for f in diagnosis.findings)} {name}" for name in doctor.SEVERITIES]
+    print(f"\n{', '.join(counts)}; {len(diagnosis.looks)} images in {time.time() - started:.1f} s")
+    sheet = args.data / "check.png"
+    try:
+        if drawn := doctor.write_sheet(diagnosis, sheet):
+            print(f"look at {drawn} of the images with their masks outlined: {sheet}")
+    except OSError as error:  # a folder that only its owner may write to
+        print(f"no contact sheet: {error}")
+    diagnosis.refuse()
 
 
-def check_tests(args):
-    """Read every test file and refuse one that is trained on too."""
-    import pairs
+def check_quickly(args):
+    """Refuse data that cannot be trained on, and warn of test images that are trained on."""
+    import doctor
 
-    training = pairs.find_pairs(args.data / "Train data")
-    if not pairs.has_files(args.data, "Test data/Images"):
-        print(f"test: no images in {args.data / 'Test data' / 'Images'}")
-        return
-    tests = pairs.find_pairs(args.data / "Test data", masks="optional")
-    shared = pairs.shared_images(training, tests)
-    if shared:
-        print(f"warning: {pairs.some(shared)} in Test data is trained on too; its score will say nothing")
-    span = pairs.survey(tests).span()
-    print(f"test: {len(tests)} images, {sum(pair.mask is not None for pair in tests)} with masks, {span}")
+    diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground, thorough=False)
+    diagnosis.refuse()
+    for finding in diagnosis.findings:
+        if finding.kind == "leakage":
+            print(finding)
+    print(*diagnosis.summary, sep="\n")
 
 
 def train(args):
     """Train a network; returns the path of the model file."""
+    check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
     with quiet_start():
         import train as training
 

@@ -22,7 +22,12 @@ MAY_IMPORT = {
     "predict": {"images", "pairs", "metrics", "model"},
     "train": {"images", "pairs", "metrics", "model", "data"},
     "report": {"images", "pairs", "metrics", "model", "data"},
+<<<<<<< HEAD
     "main": {"images", "pairs", "sample", "prepare", "predict", "train", "report"},
+=======
+    "doctor": {"images", "pairs", "report"},
+    "main": {"images", "pairs", "sample", "predict", "train", "report", "doctor"},
+>>>>>>> i3-doctor
 }
 MAY_IMPORT_KERAS = {"model", "data", "train"}
 
@@ -45,10 +50,14 @@ def test_imports_go_one_way(path):
 
 
 <<<<<<< HEAD
+<<<<<<< HEAD
 @pytest.mark.parametrize("module", ["images", "annotations", "pairs", "metrics", "sample", "predict", "report", "main"])
 =======
 @pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "prepare", "predict", "report", "main"])
 >>>>>>> i3-prepare
+=======
+@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "predict", "report", "doctor", "main"])
+>>>>>>> i3-doctor
 def test_light_modules_do_not_load_keras(module):
     code = f"import sys, {module}; sys.exit('keras' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
