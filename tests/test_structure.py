@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "metrics": {"images"},
     "model": {"images"},
     "sample": {"images"},
+    "download": {"images"},
     "data": {"images", "pairs"},
     "predict": {"images", "pairs", "metrics", "model"},
     "train": {"images", "pairs", "metrics", "model", "data"},
@@ -42,7 +43,7 @@ def test_imports_go_one_way(path):
         assert "keras" not in set(imports_of(path))
 
 
-@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "predict", "report", "main"])
+@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "download", "predict", "report", "main"])
 def test_light_modules_do_not_load_keras(module):
     code = f"import sys, {module}; sys.exit('keras' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
