@@ -17,7 +17,11 @@ MAY_IMPORT = {
     "metrics": {"images"},
     "model": {"images"},
     "sample": {"images"},
+<<<<<<< HEAD
     "prepare": {"images", "pairs"},
+=======
+    "download": {"images"},
+>>>>>>> i3-download
     "data": {"images", "pairs"},
     "predict": {"images", "pairs", "metrics", "model"},
     "train": {"images", "pairs", "metrics", "model", "data"},
@@ -51,6 +55,7 @@ def test_imports_go_one_way(path):
 
 <<<<<<< HEAD
 <<<<<<< HEAD
+<<<<<<< HEAD
 @pytest.mark.parametrize("module", ["images", "annotations", "pairs", "metrics", "sample", "predict", "report", "main"])
 =======
 @pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "prepare", "predict", "report", "main"])
@@ -58,6 +63,9 @@ def test_imports_go_one_way(path):
 =======
 @pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "predict", "report", "doctor", "main"])
 >>>>>>> i3-doctor
+=======
+@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "download", "predict", "report", "main"])
+>>>>>>> i3-download
 def test_light_modules_do_not_load_keras(module):
     code = f"import sys, {module}; sys.exit('keras' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
