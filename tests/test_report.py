@@ -90,12 +90,8 @@ def test_curves_are_drawn(tmp_path, validation):
 def test_panels_keep_grey_values_and_proportions(tmp_path):
     panels({"dark": np.full((40, 80), 51, np.uint8), "pale": np.full((40, 40), 0.8)}, tmp_path / "p.png", inches=2)
     colours, counts = np.unique(read(tmp_path / "p.png")[..., 0], return_counts=True)
-<<<<<<< HEAD
     pixels = dict(zip(colours.tolist(), counts.tolist(), strict=True))
     assert pixels[51] == pytest.approx(2 * pixels[204], rel=0.05)
-=======
-    shares = dict(zip(colours.tolist(), counts.tolist(), strict=True))
-    assert shares[51] == pytest.approx(2 * shares[127], rel=0.05)
 
 
 def test_a_contact_sheet_shows_outlines_names_and_unreadable_files(tmp_path):
@@ -113,4 +109,3 @@ def test_a_contact_sheet_shows_outlines_names_and_unreadable_files(tmp_path):
     colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
     assert {OUTLINE, (0, 114, 178)} <= colours, "a class has no outline"
     assert (picture[:, -8:] == 255).all(), "something runs out of the picture"
->>>>>>> i3-doctor

@@ -17,21 +17,14 @@ MAY_IMPORT = {
     "metrics": {"images"},
     "model": {"images"},
     "sample": {"images"},
-<<<<<<< HEAD
     "prepare": {"images", "pairs"},
-=======
     "download": {"images"},
->>>>>>> i3-download
     "data": {"images", "pairs"},
     "predict": {"images", "pairs", "metrics", "model"},
     "train": {"images", "pairs", "metrics", "model", "data"},
     "report": {"images", "pairs", "metrics", "model", "data"},
-<<<<<<< HEAD
-    "main": {"images", "pairs", "sample", "prepare", "predict", "train", "report"},
-=======
     "doctor": {"images", "pairs", "report"},
-    "main": {"images", "pairs", "sample", "predict", "train", "report", "doctor"},
->>>>>>> i3-doctor
+    "main": {"images", "pairs", "sample", "prepare", "download", "doctor", "predict", "train", "report"},
 }
 MAY_IMPORT_KERAS = {"model", "data", "train"}
 
@@ -53,19 +46,12 @@ def test_imports_go_one_way(path):
         assert "keras" not in set(imports_of(path))
 
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-<<<<<<< HEAD
-@pytest.mark.parametrize("module", ["images", "annotations", "pairs", "metrics", "sample", "predict", "report", "main"])
-=======
-@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "prepare", "predict", "report", "main"])
->>>>>>> i3-prepare
-=======
-@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "predict", "report", "doctor", "main"])
->>>>>>> i3-doctor
-=======
-@pytest.mark.parametrize("module", ["images", "pairs", "metrics", "sample", "download", "predict", "report", "main"])
->>>>>>> i3-download
+LIGHT = [
+    "images", "annotations", "pairs", "metrics", "sample", "prepare", "download", "doctor", "predict", "report", "main",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_do_not_load_keras(module):
     code = f"import sys, {module}; sys.exit('keras' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
