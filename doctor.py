@@ -114,6 +114,7 @@ class Look:
     """What one pass over a pair found; fields stay None where a file cannot be read.
 
     values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
+    names : dictionary from mask value to class name, for outlines that were named.
     """
 
     pair: Pair
@@ -135,6 +136,7 @@ class Look:
     mask_is_picture: bool = False
     soft: bool = False
     values: dict = None
+    names: dict = field(default_factory=dict)
     print: np.ndarray = None
     working: np.ndarray = None
     spots: np.ndarray = None
@@ -173,7 +175,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     Parameters
     ----------
     data_dir : path of the data folder.
-    classes, foreground : what the mask values mean, as in `pairs.mask_coding`.
+    classes, foreground : what the mask values mean, as in `pairs.Survey.coding`.
     thorough : bool; False leaves out near duplicates and overlaps, the search for which takes longest.
     quiet : bool, no progress bar.
 
@@ -209,6 +211,7 @@ class _Case:
 
     def __init__(self, data_dir):
         self.data_dir, self.looks, self.findings = data_dir, [], []
+        self.conventions = {}  # how image and mask were paired, by part, where it is not by plain names
         self.copies, self.swapped, self.mixed = set(), set(), set()  # by id of a look, so that one fault is told once
 
     def name(self, path):
@@ -237,7 +240,10 @@ class _Case:
             self.add_if("duplicate name", [path for path in paths if counts[path.stem] > 1])
         refused = None
         try:
-            made = pairing.find_pairs(folder, "required" if training else "optional")
+            found_pairs = pairing.find_pairing(folder, "required" if training else "optional")
+            made = found_pairs.pairs
+            if not found_pairs.plain:
+                self.conventions[part] = found_pairs.explanation
         except InputError as error:
             refused, made = error, None
         if made is None:
@@ -249,6 +255,10 @@ class _Case:
                 made = [
                     Pair(stem, path, masks.get(stem), pairing.group_of(stem)) for stem, path in sorted(by_stem.items())
                 ]
+        try:
+            made = pairing.recorded_groups(made, self.data_dir)
+        except InputError as error:
+            refused = refused or error
         without = [pair.image for pair in made if pair.mask is None]
         used = {pair.mask for pair in made if pair.mask}
         stems = {path.stem for path in used}
@@ -356,7 +366,10 @@ def _look_at_mask(look, grey):
         # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
         if look.size is None and path not in _files(path.parent):
             return  # outlines have no size of their own
-        mask = pairing.read_mask_of(look.pair, look.size) if look.size else images.read_mask(path)
+        if look.size:
+            mask, look.names = pairing.read_named_mask_of(look.pair, look.size)
+        else:
+            mask = images.read_mask(path)
     except InputError as error:
         look.faults.append((_mask_fault(look, path), path, _reason(error, path)))
         return
@@ -503,7 +516,7 @@ def _check_values(case, classes, foreground):
         case.add("no background", [look.pair.mask for look in looks])
         return None
     try:
-        coding = pairing.mask_coding(total, classes, foreground)
+        coding = _survey(looks).coding(classes, foreground)
         looks = case.of(masks=True)
         coding.check(_total(looks))  # the masks of the tests are read by the same rule
         return coding
@@ -516,6 +529,17 @@ def _check_values(case, classes, foreground):
 def _sentence(error):
     text = str(error)
     return text[:1].upper() + text[1:]
+
+
+def _survey(looks):
+    """The `pairs.Survey` of looks, as training makes it of the same files."""
+    masks = []
+    for look in looks:
+        if look.values:
+            values = np.array(list(look.values), np.int64)
+            counts, edges = (np.array([found[i] for found in look.values.values()], np.int64) for i in (0, 2))
+            masks.append(pairing.MaskFacts(look.pair.mask, values, counts, int(values[edges.argmax()]), look.names))
+    return pairing.Survey([look.size for look in looks], any(look.colour for look in looks), _total(looks), masks)
 
 
 def _total(looks):
@@ -894,11 +918,11 @@ def _summary(case, coding):
     for part, title in ((TRAIN, "training"), (TEST, "test")):
         looks = case.of(part)
         if looks:
-            values = _total(case.of(part, masks=True))
-            found = pairing.Survey([look.size for look in looks], any(look.colour for look in looks), values)
+            span = pairing.Survey([look.size for look in looks], any(look.colour for look in looks), {}).span()
             masks = sum(look.pair.mask is not None for look in looks)
             meaning = f"; {coding.explanation}" if coding and part == TRAIN else ""
-            lines.append(f"{title}: {len(looks)} images, {masks} with masks, {found.span()}{meaning}")
+            meaning = f"; {case.conventions[part]}{meaning}" if part in case.conventions else meaning
+            lines.append(f"{title}: {len(looks)} images, {masks} with masks, {span}{meaning}")
         elif part == TEST:
             lines.append(f"test: no images in {case.data_dir / TEST / 'Images'}")
     return lines

@@ -525,6 +525,15 @@ def write_png(path, array):
         Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", compress_level=3)
 
 
+def write_tiff(path, array):
+    """Write a (height, width) or (height, width, 3) array of numbers, such as uint16 colour or float32, atomically."""
+    import tifffile
+
+    photometric = "rgb" if array.ndim == 3 else "minisblack"
+    with replacing(path) as temporary:
+        tifffile.imwrite(temporary, array, photometric=photometric, compression="zlib", metadata=None)
+
+
 def write_json(path, value):
     """Write a JSON file atomically: UTF-8, indented, so that people can read it."""
     with replacing(path) as temporary:

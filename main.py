@@ -21,11 +21,12 @@ def main(arguments=None):
     args = make_parser().parse_args(arguments, argparse.Namespace(**UNSET))
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
-    from images import InputError
+    import images
 
+    images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS
     try:
         (args.command or run_all)(args)
-    except InputError as error:
+    except images.InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -42,9 +43,11 @@ def run_all(args):
     import pairs
 
     if not pairs.has_files(args.data):
-        if args.data_given:
+        raw = pairs.has_files(args.data, "Raw data/Images")
+        if args.data_given and not raw:
             raise pairs.InputError(
-                f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it. Put your images "
+                f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it, or whole fields "
+                f"in 'Raw data/Images' and 'Raw data/Masks'. Put your images "
                 f'there, or make the sample there with: python main.py prepare --data "{args.data}"'
             )
         print("1 prepare")
@@ -71,6 +74,11 @@ def prepare(args):
 
         write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
         print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
+        return
+    if args.source == "cervix":
+        from download import fetch_cervix
+
+        fetch_cervix(args.data)
         return
     from prepare import RECORD, prepare_tiles
 
@@ -124,7 +132,6 @@ def check_quickly(args):
     for finding in diagnosis.findings:
         if finding.kind == "leakage":
             print(finding)
-    print(*diagnosis.summary, sep="\n")
 
 
 def train(args):
@@ -227,7 +234,7 @@ UNSET = {
     "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
-    "keep_empty": None, "test_share": None, "group_by": None,
+    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None,
 }  # fmt: skip
 
 
@@ -235,6 +242,9 @@ def make_parser():
     """The command line; each option keeps its place in `UNSET` until it is given."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: data, beside main.py)")
+    common.add_argument(
+        "--max-megapixels", type=at_least(1), metavar="N", help="refuse images that claim more (default: 500)"
+    )
     masks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     masks.add_argument("--classes", type=class_count, metavar="K", help="1: binary (default); K: class ids 0…K-1")
     masks.add_argument(
@@ -255,7 +265,10 @@ def make_parser():
     showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
     cutting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     cutting.add_argument(
-        "--source", metavar="sample|FOLDER", help="your images with masks (default: Raw data; where empty, the sample)"
+        "--source",
+        metavar="sample|cervix|FOLDER",
+        help="the synthetic sample, the public real fields (download), or your images with masks "
+        "(default: Raw data; where empty, the sample)",
     )
     cutting.add_argument(
         "--annotations", type=Path, metavar="FILE", help="what was drawn on the one image that --source names (GeoJSON)"

@@ -31,6 +31,7 @@ MASK_WORDS = (
     "mask", "masks", "label", "labels", "labelled", "gt", "ground_truth", "seg", "segmentation", "segmented",
     "annotation", "annotations", "annotated", "manual", "cp_masks", "simple_segmentation", "roiset", "rois", "roi", "d",
 )  # fmt: skip
+RECORD = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
 MAIN_SHARE = 0.005  # of the pixels: what a colour must hold not to be taken for a blurred edge between others
 COLOUR = 2**24  # colours in masks become numbers from here on, out of the way of labels of 16 bits
@@ -55,10 +56,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs, sorted by stem, and one line for people on how image and mask were recognised as belonging together."""
+    """Pairs, sorted by stem, and one line for people on how image and mask were recognised as belonging together.
+
+    plain : True where the line says nothing new, since all masks are image files of exactly the image's name.
+    """
 
     pairs: list
     explanation: str
+    plain: bool = False
 
 
 def group_of(stem):
@@ -114,7 +119,7 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
     _refuse_twins(pictures)
     _refuse_twins(sources)
     if not sources and not required:
-        return Pairing([_pair(path, None) for path in pictures], "images without masks")
+        return Pairing([_pair(path, None) for path in pictures], "images without masks", plain=True)
     for fold in (False, True):
         tried = [*_attempts(pictures, sources, fold)]
         if fitting := _fitting(tried, required):
@@ -235,7 +240,8 @@ def _only(fitting, folder):
     found, left = next(iter(different.values()))
     exact = all(_key(image) == _key(mask) for image, mask in found.items())
     line = f"masks by {'the same name' if exact else 'a naming convention'}, as in {_example(found)}"
-    return Pairing(_sorted_pairs(found | dict.fromkeys(left)), line)
+    plain = exact and all(mask.suffix.lower() in images.IMAGE_SUFFIXES and mask.is_file() for mask in found.values())
+    return Pairing(_sorted_pairs(found | dict.fromkeys(left)), line, plain)
 
 
 def _example(found):
@@ -357,6 +363,17 @@ def group_by(pairs, by):
     if without:
         raise InputError(f"--group-by: no group for {some(without)}; {remedy}")
     return [replace(pair, group=group) for pair, group in zip(pairs, found, strict=True)]
+
+
+def recorded_groups(pairs, data_dir):
+    """The same pairs; those that `data_dir`/tiles.csv lists, where `prepare` wrote one, with the groups it gives them.
+
+    Raises `InputError` for a table without the columns file and group.
+    """
+    if not (Path(data_dir) / RECORD).is_file():
+        return list(pairs)
+    groups = _read_groups(Path(data_dir) / RECORD)
+    return [replace(pair, group=groups.get(_normal(pair.image.name)) or pair.group) for pair in pairs]
 
 
 def _read_groups(path):
@@ -569,7 +586,7 @@ def _look_at(pair):
 
 def mask_facts(pair, size):
     """The `MaskFacts` of a pair whose image is (height, width) = `size`. Raises `InputError` as `read_mask_of` does."""
-    mask, names = _stored(pair.mask, size, pair.image.name)
+    mask, names = read_named_mask_of(pair, size)
     values, counts = _histogram(mask)
     around, times = _histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]))
     return MaskFacts(pair.mask, values, counts, int(around[times.argmax()]), names)
@@ -593,7 +610,12 @@ def read_mask_of(pair, size):
 
     Raises `InputError` for a file that cannot be read and where the mask's size is not the image's `size`.
     """
-    return _stored(pair.mask, size, pair.image.name)[0]
+    return read_named_mask_of(pair, size)[0]
+
+
+def read_named_mask_of(pair, size):
+    """As `read_mask_of`: (mask, names), with a dictionary from value to class name, empty but for annotation files."""
+    return _stored(pair.mask, size, pair.image.name)
 
 
 def _stored(path, size, image_name):

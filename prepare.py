@@ -21,7 +21,7 @@ import images
 import pairs
 from images import InputError
 
-RECORD = "tiles.csv"
+RECORD = pairs.RECORD
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
@@ -69,17 +69,19 @@ class Prepared:
     tiles : list of `Tile`, the rows of `tiles.csv`.
     empty : number of empty training tiles that the fields hold, kept or not.
     coding : the `pairs.MaskCoding` by which the masks were read.
+    remarks : list of lines for people: how image and mask were paired, what the mask values mean, what is odd.
     written : number of files written; 0 where everything stood there already.
     """
 
     tiles: list
     empty: int
     coding: pairs.MaskCoding
+    remarks: list
     written: int
 
     def table(self):
         """A short text for people."""
-        lines = [self.coding.explanation, f"{'':8}{'groups':>8}{'images':>8}{'tiles':>8}{'empty':>8}{'foreground':>12}"]
+        lines = [*self.remarks, f"{'':8}{'groups':>8}{'images':>8}{'tiles':>8}{'empty':>8}{'foreground':>12}"]
         for part in ("train", "test"):
             tiles = [tile for tile in self.tiles if tile.part == part]
             area = sum(tile.height * tile.width for tile in tiles)
@@ -121,7 +123,7 @@ def prepare_tiles(
         score must count what is found where nothing is.
     test_share : share of the groups that is kept for testing, 0 up to but not including 1.
     group_by : regular expression or CSV file for `pairs.group_by`; None: groups by file name (`pairs.group_of`).
-    classes, foreground : as in `pairs.mask_coding`. Masks are written with 0 and 255, or with the class ids.
+    classes, foreground : as in `pairs.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
     seed : decides which groups are tested and which empty tiles are kept.
 
     Returns a `Prepared`. Raises `InputError`, with nothing written, for an unreadable image, a missing mask, an option
@@ -129,13 +131,12 @@ def prepare_tiles(
     """
     _check_options(tile_px, overlap_px, keep_empty, test_share)
     data_dir = Path(data_dir)
-    found, copying = _find(data_dir, source, annotations)
-    if group_by is not None:
-        found = pairs.group_by(found, group_by)
+    pairing, copying = _find(data_dir, source, annotations)
+    found = pairing.pairs if group_by is None else pairs.group_by(pairing.pairs, group_by)
     found = sorted(found, key=lambda pair: pair.stem)
 
     survey = pairs.survey(found, quiet=quiet)
-    coding = pairs.mask_coding(survey.mask_values, classes, foreground)
+    coding = survey.coding(classes, foreground)
     tested = {pair.group for pair in pairs.split_by_group(found, test_share, seed)[1]} if test_share else set()
     tiles = []
     for pair, size in zip(found, tqdm(survey.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
@@ -157,7 +158,8 @@ def prepare_tiles(
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    return Prepared(tiles, empty, coding, _move(aside, data_dir))
+    remarks = [*([] if pairing.plain else [pairing.explanation]), coding.explanation, *survey.notes(coding)]
+    return Prepared(tiles, empty, coding, remarks, _move(aside, data_dir))
 
 
 def _check_options(tile_px, overlap_px, keep_empty, test_share):
@@ -177,7 +179,7 @@ def _check_options(tile_px, overlap_px, keep_empty, test_share):
 
 
 def _find(data_dir, source, annotations):
-    """The pairs to cut, and True where they are to be copied into `Raw data` first."""
+    """The `pairs.Pairing` to cut, and True where they are to be copied into `Raw data` first."""
     raw_dir = data_dir / "Raw data"
     if source is None and annotations is not None:
         raise InputError(f"{annotations}: annotations of no image; expected --source FILE beside it. Name the image.")
@@ -185,7 +187,7 @@ def _find(data_dir, source, annotations):
     if not source.exists():
         raise InputError(f"{source}: no such folder; expected one with Images and Masks in it. Check the path.")
     if source.is_file():
-        return [_annotated(source, annotations)], True
+        return pairs.Pairing([_annotated(source, annotations)], f"{source.name} ↔ {annotations}"), True
     if annotations is not None:
         raise InputError(
             f"{annotations}: annotations for a folder ({source}); expected one image file with --annotations. "
@@ -199,7 +201,7 @@ def _find(data_dir, source, annotations):
             f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
             "be run again with the same --source. Do that, or delete this folder."
         )
-    return pairs.find_pairs(source), copying
+    return pairs.find_pairing(source), copying
 
 
 def _annotated(image, annotations):
@@ -378,11 +380,7 @@ def _write(data_dir, name, array):
     if target.suffix == ".png":
         images.write_png(target, array)
         return
-    import tifffile
-
-    photometric = "rgb" if array.ndim == 3 else "minisblack"
-    with images.replacing(target) as temporary:
-        tifffile.imwrite(temporary, array, photometric=photometric, compression="zlib", metadata=None)
+    images.write_tiff(target, array)
 
 
 def _write_record(data_dir, tiles):
