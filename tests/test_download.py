@@ -22,7 +22,7 @@ from images import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (24, 20)
-SOON = {"wait_s": 0.01, "timeout_s": 0.5}
+SOON = {"wait_s": 0.01, "timeout_s": 10}  # a busy machine may answer late
 
 
 @pytest.fixture(autouse=True)
@@ -288,14 +288,21 @@ PASSING_FAULTS = [
     server_error, overloaded, cut_in_the_middle, cut_in_the_middle_without_a_length, hang_up, silent,
     stall_in_the_middle, altered, log_in_page,
 ]  # fmt: skip
+SILENT_FAULTS = [silent, stall_in_the_middle]
+
+
+def patience(fault):
+    """Seconds after which an attempt fails: few only where the test is about them."""
+    return 0.3 if fault in SILENT_FAULTS else 10
 
 
 @pytest.mark.parametrize("fault", PASSING_FAULTS, ids=lambda fault: fault.__name__)
 def test_a_fault_that_passes_is_overcome(tmp_path, small_set, fault):
     folder, registry = small_set
     with Server(folder, lambda handler, times: times == 1 and fault(handler, times)) as server:
-        assert download.fetch_cervix(tmp_path, server.url, registry, wait_s=0.01, timeout_s=0.3) == 3
-        assert set(server.asked.values()) == {2}
+        assert download.fetch_cervix(tmp_path, server.url, registry, wait_s=0.01, timeout_s=patience(fault)) == 3
+        assert len(server.asked) == 9 and min(server.asked.values()) == 2
+        assert fault in SILENT_FAULTS or max(server.asked.values()) == 2
     assert_whole(tmp_path, folder)
     assert not list(tmp_path.rglob("tmp*"))
 
@@ -321,7 +328,7 @@ def test_a_fault_that_stays_ends_in_one_line(tmp_path, small_set, fault, words):
         folder, lambda handler, times: handler.path.endswith(f"masks/{bad}") and fault(handler, times)
     ) as server:
         with pytest.raises(InputError) as error:
-            download.fetch_cervix(tmp_path, server.url, registry, wait_s=0.01, timeout_s=0.2)
+            download.fetch_cervix(tmp_path, server.url, registry, wait_s=0.01, timeout_s=patience(fault))
         assert_one_clear_line(error, words, bad, server.url, "run it again")
         assert max(server.asked.values()) == 5
     assert_nothing_half_done(tmp_path, folder)
@@ -358,12 +365,12 @@ def test_a_server_that_drips_is_given_up(tmp_path, small_set):
     folder, registry = small_set
 
     def drip(handler, times):
-        if times > 1:
+        if times > 1 or f"{1:064x}/images" not in handler.path:
             return False
         handler.send_response(200)
         handler.send_header("Content-Length", "1000")
         handler.end_headers()
-        for _ in range(60):
+        for _ in range(200):
             handler.wfile.write(b"x")
             handler.wfile.flush()
             time.sleep(0.05)
@@ -371,8 +378,8 @@ def test_a_server_that_drips_is_given_up(tmp_path, small_set):
 
     started = time.monotonic()
     with Server(folder, drip) as server:
-        assert download.fetch_cervix(tmp_path, server.url, registry, wait_s=0.01, timeout_s=0.1) == 3
-    assert time.monotonic() - started < 3 * 2  # two rounds of threads; without the limit 3 s each
+        assert download.fetch_cervix(tmp_path, server.url, registry, wait_s=0.01, timeout_s=0.3) == 3
+    assert 3 < time.monotonic() - started < 9  # the whole drip takes 10 s
     assert_whole(tmp_path, folder)
 
 
