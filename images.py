@@ -27,6 +27,7 @@ MAX_PIXELS = 500_000_000  # height × width; a file that claims more is refused 
 # Pillow's formats that are read; others, such as PostScript, would start outside programs or are no pictures of cells.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
 _ORIENTATION = 0x0112  # the same number in EXIF and in TIFF
+_PREVIEWS = ("Thumbnail", "Label", "Macro")  # tifffile's names for what a slide scanner adds
 _AXES = {"T": "time points", "Z": "z planes", "C": "channels"}
 
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS above is the limit, one for all formats
@@ -384,11 +385,12 @@ def _alpha_kind(page):
 def _one_picture(tiff, path):
     """The one picture of a TIFF, judged from its header: (series, shape, axes), such as (…, (40, 50, 3), "YXS").
 
-    Pages that the file calls reduced (a pyramid's levels, a preview, the label of a slide) do not count. Axes: Y and X,
-    and at most one of C (channels) and S (samples).
+    A pyramid's smaller levels, previews and the label of a slide do not count. Axes: Y and X, and at most one of C
+    (channels) and S (samples).
     Raises `InputError` for several pictures, time points, z planes, for too many channels and for too many pixels.
     """
-    main = max(tiff.series, key=lambda series: series.keyframe.imagelength * series.keyframe.imagewidth)
+    pictures = [s for s in tiff.series if not s.keyframe.is_reduced and s.name not in _PREVIEWS] or tiff.series
+    main = max(pictures, key=lambda series: series.keyframe.imagelength * series.keyframe.imagewidth)
     page, axes = main.keyframe, main.axes
     if main.kind == "shaped" and axes == "QYX" and main.shape[2] in (3, 4):
         axes = "YXS"  # what tifffile.imwrite makes of float RGB: pages 3 pixels wide, which nobody means
@@ -398,14 +400,13 @@ def _one_picture(tiff, path):
     _refuse_too_large(path, height, width)
     if page.is_tiled:
         _refuse_too_large(path, page.tilelength, page.tilewidth)  # decoded whole, however small the picture
-    others = [series for series in tiff.series if series is not main and not series.keyframe.is_reduced]
     found = [f"{n} {_AXES.get(axis, 'pages')}" for axis, n in extent if axis not in "YXSC"]
     channels = [f"{n} channels" for axis, n in extent if axis in "SC"]
     allowed = 4 if "S" in axes and (_alpha_kind(page) or page.photometric in (2, 5)) else 3  # RGBA, RGB + 1, CMYK
-    if others:
-        sides = ", ".join(f"{s.keyframe.imagelength}×{s.keyframe.imagewidth}" for s in [main, *others[:3]])
+    if len(pictures) > 1:
+        sides = ", ".join(f"{s.keyframe.imagelength}×{s.keyframe.imagewidth}" for s in pictures[:4])
         raise InputError(
-            f"{path}: {len(others) + 1} pictures in one TIFF ({sides}); expected one. Save the one to segment as a "
+            f"{path}: {len(pictures)} pictures in one TIFF ({sides}); expected one. Save the one to segment as a "
             "file of its own."
         )
     if found:
