@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import images
 import main
 from images import read, write_png
 from tests.test_train import make_folder
@@ -140,6 +141,38 @@ def test_check_names_every_fault_and_draws_a_sheet(tmp_path, capsys):
     assert read(data / "check.png").shape[2] in (3, 4)
     assert after.keys() - before.keys() == {data / "check.png"}
     assert all(after[path] == content for path, content in before.items()), "a user's file was changed"
+
+
+def test_raw_fields_alone_are_cut_before_training(tmp_path, monkeypatch):
+    make_folder(tmp_path / "data")
+    (tmp_path / "data" / "Train data").rename(tmp_path / "data" / "Raw data")
+    seen = []
+
+    def train(args):
+        """Train."""
+        seen.append((args.foreground, (args.data / "tiles.csv").is_file()))
+        raise KeyboardInterrupt  # the rest of the chain is tested above
+
+    monkeypatch.setattr(main, "train", train)
+    assert main.main(["--data", str(tmp_path / "data"), "--foreground", "255"]) == 130
+    assert seen == [(None, True)]
+
+
+def test_the_public_set_is_fetched_on_request(tmp_path, monkeypatch):
+    import download
+
+    asked = []
+    monkeypatch.setattr(download, "fetch_cervix", asked.append)
+    assert main.main(["prepare", "--source", "cervix", "--data", str(tmp_path)]) == 0
+    assert asked == [tmp_path]
+
+
+def test_the_limit_of_pixels_can_be_raised(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(images, "MAX_PIXELS", 10)
+    data = make_folder(tmp_path / "data")
+    assert main.main(["check", "--data", str(data)]) == 2
+    assert "megapixels" in capsys.readouterr().err
+    assert main.main(["check", "--data", str(data), "--max-megapixels", "1"]) == 0
 
 
 def test_check_of_good_data_is_status_0_and_needs_no_keras(tmp_path):

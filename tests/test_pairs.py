@@ -26,6 +26,7 @@ from pairs import (
     group_of,
     mask_coding,
     read_mask_of,
+    recorded_groups,
     resize,
     split_by_group,
     survey,
@@ -533,3 +534,10 @@ def test_resizing_a_mask_invents_no_class(data):
     mask = np.random.default_rng(0).choice([0, 2, 5], size).astype(np.uint8)
     resized = resize(mask, *new, nearest=True)
     assert resized.shape == new and set(np.unique(resized)) <= {0, 2, 5}
+
+
+def test_tiles_keep_the_groups_that_prepare_recorded(tmp_path):
+    made = [Pair(stem, tmp_path / f"{stem}.png", None, stem) for stem in ("a", "b", "mine")]
+    assert recorded_groups(made, tmp_path) == made
+    (tmp_path / "tiles.csv").write_text("file,group\na.png,patient1\nb.png,patient1\n", encoding="utf-8")
+    assert [pair.group for pair in recorded_groups(made, tmp_path)] == ["patient1", "patient1", "mine"]
