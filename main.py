@@ -21,11 +21,12 @@ def main(arguments=None):
     args = make_parser().parse_args(arguments, argparse.Namespace(**UNSET))
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
-    from images import InputError
+    import images
 
+    images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS
     try:
         (args.command or run_all)(args)
-    except InputError as error:
+    except images.InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -48,16 +49,17 @@ def run_all(args):
     import pairs
 
     if not pairs.has_files(args.data):
-        if args.data_given:
+        raw = pairs.has_files(args.data, "Raw data/Images")
+        if args.data_given and not raw:
             raise pairs.InputError(
-                f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it. Put your images "
+                f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it, or whole fields "
+                f"in 'Raw data/Images' and 'Raw data/Masks'. Put your images "
                 f'there, or make the sample there with: python main.py prepare --data "{args.data}"'
             )
         print("1 prepare")
         prepare(args)
     else:
         print(f"1 prepare: images found in {args.data}")
-    check_tests(args)  # now, rather than after minutes of training
     print("2 train")
     args.model = train(args)
     print("3 predict")
@@ -70,42 +72,77 @@ def run_all(args):
 
 
 def prepare(args):
-    """Make the sample and write it into the data folder."""
-    from sample import write_sample
+    """Cut your images and masks into tiles for training and testing; without any, make the sample."""
+    from pairs import has_files
 
-    write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
-    print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
+    if args.source == "sample" or (args.source is None and not has_files(args.data, "Raw data/Images")):
+        from sample import write_sample
+
+        write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
+        print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
+        return
+    if args.source == "cervix":
+        from download import fetch_cervix
+
+        fetch_cervix(args.data)
+        return
+    from prepare import RECORD, prepare_tiles
+
+    names = (
+        "annotations",
+        "tile_px",
+        "overlap_px",
+        "keep_empty",
+        "test_share",
+        "group_by",
+        "classes",
+        "foreground",
+        "seed",
+    )
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    done = prepare_tiles(args.data, args.source, **given)
+    print(done.table())
+    if done.written:
+        print(f"{done.written} files written to {args.data}; where each tile came from: {args.data / RECORD}")
+    else:
+        print(f"already prepared: {args.data} holds all of this")
+    args.foreground = None  # in the tiles it is 255 now
 
 
 def check(args):
-    """Read every file of the data folder and say what a training would use."""
-    import pairs
+    """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
+    import doctor
 
-    training = pairs.find_pairs(args.data / "Train data")
-    found = pairs.survey(training)
-    coding = pairs.mask_coding(found.mask_values, args.classes or 1, args.foreground)
-    print(f"training: {len(training)} images with masks, {found.span()}; {coding.explanation}")
-    check_tests(args)
+    started = time.time()
+    diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground)
+    print(*diagnosis.summary, sep="\n")
+    for finding in diagnosis.findings:
+        print(f"\n{finding}")
+    counts = [f"{sum(f.severity == name for f in diagnosis.findings)} {name}" for name in doctor.SEVERITIES]
+    print(f"\n{', '.join(counts)}; {len(diagnosis.looks)} images in {time.time() - started:.1f} s")
+    sheet = args.data / "check.png"
+    try:
+        if drawn := doctor.write_sheet(diagnosis, sheet):
+            print(f"look at {drawn} of the images with their masks outlined: {sheet}")
+    except OSError as error:  # a folder that only its owner may write to
+        print(f"no contact sheet: {error}")
+    diagnosis.refuse()
 
 
-def check_tests(args):
-    """Read every test file and refuse one that is trained on too."""
-    import pairs
+def check_quickly(args):
+    """Refuse data that cannot be trained on, and warn of test images that are trained on."""
+    import doctor
 
-    training = pairs.find_pairs(args.data / "Train data")
-    if not pairs.has_files(args.data, "Test data/Images"):
-        print(f"test: no images in {args.data / 'Test data' / 'Images'}")
-        return
-    tests = pairs.find_pairs(args.data / "Test data", masks="optional")
-    shared = pairs.shared_images(training, tests)
-    if shared:
-        print(f"warning: {pairs.some(shared)} in Test data is trained on too; its score will say nothing")
-    span = pairs.survey(tests).span()
-    print(f"test: {len(tests)} images, {sum(pair.mask is not None for pair in tests)} with masks, {span}")
+    diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground, thorough=False)
+    diagnosis.refuse()
+    for finding in diagnosis.findings:
+        if finding.kind == "leakage":
+            print(finding)
 
 
 def train(args):
     """Train a network; returns the path of the model file."""
+    check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
     with quiet_start():
         import train as training
 
@@ -204,7 +241,8 @@ def newest_model():
 UNSET = {
     "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None,
-    "probability": False, "colour": False,
+    "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
+    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None,
 }  # fmt: skip
 
 
@@ -219,6 +257,9 @@ def make_parser():
     """The command line; each option keeps its place in `UNSET` until it is given."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: data, beside main.py)")
+    common.add_argument(
+        "--max-megapixels", type=whole_number(1), metavar="N", help="refuse images that claim more (default: 500)"
+    )
     masks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     masks.add_argument(
         "--classes", type=whole_number(1, 256), metavar="K", help="1: binary (default); K: class ids 0…K-1"
@@ -247,6 +288,32 @@ def make_parser():
     )
     showing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
+    cutting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    cutting.add_argument(
+        "--source",
+        metavar="sample|cervix|FOLDER",
+        help="the synthetic sample, the public real fields (download), or your images with masks "
+        "(default: Raw data; where empty, the sample)",
+    )
+    cutting.add_argument(
+        "--annotations", type=Path, metavar="FILE", help="what was drawn on the one image that --source names (GeoJSON)"
+    )
+    cutting.add_argument(
+        "--tile-size", dest="tile_px", type=whole_number(1), metavar="N", help="side of a tile, px (default: 256)"
+    )
+    cutting.add_argument(
+        "--overlap", dest="overlap_px", type=whole_number(0), metavar="N", help="px that neighbours share (default: 0)"
+    )
+    cutting.add_argument(
+        "--keep-empty", type=float, metavar="SHARE", help="0…1 of the training tiles without foreground (default: 1)"
+    )
+    cutting.add_argument(
+        "--test-share", type=float, metavar="SHARE", help="of the groups, kept for testing (default: 0.2)"
+    )
+    cutting.add_argument(
+        "--group-by", metavar="PATTERN|CSV", help="what is never split: a pattern of file names, or columns file,group"
+    )
+    cutting.add_argument("--colour", action="store_true", help="the sample in colour (default: grey)")
 
     parser = Parser(
         prog="main.py",
@@ -267,13 +334,7 @@ def make_parser():
         command.set_defaults(command=function)
         return command
 
-    preparing = add(prepare, [seed, masks])
-    preparing.add_argument(
-        "--source", choices=("sample",), help="what to make (default: sample)", default=argparse.SUPPRESS
-    )
-    preparing.add_argument(
-        "--colour", action="store_true", help="colour images (default: grey)", default=argparse.SUPPRESS
-    )
+    add(prepare, [seed, masks, cutting])
     add(check, [masks])
     add(train, [seed, masks, fitting])
     predicting = add(predict, [writing, showing])

@@ -13,7 +13,7 @@ from tqdm import tqdm
 import images
 import metrics
 from images import InputError
-from pairs import MaskCoding, find_pairs, fitted_size, mask_coding, read_mask_of, resize, survey
+from pairs import MaskCoding, find_pairs, fitted_size, read_mask_of, resize, survey
 
 PREDICT_TILE_PX = 512
 OVERLAP_PX = 64
@@ -219,7 +219,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     if record["masks"] and foreground is None:
         coding = MaskCoding(**record["masks"])
     else:
-        coding = mask_coding(found.mask_values, record["classes"], foreground)
+        coding = found.coding(record["classes"], foreground)
     coding.check(found.mask_values)
     written = coding if coding.classes > 1 else MaskCoding((255,), 0, 1, "")
     counts = []

@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 
 import images
+from pairs import fitted_size, resize
 
 OUTLINE = (213, 94, 0)  # vermilion of Okabe & Ito's palette: stands out on stained and on grey cells
+CLASS_OUTLINES = (OUTLINE, (0, 114, 178), (0, 158, 115), (204, 121, 167))  # the same palette's, class by class
 STEP_COLOURS = ("#0072b2", "#56b4e9", "#5e4fa2", "#b07d00", "#4d4d4d")  # of the architecture's boxes
 RESULT = "#d55e00"  # its last box
 DOWN, UP, COPY, COPIED = "#aa3377", "#00795a", "#8a8f98", "#d3dae3"  # its arrows; the image, channels copied across
@@ -54,9 +56,13 @@ def overlay(image, mask, colour=OUTLINE, thickness=1):
 
     image: (height, width, 1 or 3), any intensity; mask: (height, width), foreground above 0.
     """
-    picture = images.to_channels(display(image), 3).copy()
-    outlines, _ = cv2.findContours((mask > 0).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(picture, outlines, -1, colour, thickness)
+    return _outline(images.to_channels(display(image), 3), mask > 0, colour, thickness)
+
+
+def _outline(picture, region, colour, thickness=1):
+    """A copy of `picture`, uint8 (height, width, 3), with the outline of `region`, bool (height, width), on it."""
+    outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(picture.copy(), outlines, -1, colour, thickness)
 
 
 def display(image):
@@ -83,6 +89,61 @@ def panels(pictures, path=None, inches=4.0, dpi=120):
         axis.set_axis_off()
     if path:
         _save(figure, path, dpi)
+
+
+def contact_sheet(tiles, path, columns=8, side_px=200):
+    """Many small pictures with their masks outlined, their names and what is wrong with them, as one PNG.
+
+    tiles: list of dictionaries with `image` (height, width, 1 or 3) or None where it cannot be read, `mask` (height,
+    width) class ids or None, `name`, and `faults`, a list of words. Each class has its own colour.
+    """
+    import warnings
+
+    from matplotlib.figure import Figure
+
+    columns = min(columns, max(3, len(tiles)))
+    rows = -(-len(tiles) // columns)
+    gap, caption = 10, 36
+    width, height = columns * (side_px + gap) + gap, rows * (side_px + caption) + gap
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    axis = figure.add_axes((0, 0, 1, 1))
+    for number, tile in enumerate(tiles):
+        top, left = gap + number // columns * (side_px + caption), gap + number % columns * (side_px + gap)
+        sheet[top : top + side_px, left : left + side_px] = _thumbnail(tile, side_px)
+        base = top + side_px + 3
+        axis.text(left, base, _short(tile["name"], 30), fontsize=7.5, va="top", color=TEXT, parse_math=False)
+        faults = _short(tile["faults"][0], 26) if tile["faults"] else ""
+        faults += f" +{len(tile['faults']) - 1}" if len(tile["faults"]) > 1 else ""
+        axis.text(left, base + 13, faults, fontsize=7, va="top", color=RESULT, weight="bold", parse_math=False)
+    axis.imshow(sheet, extent=(0, width, height, 0), interpolation="none")
+    axis.set_axis_off()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name in a script that the font lacks is drawn as boxes
+        _save(figure, path, dpi=100)
+
+
+def _thumbnail(tile, side_px):
+    """One picture in the middle of a square: uint8 (side, side, 3)."""
+    square = np.full((side_px, side_px, 3), 235, np.uint8)
+    if tile["image"] is None:
+        cv2.line(square, (0, 0), (side_px, side_px), (200, 200, 200), 1)
+        cv2.line(square, (0, side_px), (side_px, 0), (200, 200, 200), 1)
+        return square
+    height, width = fitted_size(*tile["image"].shape[:2], side_px)
+    picture = images.to_channels(resize(display(tile["image"]), height, width), 3)
+    if tile["mask"] is not None:
+        mask = resize(tile["mask"], height, width, nearest=True)
+        for number in np.unique(mask[mask > 0]):
+            picture = _outline(picture, mask == number, CLASS_OUTLINES[(number - 1) % len(CLASS_OUTLINES)])
+    top, left = (side_px - height) // 2, (side_px - width) // 2
+    square[top : top + height, left : left + width] = picture
+    return square
+
+
+def _short(text, most):
+    """A text cut in the middle, since the ends of file names differ."""
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most - most // 2) :]}"
 
 
 # -------------------------------------------------------------------------------------------------- the architecture

@@ -22,7 +22,7 @@ import model as networks
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from images import InputError
 from metrics import confusion_counts, scorecard
-from pairs import choose_fit, find_pairs, mask_coding, split_by_group, survey
+from pairs import choose_fit, find_pairing, recorded_groups, split_by_group, survey
 
 LOSSES = ("bce", "dice_bce")
 SMALLEST_EPOCH = 110  # steps; fewer teach too little where there are few images
@@ -175,10 +175,14 @@ def train(data_dir, run_dir, settings=None, quiet=False):
     started = time.time()
     say = (lambda text: None) if quiet else print
 
-    pairs = find_pairs(Path(data_dir) / "Train data")
+    pairing = find_pairing(Path(data_dir) / "Train data")
+    if not pairing.plain:
+        say(pairing.explanation)
+    pairs = recorded_groups(pairing.pairs, data_dir)
     found = survey(pairs, quiet)
-    coding = mask_coding(found.mask_values, settings.classes, settings.foreground)
-    say(coding.explanation)
+    coding = found.coding(settings.classes, settings.foreground)
+    for line in (coding.explanation, *found.notes(coding)):
+        say(line)
     training, validation = split_by_group(pairs, settings.validation_share, settings.seed)
     fit = choose_fit(found.sizes, settings.tile_px)
     channels = 3 if found.colour else 1

@@ -24,44 +24,20 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import download
 import images
 import pairs
 from sample import write_sample
 
-# The 16 Pap-smear fields of the set: the first 8 are trained on, the last 8 only measure.
-CERVIX_FIELDS = [
-    "4e07a653352b30bb95b60ebc6c57afbc7215716224af731c51ff8d430788cd40",
-    "76a372bfd3fad3ea30cb163b560e52607a8281f5b042484c3a0fc6d0aa5a7450",
-    "7f38885521586fc6011bef1314a9fb2aa1e4935bd581b2991e1d963395eab770",
-    "3594684b9ea0e16196f498815508f8d364d55fea2933a2e782122b6f00375d04",
-    "1a11552569160f0b1ea10bedbd628ce6c14f29edec5092034c2309c556df833e",
-    "1b44d22643830cd4f23c9deadb0bd499fb392fb2cd9526d81547d93077d983df",
-    "091944f1d2611c916b98c020bd066667e33f4639159b2a92407fe5a40788856d",
-    "8f94a80b95a881d0efdec36affc915dca9609f4cba8134c4a91b219d418778aa",
-    "8d05fb18ee0cda107d56735cafa6197a31884e0a5092dc6d41760fb92ae23ab4",
-    "4217e25defac94ff465157d53f5a24b8a14045b763d8606ec4a97d71d99ee381",
-    "5e263abff938acba1c0cff698261c7c00c23d7376e3ceacc3d5d4a655216b16d",
-    "2a1a294e21d76efd0399e4eb321b45f44f7510911acd92c988480195c5b4c812",
-    "54793624413c7d0e048173f7aeee85de3277f7e8d47c82e0a854fe43e879cd12",
-    "c395870ad9f5a3ae651b50efab9b20c3e6b9aea15d4c731eb34c0cf9e3800a72",
-    "5d58600efa0c2667ec85595bf456a54e2bd6e6e9a5c0dff42d807bc9fe2b822e",
-    "08275a5b1c2dfcd739e8c4888a5ee2d29f83eccfa75185404ced1dc0866ea992",
-]
-
 
 def write_cervix(source, data, training=True):
     """The fields with the masks of their nuclei merged; returns the options for main.py."""
-    for number, name in enumerate(CERVIX_FIELDS):
-        part = "Train data" if number < 8 else "Test data"
-        if part == "Train data" and not training:
-            continue
-        (field,) = images.list_images(source / "stage1_train" / name / "images")
-        picture = images.to_channels(images.read(field), 1)[..., 0]
-        nuclei = np.zeros(picture.shape, np.uint8)
-        for nucleus in images.list_images(source / "stage1_train" / name / "masks"):
-            nuclei |= np.where(images.read(nucleus)[..., 0] > 0, 255, 0).astype(np.uint8)
-        images.write_png(data / part / "Images" / f"EDF{number:03}.png", picture)
-        images.write_png(data / part / "Masks" / f"EDF{number:03}.png", nuclei)
+    for field in download.read_registry():
+        if field.part == "Test data" or training:
+            image, *nuclei = (source / field.source / file for file in field.files)
+            picture, labels = download.merge(image, nuclei)
+            images.write_png(data / field.part / "Images" / f"{field.name}.png", picture)
+            images.write_png(data / field.part / "Masks" / f"{field.name}.png", np.uint8(255) * (labels > 0))
     return []
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import images
 import main
 from images import read, write_png
 from tests.test_train import make_folder
@@ -102,14 +103,14 @@ def empty_folder(folder):
 FAULTS = {
     "an empty folder": (empty_folder, [], "no images"),
     "a folder that is not there": (lambda folder: None, [], "no images"),
-    "no masks": (no_masks, [], "no mask for cell0.png"),
+    "no masks": (no_masks, [], "missing mask: Train data/Images/cell0.png"),
     "an unreadable image": (broken_image, [], "cell3.png"),
     "an unreadable test image": (broken_test_image, [], "test one.png"),
     "a missing model": (make_data, ["predict", "--model", "nowhere.keras"], "nowhere.keras"),
     "a missing image": (make_data, ["predict", "nowhere.png"], "nowhere.png"),
     "no predictions": (make_data, ["evaluate"], "predict"),
     "a foreground value that is not there": (make_data, ["--foreground", "7"], "--foreground 7"),
-    "wrong classes": (make_data, ["check", "--classes", "3"], "class ids 0 to 2"),
+    "wrong classes": (make_data, ["train", "--classes", "3"], "class ids 0 to 2"),
     "an option that is no number": (make_data, ["--epochs", "many"], "many"),
     "no epochs": (make_data, ["--epochs", "0"], "from 1"),
     "a number that is none": (make_data, ["--classes", "²"], "²"),
@@ -139,6 +140,63 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, fault, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and named in line
     assert listing(tmp_path) == before, "something was written"
+
+
+def test_check_names_every_fault_and_draws_a_sheet(tmp_path, capsys):
+    data = make_data(tmp_path / "data")
+    broken_image(data)
+    (data / "Train data" / "Masks" / "cell1.png").unlink()
+    before = listing(data)
+    assert main.main(["check", "--data", str(data)]) == 2
+    said = capsys.readouterr()
+    assert "FATAL   unreadable image: Train data/Images/cell3.png" in said.out
+    assert "FATAL   missing mask: Train data/Images/cell1.png" in said.out
+    (line,) = said.err.splitlines()
+    assert "cell3.png" in line and "1 more kinds of fault" in line
+    after = listing(data)
+    assert read(data / "check.png").shape[2] in (3, 4)
+    assert after.keys() - before.keys() == {data / "check.png"}
+    assert all(after[path] == content for path, content in before.items()), "a user's file was changed"
+
+
+def test_raw_fields_alone_are_cut_before_training(tmp_path, monkeypatch):
+    make_folder(tmp_path / "data")
+    (tmp_path / "data" / "Train data").rename(tmp_path / "data" / "Raw data")
+    seen = []
+
+    def train(args):
+        """Train."""
+        seen.append((args.foreground, (args.data / "tiles.csv").is_file()))
+        raise KeyboardInterrupt  # the rest of the chain is tested above
+
+    monkeypatch.setattr(main, "train", train)
+    assert main.main(["--data", str(tmp_path / "data"), "--foreground", "255"]) == 130
+    assert seen == [(None, True)]
+
+
+def test_the_public_set_is_fetched_on_request(tmp_path, monkeypatch):
+    import download
+
+    asked = []
+    monkeypatch.setattr(download, "fetch_cervix", asked.append)
+    assert main.main(["prepare", "--source", "cervix", "--data", str(tmp_path)]) == 0
+    assert asked == [tmp_path]
+
+
+def test_the_limit_of_pixels_can_be_raised(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(images, "MAX_PIXELS", 10)
+    data = make_folder(tmp_path / "data")
+    assert main.main(["check", "--data", str(data)]) == 2
+    assert "megapixels" in capsys.readouterr().err
+    assert main.main(["check", "--data", str(data), "--max-megapixels", "1"]) == 0
+
+
+def test_check_of_good_data_is_status_0_and_needs_no_keras(tmp_path):
+    data = make_folder(tmp_path / "data")
+    code = f"import sys, main; print(main.main(['check', '--data', {str(data)!r}]), 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("0 False\n") and "0 fatal, 0 warning" in done.stdout
+    assert "6 images, 6 with masks" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"]])

@@ -7,7 +7,7 @@ import pytest
 
 import model
 from images import read
-from report import OUTLINE, display, draw_architecture, draw_curves, feature_maps, overlay, panels
+from report import OUTLINE, contact_sheet, display, draw_architecture, draw_curves, feature_maps, overlay, panels
 
 
 def test_feature_maps_of_a_small_unet():
@@ -92,3 +92,20 @@ def test_panels_keep_grey_values_and_proportions(tmp_path):
     colours, counts = np.unique(read(tmp_path / "p.png")[..., 0], return_counts=True)
     pixels = dict(zip(colours.tolist(), counts.tolist(), strict=True))
     assert pixels[51] == pytest.approx(2 * pixels[204], rel=0.05)
+
+
+def test_a_contact_sheet_shows_outlines_names_and_unreadable_files(tmp_path):
+    rng = np.random.default_rng(1)
+    mask = np.zeros((50, 70), np.uint8)
+    mask[20:30, 20:40] = 1
+    mask[35:45, 20:40] = 2
+    tiles = [
+        {"image": None, "mask": None, "name": "broken $.png", "faults": ["unreadable image"]},
+        {"image": rng.integers(0, 99, (50, 70, 1), np.uint16), "mask": mask, "name": "細胞.png", "faults": ["a", "b"]},
+        {"image": rng.random((300, 20, 3), np.float32), "mask": None, "name": "n" * 200, "faults": []},
+    ]
+    contact_sheet(tiles, tmp_path / "sheet.png")
+    picture = read(tmp_path / "sheet.png")[..., :3]
+    colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
+    assert {OUTLINE, (0, 114, 178)} <= colours, "a class has no outline"
+    assert (picture[:, -8:] == 255).all(), "something runs out of the picture"

@@ -1,0 +1,408 @@
+"""Raw fields with masks → tiles in `Train data` and `Test data`, and `tiles.csv`, which says where each came from.
+
+Whole groups (slides, patients, fields) go to training or to testing, never parts of one. Pixels are copied, never
+resampled: putting the tiles back by `tiles.csv` gives the field and its mask exactly. Nothing that stands in the data
+folder already is changed: a second run finds its own files and has nothing to do.
+"""
+
+import csv
+import io
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
+from filecmp import cmp
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import images
+import pairs
+from images import InputError
+
+RECORD = pairs.RECORD
+ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
+SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One row of `tiles.csv`; all lengths in pixels.
+
+    file : the tile in `<part> data/Images`; its mask in `<part> data/Masks` has the same stem and is a PNG.
+    image : the field in `Raw data/Images` that it was cut from.
+    row, column : where its first pixel lies in the field.
+    height, width : how much of the field it holds, from its first pixel on.
+    pad_bottom, pad_right : rows and columns after that, which are the field mirrored at its border.
+    group : slide, patient or field; all tiles of one are in one part.
+    part : "train" or "test".
+    foreground : share of its height × width pixels that the mask marks, 0…1.
+    """
+
+    file: str
+    image: str
+    row: int
+    column: int
+    height: int
+    width: int
+    pad_bottom: int
+    pad_right: int
+    group: str
+    part: str
+    foreground: float
+
+    def cut(self, field):
+        """The tile of a field or mask of shape (H, W) or (H, W, channels)."""
+        return field[
+            np.ix_(
+                _mirrored(self.row, self.height + self.pad_bottom, field.shape[0]),
+                _mirrored(self.column, self.width + self.pad_right, field.shape[1]),
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare_tiles` did.
+
+    tiles : list of `Tile`, the rows of `tiles.csv`.
+    empty : number of empty training tiles that the fields hold, kept or not.
+    coding : the `pairs.MaskCoding` by which the masks were read.
+    remarks : list of lines for people: how image and mask were paired, what the mask values mean, what is odd.
+    written : number of files written; 0 where everything stood there already.
+    """
+
+    tiles: list
+    empty: int
+    coding: pairs.MaskCoding
+    remarks: list
+    written: int
+
+    def table(self):
+        """A short text for people."""
+        lines = [*self.remarks, f"{'':8}{'groups':>8}{'images':>8}{'tiles':>8}{'empty':>8}{'foreground':>12}"]
+        for part in ("train", "test"):
+            tiles = [tile for tile in self.tiles if tile.part == part]
+            area = sum(tile.height * tile.width for tile in tiles)
+            marked = sum(tile.height * tile.width * tile.foreground for tile in tiles)
+            counts = (
+                len({tile.group for tile in tiles}),
+                len({tile.image for tile in tiles}),
+                len(tiles),
+                sum(tile.foreground == 0 for tile in tiles),
+            )
+            share = f"{marked / area:12.1%}" if area else f"{'–':>12}"
+            lines.append(f"{part:8}" + "".join(f"{count:8}" for count in counts) + share)
+        if len({tile.group for tile in self.tiles}) == 1:
+            lines.append("one group only, which is not split: nothing is kept for testing")
+        kept = sum(tile.part == "train" and tile.foreground == 0 for tile in self.tiles)
+        if kept < self.empty:
+            lines.append(f"{self.empty - kept} of {self.empty} empty training tiles were left out")
+        padded = sum(tile.pad_bottom + tile.pad_right > 0 for tile in self.tiles)
+        if padded:
+            lines.append(f"{padded} tiles at the border of their field are filled up by reflection")
+        return "\n".join(lines)
+
+
+def prepare_tiles(
+    data_dir, source=None, annotations=None, *, tile_px=256, overlap_px=0, keep_empty=1.0, test_share=0.2,
+    group_by=None, classes=1, foreground=None, seed=0, quiet=False,
+):  # fmt: skip
+    """Copy raw images and masks into `Raw data`, and cut them into `Train data` and `Test data`.
+
+    Parameters
+    ----------
+    data_dir : path of the data folder; made where it is missing.
+    source : folder of images with masks, in any form that `pairs.find_pairs` knows, or one image file; it is only
+        read. None: what stands in `Raw data`.
+    annotations : file with what was drawn on `source`, where that is one image file.
+    tile_px : side of a tile. An image shorter than this keeps its own length: nothing is enlarged.
+    overlap_px : pixels that neighbouring tiles share at least, below tile_px.
+    keep_empty : share, 0…1, of the training tiles without foreground that is kept. Test tiles are all kept, since a
+        score must count what is found where nothing is.
+    test_share : share of the groups that is kept for testing, 0 up to but not including 1.
+    group_by : regular expression or CSV file for `pairs.group_by`; None: groups by file name (`pairs.group_of`).
+    classes, foreground : as in `pairs.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
+    seed : decides which groups are tested and which empty tiles are kept.
+
+    Returns a `Prepared`. Raises `InputError`, with nothing written, for an unreadable image, a missing mask, an option
+    out of range, or a file in the data folder that stands in the way.
+    """
+    _check_options(tile_px, overlap_px, keep_empty, test_share)
+    data_dir = Path(data_dir)
+    pairing, copying = _find(data_dir, source, annotations)
+    found = pairing.pairs if group_by is None else pairs.group_by(pairing.pairs, group_by)
+    found = sorted(found, key=lambda pair: pair.stem)
+
+    survey = pairs.survey(found, quiet=quiet)
+    coding = survey.coding(classes, foreground)
+    tested = {pair.group for pair in pairs.split_by_group(found, test_share, seed)[1]} if test_share else set()
+    tiles = []
+    for pair, size in zip(found, tqdm(survey.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
+        mask = coding.decode(pairs.read_mask_of(pair, size))
+        tiles += plan_tiles(pair, mask, "test" if pair.group in tested else "train", tile_px, overlap_px)
+    tiles, empty = drop_empty(tiles, keep_empty, seed)
+    if not any(tile.part == "train" for tile in tiles):
+        raise InputError(
+            f"no training tile is left: none holds foreground and --keep-empty is {keep_empty}; expected some. "
+            "Keep more empty tiles, or choose another --seed."
+        )
+    _refuse_strangers(data_dir, tiles, found if copying else None)
+
+    aside = data_dir / ASIDE
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        tiles = _write_aside(data_dir, found, tiles, coding, copying, quiet)
+        _write_record(data_dir, tiles)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    remarks = [*([] if pairing.plain else [pairing.explanation]), coding.explanation, *survey.notes(coding)]
+    return Prepared(tiles, empty, coding, remarks, _move(aside, data_dir))
+
+
+def _check_options(tile_px, overlap_px, keep_empty, test_share):
+    if tile_px < 1:
+        raise InputError(f"tile size {tile_px}; expected at least 1 pixel. Leave it out for 256.")
+    if not 0 <= overlap_px < tile_px:
+        raise InputError(
+            f"overlap {overlap_px}; expected 0 to {tile_px - 1}, below the tile size. Choose a smaller one."
+        )
+    if not 0 <= keep_empty <= 1:
+        raise InputError(f"share of empty tiles {keep_empty}; expected 0 (none kept) to 1 (all). Choose one of these.")
+    if not 0 <= test_share < 1:
+        raise InputError(f"share for testing {test_share}; expected 0 up to, not including, 1. Leave it out for 0.2.")
+
+
+# ------------------------------------------------------------------------------------------------------------- finding
+
+
+def _find(data_dir, source, annotations):
+    """The `pairs.Pairing` to cut, and True where they are to be copied into `Raw data` first."""
+    raw_dir = data_dir / "Raw data"
+    if source is None and annotations is not None:
+        raise InputError(f"{annotations}: annotations of no image; expected --source FILE beside it. Name the image.")
+    source = raw_dir if source is None else Path(source)
+    if not source.exists():
+        raise InputError(f"{source}: no such folder; expected one with Images and Masks in it. Check the path.")
+    if source.is_file():
+        return pairs.Pairing([_annotated(source, annotations)], f"{source.name} ↔ {annotations}"), True
+    if annotations is not None:
+        raise InputError(
+            f"{annotations}: annotations for a folder ({source}); expected one image file with --annotations. "
+            "Put the files of annotations beside the images instead."
+        )
+    if (source / "Raw data").is_dir():
+        source = source / "Raw data"
+    copying = source.resolve() != raw_dir.resolve()
+    if not copying and (data_dir / ASIDE / "Raw data").exists():
+        raise InputError(
+            f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
+            "be run again with the same --source. Do that, or delete this folder."
+        )
+    return pairs.find_pairing(source), copying
+
+
+def _annotated(image, annotations):
+    if annotations is None:
+        raise InputError(
+            f"{image}: one image without a mask; expected a folder with Images and Masks, or --annotations FILE "
+            "beside --source FILE. Name one of these."
+        )
+    if not Path(annotations).is_file():
+        raise InputError(f"{annotations}: no such file; expected annotations such as a GeoJSON. Check the path.")
+    if image.suffix.lower() not in images.IMAGE_SUFFIXES:
+        raise InputError(
+            f"{image}: slides of kind {image.suffix or 'unknown'} cannot be cut yet; expected TIFF, PNG or JPEG. "
+            "Export the annotated regions as TIFF, in QuPath for example, and their masks, and give that folder."
+        )
+    return pairs.Pair(image.stem, image, Path(annotations), pairs.group_of(image.stem))
+
+
+# ------------------------------------------------------------------------------------------------------------ planning
+
+
+def tile_spans(length, tile, overlap):
+    """Where tiles lie along an axis of `length` pixels: a list of (first, pixels, padding).
+
+    Tiles start every tile − overlap pixels; the last one reaches past the end by `padding`. An axis no longer than a
+    tile is one tile of its own length.
+
+    >>> tile_spans(600, 256, 0)
+    [(0, 256, 0), (256, 256, 0), (512, 88, 168)]
+    """
+    if length <= tile:
+        return [(0, length, 0)]
+    starts = range(0, length - overlap, tile - overlap)
+    return [(first, min(tile, length - first), max(0, first + tile - length)) for first in starts]
+
+
+def plan_tiles(pair, mask, part, tile_px, overlap_px):
+    """The tiles of one field, from the pair and its class ids, (height, width) integers; a list of `Tile`."""
+    rows, columns = (tile_spans(length, tile_px, overlap_px) for length in mask.shape)
+    whole = len(rows) == len(columns) == 1
+    tiles = []
+    for i, (row, height, pad_bottom) in enumerate(rows):
+        for j, (column, width, pad_right) in enumerate(columns):
+            marked = np.count_nonzero(mask[row : row + height, column : column + width])
+            tiles.append(
+                Tile(
+                    file=f"{pair.stem}.png" if whole else f"{pair.stem}_tile_{i:02d}_{j:02d}.png",
+                    image=_raw_name(pair),
+                    row=row,
+                    column=column,
+                    height=height,
+                    width=width,
+                    pad_bottom=pad_bottom,
+                    pad_right=pad_right,
+                    group=pair.group,
+                    part=part,
+                    foreground=float(f"{marked / (height * width):.6g}"),
+                )  # fmt: skip
+            )
+    return tiles
+
+
+def drop_empty(tiles, keep, seed):
+    """Keep the share `keep` of the training tiles without foreground, chosen by `seed`; returns (tiles, their number).
+
+    The order of `tiles` stays. The number is that of the empty training tiles before.
+    """
+    empty = [i for i, tile in enumerate(tiles) if tile.part == "train" and tile.foreground == 0]
+    order = np.random.default_rng([seed, 0xE397]).permutation(len(empty))
+    dropped = {empty[i] for i in order[round(keep * len(empty)) :]}
+    return [tile for i, tile in enumerate(tiles) if i not in dropped], len(empty)
+
+
+def _mirrored(first, count, length):
+    """Indices first … first + count − 1 of an axis, those past its end mirrored back (…, c, d | d, c, …)."""
+    index = np.arange(first, first + count)
+    return np.where(index < length, index, 2 * length - 1 - index)
+
+
+# ------------------------------------------------------------------------------------------------- writing and moving
+
+
+def _refuse_strangers(data_dir, tiles, copied):
+    """`InputError` where two tiles would share a name, or a folder holds files that this run would not write."""
+    expected = {f"{part} data/{kind}": set() for part in ("Train", "Test") for kind in ("Images", "Masks")}
+    for tile in tiles:
+        for kind in ("Images", "Masks"):
+            names, stem = expected[f"{tile.part.capitalize()} data/{kind}"], Path(tile.file).stem
+            if tile.file in names:
+                raise InputError(
+                    f"{tile.image}: its tile would be named {tile.file} like that of another image; expected different "
+                    "names. Rename one of the images."
+                )
+            names |= {f"{stem}.png", f"{stem}.tif"} if kind == "Images" else {f"{stem}.png"}
+    if copied is not None:
+        expected["Raw data/Images"] = {_raw_name(pair) for pair in copied}
+        expected["Raw data/Masks"] = {name.split("/")[0] for pair in copied for name in _raw_masks(pair).values()}
+    for folder, names in expected.items():
+        for path in sorted((data_dir / folder).glob("*")):
+            if not _is_hidden(path) and path.name not in names:
+                raise _in_the_way(path)
+
+
+def _in_the_way(path):
+    return InputError(
+        f"{path}: stands in the way, since this prepare would not write it so; nothing was changed. Name an empty "
+        f"folder with --data, or move Train data, Test data and {RECORD} away first."
+    )
+
+
+def _raw_name(pair):
+    return pair.stem + pair.image.suffix
+
+
+def _raw_masks(pair):
+    """The files of a mask, each with its name in `Raw data/Masks`: one, or a folder of them named after the image."""
+    if pair.mask.is_dir():
+        files = sorted(path for path in pair.mask.iterdir() if path.is_file() and not _is_hidden(path))
+        return {path: f"{pair.stem}/{path.name}" for path in files}
+    return {pair.mask: pair.stem + pair.mask.suffix}
+
+
+def _is_hidden(path):
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
+
+
+def _write_aside(data_dir, found, tiles, coding, copying, quiet):
+    """Write what `data_dir` does not hold yet into its folder `ASIDE`; returns the tiles with their final names."""
+    by_image = {}
+    for tile in tiles:
+        by_image.setdefault(tile.image, []).append(tile)
+
+    def work(pair):
+        image = images.read(pair.image)
+        mask = coding.decode(pairs.read_mask_of(pair, image.shape[:2]))
+        if copying:
+            _copy(pair.image, data_dir, f"Raw data/Images/{_raw_name(pair)}")
+            for path, name in _raw_masks(pair).items():
+                _copy(path, data_dir, f"Raw data/Masks/{name}")
+        mask = mask * np.uint8(255) if coding.classes == 1 else mask
+        # A PNG holds 8 bits, and 16 bits in grey; 16-bit colour and fractions need a TIFF.
+        png = image.dtype == np.uint8 or (image.dtype == np.uint16 and image.shape[2] == 1)
+        suffix, done = ".png" if png else ".tif", []
+        for tile in by_image.get(_raw_name(pair), ()):
+            folder, stem = f"{tile.part.capitalize()} data", Path(tile.file).stem
+            tile = replace(tile, file=stem + suffix)
+            _write(data_dir, f"{folder}/Images/{tile.file}", tile.cut(image))
+            _write(data_dir, f"{folder}/Masks/{stem}.png", tile.cut(mask))
+            done.append(tile)
+        return done
+
+    with ThreadPoolExecutor(2) as pool:
+        bar = tqdm(pool.map(work, found), "cut", len(found), unit="image", leave=False, delay=1, disable=quiet)
+        return [tile for done in bar for tile in done]
+
+
+def _copy(path, data_dir, name):
+    if (data_dir / name).exists():
+        if not cmp(path, data_dir / name, shallow=False):
+            raise _in_the_way(data_dir / name)
+        return
+    target = data_dir / ASIDE / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+def _write(data_dir, name, array):
+    """Write (height, width[, channels]) as PNG or TIFF by its name, unless the same picture stands there already."""
+    if (data_dir / name).exists():
+        stored = images.read_mask(data_dir / name) if array.ndim == 2 else images.read(data_dir / name)
+        if stored.dtype != array.dtype or not np.array_equal(stored, array):
+            raise _in_the_way(data_dir / name)
+        return
+    target = data_dir / ASIDE / name
+    array = array[..., 0] if array.shape[2:] == (1,) else array
+    if target.suffix == ".png":
+        images.write_png(target, array)
+        return
+    images.write_tiff(target, array)
+
+
+def _write_record(data_dir, tiles):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [column.name for column in fields(Tile)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(tile) for tile in tiles)
+    if not (data_dir / RECORD).exists():
+        with images.replacing(data_dir / ASIDE / RECORD) as temporary:
+            temporary.write_bytes(text.getvalue().encode())
+    elif (data_dir / RECORD).read_bytes() != text.getvalue().encode():
+        raise _in_the_way(data_dir / RECORD)
+
+
+def _move(aside, data_dir):
+    """Move what was written aside to its place, `tiles.csv` last; returns the number of files."""
+    paths = sorted(path for path in aside.rglob("*") if path.is_file())
+    for path in paths:
+        target = data_dir / path.relative_to(aside)
+        if target.exists():  # it came while this ran
+            raise _in_the_way(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+    shutil.rmtree(aside, ignore_errors=True)
+    return len(paths)

@@ -1,0 +1,421 @@
+"""The data doctor: it names the fault and the file in damaged copies of a good folder, and nothing in good ones."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import doctor
+from images import InputError, read, read_mask
+from sample import write_sample
+
+TRAIN, TEST = "Train data", "Test data"
+
+
+# ------------------------------------------------------------------------------------------------------ good folders
+
+
+def make_scene(seed, size=128, cells=9):
+    """Round cells of many sizes on a noisy ground: image 0…1, float (size, size), and labels 0…cells."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:size, 0:size]
+    image, labels = np.zeros((size, size)), np.zeros((size, size), np.int32)
+    for number in range(1, cells + 1):
+        centre, radius = rng.uniform(0, size, 2), rng.uniform(5, 13)
+        angle, long = rng.uniform(0, np.pi), rng.uniform(1, 1.6)
+        y, x = rows - centre[0], columns - centre[1]
+        y, x = y * np.cos(angle) + x * np.sin(angle), (x * np.cos(angle) - y * np.sin(angle)) / long
+        inside = np.hypot(y, x) < radius
+        texture = cv2.GaussianBlur(rng.normal(0, 1, (size, size)), (0, 0), 2)
+        image[inside] = rng.uniform(0.5, 0.8) + 0.4 * texture[inside]
+        labels[inside] = number
+    ground = cv2.GaussianBlur(rng.normal(0, 1, (size, size)), (0, 0), 3) * 0.15 + 0.12
+    image = np.clip(np.where(labels > 0, image, ground) + rng.normal(0, 0.02, image.shape), 0, 1)
+    return image, labels
+
+
+def fill(folder, image_of, mask_of, train=8, test=4, size=128, suffix="png", seed=0):
+    """A data folder; image_of(image 0…1) and mask_of(labels) make what is stored."""
+    for part, numbers in ((TRAIN, range(train)), (TEST, range(train, train + test))):
+        for number in numbers:
+            image, labels = make_scene(seed + number, size)
+            store(folder / part / "Images" / f"cell{number}.{suffix}", image_of(image))
+            store(folder / part / "Masks" / f"cell{number}.png", mask_of(labels))
+    return folder
+
+
+def store(path, array, **keywords):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, array)
+    else:
+        Image.fromarray(array).save(path, **keywords)
+
+
+def grey(image):
+    return np.rint(image * 255).astype(np.uint8)
+
+
+def brightfield(image):
+    """Dark cells on a bright ground, in colour."""
+    return np.stack([grey(1 - 0.75 * image), grey(1 - 0.9 * image), grey(1 - 0.5 * image)], -1)
+
+
+def binary(labels):
+    return np.where(labels > 0, 255, 0).astype(np.uint8)
+
+
+def soft(labels):
+    return cv2.GaussianBlur(binary(labels), (0, 0), 0.8)
+
+
+def class_ids(labels):
+    return np.where(labels > 0, 1 + labels % 2, 0).astype(np.uint8)
+
+
+def tiles(folder):
+    """Overlapping tiles of large fields, some without a cell, the fields kept apart."""
+    for part, fields in ((TRAIN, range(3)), (TEST, range(3, 5))):
+        for field in fields:
+            image, labels = make_scene(40 + field, 384, cells=20)
+            image[:130, :130], labels[:130, :130] = 0.1 + 0.02 * np.random.default_rng(field).random((130, 130)), 0
+            for row in range(0, 257, 64):
+                name, cut = f"slide{field}_tile_{row}_0.png", np.s_[row : row + 128, :128]
+                store(folder / part / "Images" / name, grey(image[cut]))
+                store(folder / part / "Masks" / name, binary(labels[cut]))
+    return folder
+
+
+def without_test_masks(folder):
+    shutil.rmtree(fill(folder, grey, binary) / TEST / "Masks")
+    return folder
+
+
+def jpeg_images(folder):
+    fill(folder, grey, binary)
+    for path in list(folder.glob("*/Images/*.png")):
+        store(path.with_suffix(".jpg"), read(path)[..., 0], quality=85)
+        path.unlink()
+    return folder
+
+
+def litter(folder):
+    """What operating systems and people leave beside images."""
+    fill(folder, grey, binary)
+    for name in (".DS_Store", "Thumbs.db", "._cell0.png", "notes.txt", "stage positions.csv"):
+        (folder / TRAIN / "Images" / name).write_bytes(b"litter")
+    return folder
+
+
+GOOD = {
+    "fluorescence": lambda f: fill(f, grey, binary),
+    "brightfield in colour": lambda f: fill(f, brightfield, binary),
+    "16-bit": lambda f: fill(f, lambda i: np.rint(i * 65000).astype(np.uint16), binary, suffix="tif"),
+    "12 bits in 16": lambda f: fill(f, lambda i: np.rint(i * 4000).astype(np.uint16), binary, suffix="tif"),
+    "floating point": lambda f: fill(f, lambda i: i.astype(np.float32), binary, suffix="tif"),
+    "0 and 1": lambda f: fill(f, grey, lambda m: (m > 0).astype(np.uint8)),
+    "class ids": lambda f: fill(f, grey, class_ids),
+    "labels of cells": lambda f: fill(f, grey, lambda m: m.astype(np.uint16)),
+    "soft edges": lambda f: fill(f, grey, soft),
+    "two images": lambda f: fill(f, grey, binary, train=2, test=0),
+    "small images": lambda f: fill(f, grey, binary, size=40),
+    "overlapping tiles": tiles,
+    "no test masks": without_test_masks,
+    "JPEG images": jpeg_images,
+    "litter": litter,
+    "sample": lambda f: write_sample(f, size=512, train=(3, 2), test=(1, 2)),
+    "sample in colour": lambda f: write_sample(f, size=512, train=(3, 2), test=(1, 2), colour=True, classes=3),
+}
+
+
+def complaints(diagnosis):
+    return [finding for finding in diagnosis.findings if finding.severity != "note"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_nothing_is_named_on_good_folders(tmp_path, name):
+    GOOD[name](tmp_path)
+    diagnosis = doctor.examine(tmp_path, quiet=True)
+    assert complaints(diagnosis) == []
+    diagnosis.refuse()
+
+
+def test_nothing_is_named_on_a_good_folder_of_classes(tmp_path):
+    fill(tmp_path, grey, class_ids)
+    assert complaints(doctor.examine(tmp_path, classes=3, quiet=True)) == []
+
+
+def test_nothing_is_named_on_real_single_cells(tmp_path, real_data):
+    for number, image in enumerate(sorted((real_data / "herlev" / "Images").iterdir())):
+        part = tmp_path / (TEST if number % 4 == 3 else TRAIN)
+        for kind in ("Images", "Masks"):
+            (part / kind).mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, part / "Images")
+        shutil.copy(real_data / "herlev" / "Masks" / f"{image.stem}.png", part / "Masks")
+    for classes, foreground in ((1, None), (1, (2,)), (3, None)):
+        assert complaints(doctor.examine(tmp_path, classes, foreground, quiet=True)) == []
+
+
+def test_the_real_fields_are_good_but_for_two_that_truly_overlap(tmp_path, real_data):
+    """EDF007, a training field, and EDF010, a test field, show 606×760 pixels of one place."""
+    rows = (real_data / "cervix_cc0" / "index.csv").read_text().split()[1:]
+    for field, source, split, _ in (row.split(",") for row in rows):
+        folder = real_data / "cervix_cc0" / "stage1_train" / source
+        (image,) = (folder / "images").iterdir()
+        part = tmp_path / (TRAIN if split == "train" else TEST)
+        store(part / "Images" / f"{field}.png", read(image)[..., 0])
+        nuclei = np.max([read_mask(path) for path in (folder / "masks").iterdir()], 0)
+        store(part / "Masks" / f"{field}.png", np.where(nuclei > 0, 255, 0).astype(np.uint8))
+    (finding,) = complaints(doctor.examine(tmp_path, quiet=True))
+    assert finding.kind == "leakage" and finding.severity == "warning"
+    assert finding.files == ("Test data/Images/EDF010.png = Train data/Images/EDF007.png",)
+
+
+# --------------------------------------------------------------------------------------------------- damaged copies
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("good"), grey, binary)
+
+
+def image(folder, name="cell3", part=TRAIN):
+    return folder / part / "Images" / f"{name}.png"
+
+
+def mask(folder, name="cell3", part=TRAIN):
+    return folder / part / "Masks" / f"{name}.png"
+
+
+def change(path_of, function, name="cell3", part=TRAIN):
+    """A fault that replaces the pixels of one file by function(pixels)."""
+
+    def spoil(folder):
+        path = path_of(folder, name, part)
+        store(path, np.ascontiguousarray(function(np.array(Image.open(path)))))
+
+    return spoil
+
+
+def cut_short(path_of, keep, part=TRAIN, name="cell3"):
+    def spoil(folder):
+        path = path_of(folder, name, part)
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+
+    return spoil
+
+
+def copy_file(source, target):
+    """Copy a file inside the folder: (part, kind, name) to (part, kind, name)."""
+
+    def spoil(folder):
+        shutil.copy(folder.joinpath(*source), folder.joinpath(*target))
+
+    return spoil
+
+
+def pair_of(folder, name, array, stored_mask, part=TEST):
+    store(folder / part / "Images" / f"{name}.png", np.ascontiguousarray(array))
+    store(folder / part / "Masks" / f"{name}.png", np.ascontiguousarray(stored_mask))
+
+
+def leak(function, part=TEST, name="other"):
+    """A further pair, made from the picture of a training image: function(array) of both image and mask."""
+
+    def spoil(folder):
+        picture, stored = (np.array(Image.open(path(folder))) for path in (image, mask))
+        pair_of(folder, name, function(picture), function(stored), part)
+
+    return spoil
+
+
+def tiles_in_both(part=TEST, names=("field_a", "field_b")):
+    """Two overlapping cuts of one large field under different names."""
+
+    def spoil(folder):
+        picture, labels = make_scene(77, 256, 30)
+        for name, cut, where in ((names[0], np.s_[:160, :160], TRAIN), (names[1], np.s_[70:230, 60:220], part)):
+            pair_of(folder, name, grey(picture[cut]), binary(labels[cut]), where)
+
+    return spoil
+
+
+def tile_of_a_field(folder):
+    picture, labels = make_scene(78, 320, 40)
+    pair_of(folder, "whole", grey(picture), binary(labels), TRAIN)
+    pair_of(folder, "piece", grey(picture)[100:228, 90:218], binary(labels)[100:228, 90:218], TEST)
+
+
+def same_slide(folder):
+    for part, name, seed in ((TRAIN, "slideA_field1", 80), (TEST, "slideA_field2", 81), (TRAIN, "slideB_field1", 82)):
+        picture, labels = make_scene(seed)
+        pair_of(folder, name, grey(picture), binary(labels), part)
+
+
+def saved_again(folder):
+    """The test folder holds a training image as a JPEG of low quality, brighter."""
+    picture = np.array(Image.open(image(folder)))
+    store(folder / TEST / "Images" / "again.jpg", np.clip(picture * 1.2 + 10, 0, 255).astype(np.uint8), quality=50)
+
+
+def swap_one(folder):
+    first, second = image(folder).read_bytes(), mask(folder).read_bytes()
+    image(folder).write_bytes(second)
+    mask(folder).write_bytes(first)
+
+
+def swap_all(folder):
+    (folder / TRAIN / "Images").rename(folder / TRAIN / "aside")
+    (folder / TRAIN / "Masks").rename(folder / TRAIN / "Images")
+    (folder / TRAIN / "aside").rename(folder / TRAIN / "Masks")
+
+
+def every_mask(function, part=TRAIN):
+    def spoil(folder):
+        for path in (folder / part / "Masks").iterdir():
+            store(path, function(np.array(Image.open(path))))
+
+    return spoil
+
+
+def deep(folder):
+    path = image(folder)
+    tifffile.imwrite(path.with_suffix(".tif"), np.array(Image.open(path)).astype(np.uint16) * 257)
+    path.unlink()
+
+
+def in_subfolder(folder):
+    picture, _ = make_scene(90)
+    store(folder / TRAIN / "Images" / "more" / "cell90.png", grey(picture))
+
+
+def slide_beside(folder):
+    (folder / TRAIN / "Images" / "slide.czi").write_bytes(b"ZISRAWFILE")
+
+
+def coloured(pixels):
+    return np.stack([pixels, pixels // 2, 255 - pixels], -1)
+
+
+def half(pixels):
+    return pixels[::2, ::2]
+
+
+def jpeg_mask(folder):
+    store(mask(folder).with_suffix(".jpg"), np.array(Image.open(mask(folder))), quality=60)
+    mask(folder).unlink()
+
+
+# What was done to a good folder: (the damage, the kind that must be named, the file that must be named with it).
+FAULTS = {
+    "an empty image file": (cut_short(image, 0), "unreadable image", "Train data/Images/cell3.png"),
+    "an image cut short": (cut_short(image, 0.6), "unreadable image", "Train data/Images/cell3.png"),
+    "text named .png": (lambda f: image(f).write_text("no image"), "unreadable image", "Train data/Images/cell3.png"),
+    "a test image cut short": (cut_short(image, 0.5, TEST, "cell9"), "unreadable image", "Test data/Images/cell9.png"),
+    "a mask cut short": (cut_short(mask, 0.7), "unreadable mask", "Train data/Masks/cell3.png"),
+    "an empty mask file": (cut_short(mask, 0), "unreadable mask", "Train data/Masks/cell3.png"),
+    "a test mask cut short": (cut_short(mask, 0.5, TEST, "cell9"), "unreadable mask", "Test data/Masks/cell9.png"),
+    "a mask gone": (lambda f: mask(f).unlink(), "missing mask", "Train data/Images/cell3.png"),
+    "a mask misspelt": (lambda f: mask(f).rename(mask(f, "cel3")), "missing mask", "Train data/Images/cell3.png"),
+    "all masks gone": (lambda f: shutil.rmtree(f / TRAIN / "Masks"), "missing mask", "Train data/Images/cell3.png"),
+    "an image gone": (lambda f: image(f).unlink(), "orphan mask", "Train data/Masks/cell3.png"),
+    "a look-alike": (lambda f: mask(f).rename(mask(f, "cell30")), "orphan mask", "Train data/Masks/cell30.png"),
+    "a mask of no test image": (lambda f: image(f, "cell9", TEST).unlink(), "orphan mask", "Test data/Masks/cell9.png"),
+    "two images of one name": (lambda f: shutil.copy(image(f), image(f).with_suffix(".bmp")), "duplicate name",
+        "Train data/Images/cell3.bmp"),
+    "two masks of one name": (lambda f: shutil.copy(mask(f), mask(f).with_suffix(".tif")), "duplicate name",
+        "Train data/Masks/cell3.tif"),
+    "no training image": (lambda f: shutil.rmtree(f / TRAIN), "no images", ""),
+    "a mask of half the size": (change(mask, half), "size mismatch", "Train data/Masks/cell3.png"),
+    "a mask cropped by a row": (change(mask, lambda m: m[1:]), "size mismatch", "Train data/Masks/cell3.png"),
+    "a test mask of another size": (change(mask, half, "cell9", TEST), "size mismatch", "Test data/Masks/cell9.png"),
+    "one mask of 0 and 1": (change(mask, lambda m: m // 255), "mixed mask encodings", "Train data/Masks/cell3.png"),
+    "one mask of 0 and 128": (change(mask, lambda m: m // 2), "mixed mask encodings", "Train data/Masks/cell3.png"),
+    "a test mask of 0 and 1": (change(mask, lambda m: m // 255, "cell9", TEST), "mixed mask encodings",
+        "Test data/Masks/cell9.png"),
+    "one JPEG mask": (jpeg_mask, "mixed mask encodings", "Train data/Masks/cell3.jpg"),
+    "one inverted mask": (change(mask, lambda m: 255 - m), "inverted mask", "Train data/Masks/cell3.png"),
+    "an inverted test mask": (change(mask, lambda m: 255 - m, "cell9", TEST), "inverted mask",
+        "Test data/Masks/cell9.png"),
+    "an empty mask": (change(mask, np.zeros_like), "empty mask", "Train data/Masks/cell3.png"),
+    "an empty test mask": (change(mask, np.zeros_like, "cell9", TEST), "empty mask", "Test data/Masks/cell9.png"),
+    "a full mask": (change(mask, lambda m: np.full_like(m, 255)), "full mask", "Train data/Masks/cell3.png"),
+    "all masks empty": (every_mask(np.zeros_like), "no foreground", "Train data/Masks/cell3.png"),
+    "all masks full": (every_mask(lambda m: np.full_like(m, 255)), "no background", "Train data/Masks/cell3.png"),
+    "the image as its mask": (lambda f: shutil.copy(image(f), mask(f)), "mask is a picture",
+        "Train data/Masks/cell3.png"),
+    "a colour picture as mask": (lambda f: store(mask(f), coloured(np.array(Image.open(image(f))))),
+        "mask is a picture", "Train data/Masks/cell3.png"),
+    "the mask as its image": (lambda f: shutil.copy(mask(f), image(f)), "picture is a mask",
+        "Train data/Images/cell3.png"),
+    "one pair exchanged": (swap_one, "swapped Images and Masks", "Train data/Images/cell3.png"),
+    "folders exchanged": (swap_all, "swapped Images and Masks", "Train data/Images/cell3.png"),
+    "hardly any foreground": (every_mask(lambda m: np.where(np.arange(m.size).reshape(m.shape) == 9, 255, 0)
+        .astype(np.uint8)), "class imbalance", "Train data/Masks/cell3.png"),
+    "a black image": (change(image, np.zeros_like), "constant image", "Train data/Images/cell3.png"),
+    "a white image": (change(image, lambda p: np.full_like(p, 255)), "constant image", "Train data/Images/cell3.png"),
+    "a grey test image": (change(image, lambda p: np.full_like(p, 99), "cell9", TEST), "constant image",
+        "Test data/Images/cell9.png"),
+    "an underexposed image": (change(image, lambda p: p // 25), "exposure", "Train data/Images/cell3.png"),
+    "an overexposed image": (change(image, lambda p: np.clip(p * 9.0, 0, 255).astype(np.uint8)), "exposure",
+        "Train data/Images/cell3.png"),
+    "a negative": (change(image, lambda p: 255 - p), "exposure", "Train data/Images/cell3.png"),
+    "a flat image": (change(image, lambda p: 100 + p // 30), "exposure", "Train data/Images/cell3.png"),
+    "one 16-bit image": (deep, "bit depth", "Train data/Images/cell3.tif"),
+    "one colour image": (change(image, coloured), "colour and grey mixed", "Train data/Images/cell3.png"),
+    "an image of 9 by 9 pixels": (
+        lambda f: pair_of(f, "speck", grey(make_scene(3)[0])[:9, :9], 255 * np.eye(9, dtype=np.uint8), TRAIN),
+        "tiny image", "Train data/Images/speck.png"),
+    "an image twice": (copy_file((TRAIN, "Images", "cell3.png"), (TRAIN, "Images", "cell5.png")), "duplicate image",
+        "Train data/Images/cell3.png = Train data/Images/cell5.png"),
+    "a mask copied to another": (copy_file((TRAIN, "Masks", "cell3.png"), (TRAIN, "Masks", "cell5.png")),
+        "duplicate mask", "Train data/Masks/cell3.png = Train data/Masks/cell5.png"),
+    "a mirrored copy": (leak(lambda a: a[:, ::-1], TRAIN), "near duplicate", "Train data/Images/other.png"),
+    "a copy of half the size": (leak(half, TRAIN), "near duplicate", "Train data/Images/other.png"),
+    "overlapping training fields": (tiles_in_both(TRAIN), "overlapping fields", "Train data/Images/field_b.png"),
+    "a training image as test": (leak(lambda a: a), "leakage", "Test data/Images/other.png"),
+    "a turned training image": (leak(np.rot90), "leakage", "Test data/Images/other.png"),
+    "a training image saved again": (saved_again, "leakage", "Test data/Images/again.jpg"),
+    "a shifted training image": (leak(lambda a: a[20:, 30:]), "leakage", "Test data/Images/other.png"),
+    "overlapping fields in test": (tiles_in_both(), "leakage", "Test data/Images/field_b.png"),
+    "a tile of a training field": (tile_of_a_field, "leakage", "Test data/Images/piece.png"),
+    "one slide in both": (same_slide, "leakage", "Test data/Images/slideA_field2.png"),
+    "a test mask missing": (lambda f: mask(f, "cell9", TEST).unlink(), "missing test mask",
+        "Test data/Images/cell9.png"),
+    "images in a subfolder": (in_subfolder, "file not read", "Train data/Images/more/cell90.png"),
+    "a slide beside the images": (slide_beside, "file not read", "Train data/Images/slide.czi"),
+}  # fmt: skip
+FATAL = {
+    "no images", "swapped Images and Masks", "unreadable image", "unreadable mask", "missing mask", "duplicate name",
+    "size mismatch", "no foreground", "no background", "mask is a picture", "mask encoding",
+}  # fmt: skip
+
+
+ALONGSIDE = {  # what is true beside the fault itself
+    "a mask misspelt": ["orphan mask"],
+    "a look-alike": ["missing mask"],
+    "hardly any foreground": ["duplicate mask"],
+    "a training image saved again": ["missing test mask"],
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_named_with_its_file(tmp_path, good, name):
+    spoil, kind, file = FAULTS[name]
+    folder = tmp_path / "data"
+    shutil.copytree(good, folder)
+    spoil(folder)
+    diagnosis = doctor.examine(folder, quiet=True)
+    found = [finding for finding in complaints(diagnosis) if finding.kind == kind]
+    assert found, f"{kind} is not among {[(f.kind, f.files) for f in diagnosis.findings]}"
+    named = [part for finding in found for listed in finding.files for part in (listed, *listed.split(" = "))]
+    assert file in named or not file
+    # one fault, one finding: nothing else is accused
+    assert {f.kind for f in complaints(diagnosis)} <= {kind, *ALONGSIDE.get(name, ())}
+    if kind in FATAL:
+        with pytest.raises(InputError) as error:
+            doctor.examine(folder, thorough=False, quiet=True).refuse()
+        assert "\n" not in str(error.value)

@@ -1,0 +1,448 @@
+"""Tiles: nothing is lost or changed, no group is split, a second run finds its work done, other files are safe."""
+
+import csv
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import images
+import main
+import pairs
+import prepare
+from images import InputError, write_png
+from prepare import prepare_tiles, tile_spans
+
+
+def make_source(folder, sizes, dtype=np.uint8, channels=1, classes=1, seed=0, empty=False):
+    """Fields of noise named slide<i>_field0 with masks of some rectangles; returns the folder."""
+    rng = np.random.default_rng(seed)
+    for kind in ("Images", "Masks"):
+        (folder / kind).mkdir(parents=True)
+    for i, (height, width) in enumerate(sizes):
+        shape = (height, width, 3) if channels == 3 else (height, width)
+        image = rng.integers(0, 256, shape) if dtype == np.uint8 else rng.integers(0, 60000, shape)
+        image = image.astype(dtype) / (dtype(7) if np.dtype(dtype).kind == "f" else dtype(1))
+        name = f"slide{i}_field0"
+        photometric = "rgb" if channels == 3 else "minisblack"
+        tifffile.imwrite(folder / "Images" / f"{name}.tif", image.astype(dtype), photometric=photometric)
+        mask = np.zeros((height, width), np.uint8)
+        if not (empty and i % 2):
+            mask[: height // 3 + 1, : width // 2 + 1] = 255 if classes == 1 else classes - 1
+        write_png(folder / "Masks" / f"{name}.png", mask)
+    return folder
+
+
+def rows_of(data):
+    with open(data / "tiles.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    words = {"file", "image", "group", "part"}
+    return [{k: v if k in words else float(v) if k == "foreground" else int(v) for k, v in row.items()} for row in rows]
+
+
+def listing(folder):
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def stitched(data, name, kind, size, channels):
+    """A field (or its mask) put together from its tiles by tiles.csv, and how often each pixel came."""
+    whole, times = None, np.zeros(size, int)
+    for row in rows_of(data):
+        if row["image"] != name:
+            continue
+        folder = data / f"{row['part'].capitalize()} data" / kind
+        if kind == "Images":
+            tile = images.read(folder / row["file"])
+        else:
+            tile = images.read_mask(folder / f"{Path(row['file']).stem}.png")[..., np.newaxis]
+        assert tile.shape[:2] == (row["height"] + row["pad_bottom"], row["width"] + row["pad_right"])
+        if whole is None:
+            whole = np.zeros((*size, channels), tile.dtype)
+        place = np.s_[row["row"] : row["row"] + row["height"], row["column"] : row["column"] + row["width"]]
+        whole[place] = tile[: row["height"], : row["width"]]
+        times[place] += 1
+    return whole, times
+
+
+lengths = st.integers(1, 90)
+
+
+@given(st.integers(1, 3000), st.integers(1, 300), st.data())
+def test_spans_cover_an_axis_and_share_the_overlap(length, tile, data):
+    overlap = data.draw(st.integers(0, tile - 1))
+    spans = tile_spans(length, tile, overlap)
+    covered = np.zeros(length, int)
+    for first, count, padding in spans:
+        covered[first : first + count] += 1
+        assert count > 0 and count + padding == min(tile, length)
+    assert covered.min() >= 1
+    assert all(a[0] + a[1] - b[0] == overlap for a, b in zip(spans, spans[1:], strict=False))
+    assert overlap > 0 or covered.max() == 1
+    # no tile is superfluous, and no padding is longer than what it mirrors
+    assert len(spans) == 1 or spans[-2][0] + spans[-2][1] < length
+    assert all(padding < length for _, _, padding in spans)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sizes=st.lists(st.tuples(lengths, lengths), min_size=1, max_size=4),
+    kind=st.sampled_from([np.uint8, np.uint16, np.float32]),
+    channels=st.sampled_from([1, 3]),
+    classes=st.sampled_from([1, 3]),
+    tile=st.integers(8, 40),
+    data=st.data(),
+)
+def test_stitching_gives_every_field_and_mask_back(sizes, kind, channels, classes, tile, data):
+    overlap = data.draw(st.integers(0, tile - 1))
+    sizes = [(30, 30), *sizes]  # of a few pixels alone, all could be foreground, which is refused
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        source = make_source(folder / "raw", sizes, kind, channels, classes)
+        done = prepare_tiles(
+            folder / "data", source, tile_px=tile, overlap_px=overlap, classes=classes, quiet=True
+        )  # fmt: skip
+        assert done.written > 0
+        parts = {}
+        for row in rows_of(folder / "data"):
+            parts.setdefault(row["group"], set()).add(row["part"])
+        assert all(len(found) == 1 for found in parts.values()), "a group in both parts"
+        for pair, size in zip(pairs.find_pairs(source), sizes, strict=True):
+            image, times = stitched(folder / "data", pair.image.name, "Images", size, channels)
+            np.testing.assert_array_equal(image, images.read(pair.image))
+            assert image.dtype == kind and times.min() >= 1
+            mask, _ = stitched(folder / "data", pair.image.name, "Masks", size, 1)
+            np.testing.assert_array_equal(mask[..., 0], images.read_mask(pair.mask))
+
+
+def test_a_border_is_filled_by_reflection_of_the_field(tmp_path):
+    source = make_source(tmp_path / "raw", [(70, 41)])
+    prepare_tiles(tmp_path / "data", source, tile_px=40, quiet=True)
+    whole = images.read(source / "Images" / "slide0_field0.tif")
+    tile = images.read(tmp_path / "data/Train data/Images/slide0_field0_tile_01_01.png")
+    expected = np.pad(whole, ((0, 10), (0, 39), (0, 0)), mode="symmetric")[40:80, 40:80]
+    np.testing.assert_array_equal(tile, expected)
+    (row,) = [row for row in rows_of(tmp_path / "data") if row["file"] == "slide0_field0_tile_01_01.png"]
+    assert (row["pad_bottom"], row["pad_right"], row["height"], row["width"]) == (10, 39, 30, 1)
+
+
+def test_images_smaller_than_a_tile_are_kept_as_they_are(tmp_path):
+    source = make_source(tmp_path / "raw", [(40, 31), (256, 256), (50, 300)])
+    prepare_tiles(tmp_path / "data", source, test_share=0, quiet=True)
+    shapes = {path.name: images.read(path).shape for path in (tmp_path / "data/Train data/Images").iterdir()}
+    assert shapes == {
+        "slide0_field0.png": (40, 31, 1),
+        "slide1_field0.png": (256, 256, 1),
+        "slide2_field0_tile_00_00.png": (50, 256, 1),  # nothing is added along the short side
+        "slide2_field0_tile_00_01.png": (50, 256, 1),
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["train", "test"]), st.booleans())), st.floats(0, 1), st.integers(0, 2**32))
+def test_the_share_of_empty_training_tiles_is_kept(kinds, keep, seed):
+    tiles = [
+        prepare.Tile(f"{i}.png", "a", 0, 0, 1, 1, 0, 0, "a", part, 0.0 if empty else 0.5)
+        for i, (part, empty) in enumerate(kinds)
+    ]
+    kept, count = prepare.drop_empty(tiles, keep, seed)
+    empties = [tile for tile in tiles if tile.part == "train" and tile.foreground == 0]
+    assert count == len(empties)
+    assert sum(tile in empties for tile in kept) == round(keep * count)
+    assert [tile for tile in tiles if tile not in empties] == [tile for tile in kept if tile not in empties]
+    assert kept == sorted(kept, key=tiles.index) and kept == prepare.drop_empty(tiles, keep, seed)[0]
+
+
+def test_keep_empty_reaches_the_folder_and_the_table(tmp_path):
+    source = make_source(tmp_path / "raw", [(128, 128)] * 6, empty=True)
+    options = {"tile_px": 32, "quiet": True}
+    everything = prepare_tiles(tmp_path / "all", source, **options)
+    some = prepare_tiles(tmp_path / "some", source, keep_empty=0.25, **options)
+    empties = sum(row["part"] == "train" and row["foreground"] == 0 for row in rows_of(tmp_path / "all"))
+    kept = sum(row["part"] == "train" and row["foreground"] == 0 for row in rows_of(tmp_path / "some"))
+    assert everything.empty == some.empty == empties > 10 and kept == round(empties / 4)
+    assert len(list((tmp_path / "some/Train data/Images").iterdir())) == len(
+        [row for row in rows_of(tmp_path / "some") if row["part"] == "train"]
+    )
+    assert f"{empties - kept} of {empties} empty training tiles were left out" in some.table()
+    tests = [[row for row in rows_of(tmp_path / name) if row["part"] == "test"] for name in ("all", "some")]
+    assert tests[0] == tests[1], "test tiles are all kept"
+
+
+def test_the_tiles_of_a_slide_stay_together_in_training_too(tmp_path):
+    source = make_source(tmp_path / "raw", [(80, 80)] * 5)
+    prepare_tiles(tmp_path / "data", source, tile_px=32, quiet=True)
+    groups = {row["file"]: row["group"] for row in rows_of(tmp_path / "data")}
+    for part in ("Train data", "Test data"):
+        for pair in pairs.find_pairs(tmp_path / "data" / part):
+            assert pair.group == groups[pair.image.name]
+    assert len({row["group"] for row in rows_of(tmp_path / "data") if row["part"] == "test"}) == 1
+
+
+@pytest.mark.skipif(not hasattr(pairs, "group_by"), reason="this pairs module has no group_by")
+def test_groups_by_a_pattern_and_by_a_table(tmp_path):
+    source = make_source(tmp_path / "raw", [(40, 40)] * 12)
+    prepare_tiles(tmp_path / "a", source, tile_px=32, group_by=r"slide\d", test_share=0.3, quiet=True)
+    lines = [f"slide{i}_field0.tif,patient{i // 4}" for i in range(12)]
+    (tmp_path / "groups.csv").write_text("\n".join(["file,group", *lines]) + "\n", encoding="utf-8")
+    prepare_tiles(tmp_path / "b", source, tile_px=32, group_by=str(tmp_path / "groups.csv"), quiet=True)
+    for name, count in {"a": 10, "b": 3}.items():
+        parts = {}
+        for row in rows_of(tmp_path / name):
+            parts.setdefault(row["group"], set()).add(row["part"])
+        assert len(parts) == count and all(len(part) == 1 for part in parts.values())
+        assert {"train"} in parts.values() and {"test"} in parts.values()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_second_run_changes_nothing_with_and_without_the_source(tmp_path, kind):
+    source = make_source(tmp_path / "raw", [(90, 70)] * 4, kind)
+    before_source = listing(source)
+    options = {"tile_px": 32, "overlap_px": 5, "keep_empty": 0.5, "quiet": True}
+    assert prepare_tiles(tmp_path / "data", source, **options).written > 0
+    before = listing(tmp_path / "data")
+    assert prepare_tiles(tmp_path / "data", source, **options).written == 0
+    assert prepare_tiles(tmp_path / "data", **options).written == 0
+    assert listing(tmp_path / "data") == before and listing(source) == before_source
+    for kind in ("Images", "Masks"):
+        assert {p.name: p.read_bytes() for p in (tmp_path / "data/Raw data" / kind).iterdir()} == {
+            p.name: p.read_bytes() for p in (source / kind).iterdir()
+        }
+    prepare_tiles(tmp_path / "other", source, **options)
+    assert {k: v[0] for k, v in listing(tmp_path / "other").items()} == {k: v[0] for k, v in before.items()}
+
+
+def test_a_data_folder_is_a_source_by_its_raw_data(tmp_path):
+    make_source(tmp_path / "mine" / "Raw data", [(40, 40)] * 3)
+    assert prepare_tiles(tmp_path / "data", tmp_path / "mine", quiet=True).written > 0
+    assert len(list((tmp_path / "data/Raw data/Images").iterdir())) == 3
+    before = listing(tmp_path / "mine")
+    assert prepare_tiles(tmp_path / "mine", tmp_path / "mine", quiet=True).written == 7  # 3 pairs and tiles.csv
+    assert {k: v for k, v in listing(tmp_path / "mine").items() if k in before} == before
+
+
+STRANGERS = [
+    "Raw data/Images/slide0_field0.tif", "Raw data/Masks/slide1_field0.png", "Raw data/Images/mine.png",
+    "Train data/Images/mine.png", "Test data/Masks/mine.png", "Train data/Masks/slide0_field0_tile_00_00.png",
+    "Train data/Images/slide0_field0_tile_00_00.png", "tiles.csv",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_file_of_the_users_is_never_touched(tmp_path, name, after):
+    source = make_source(tmp_path / "raw", [(90, 70)] * 4)
+    options = {"tile_px": 32, "quiet": True, "seed": 1}
+    data = tmp_path / "data"
+    if after:
+        prepare_tiles(data, source, **options)
+    path = data / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    write_png(path.with_suffix(".png"), np.full((32, 32), 9, np.uint8))
+    path.with_suffix(".png").rename(path)
+    before = listing(tmp_path)
+    with pytest.raises(InputError, match=name.split("/")[-1]) as error:
+        prepare_tiles(data, source, **options)
+    assert "\n" not in str(error.value) and "--data" in str(error.value)
+    assert listing(tmp_path) == before
+
+
+def test_other_options_do_not_mix_with_the_tiles_of_an_earlier_run(tmp_path):
+    source = make_source(tmp_path / "raw", [(90, 70)] * 4)
+    prepare_tiles(tmp_path / "data", source, tile_px=32, quiet=True)
+    before = listing(tmp_path)
+    for options in ({"tile_px": 40}, {"tile_px": 32, "overlap_px": 1}, {"tile_px": 32, "seed": 5, "test_share": 0.5}):
+        with pytest.raises(InputError, match="stands in the way"):
+            prepare_tiles(tmp_path / "data", source, quiet=True, **options)
+    assert listing(tmp_path) == before
+
+
+def test_hidden_files_are_no_obstacle(tmp_path):
+    source = make_source(tmp_path / "raw", [(40, 40)] * 2)
+    for name in ("Train data/Images/.DS_Store", "Raw data/Images/Thumbs.db", "Test data/Masks/._a.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(b"x")
+    assert prepare_tiles(tmp_path / "data", source, quiet=True).written == 9
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_run_that_is_killed_while_moving_can_be_repeated(tmp_path, monkeypatch):
+    source = make_source(tmp_path / "raw", [(90, 70)] * 4)
+    prepare_tiles(tmp_path / "whole", source, tile_px=32, quiet=True)
+    real, data = prepare.os.replace, tmp_path / "data"
+    moved = []
+
+    def killed_at(limit):
+        def replace(a, b):
+            if prepare.ASIDE not in str(b):  # a move to the final place
+                moved.append(b)
+                if len(moved) > limit:
+                    raise Killed
+            real(a, b)
+
+        return replace
+
+    for limit in (2, 30):
+        moved.clear()
+        monkeypatch.setattr(prepare.os, "replace", killed_at(limit))
+        with pytest.raises(Killed):
+            prepare_tiles(data, source, tile_px=32, quiet=True)
+        monkeypatch.setattr(prepare.os, "replace", real)
+        if limit == 2:  # half of the raw images are not all of them
+            with pytest.raises(InputError, match="cut short"):
+                prepare_tiles(data, tile_px=32, quiet=True)
+    prepare_tiles(data, source, tile_px=32, quiet=True)
+    assert {k: v[0] for k, v in listing(data).items()} == {k: v[0] for k, v in listing(tmp_path / "whole").items()}
+    assert not (data / prepare.ASIDE).exists()
+
+
+def test_what_fails_while_cutting_leaves_nothing(tmp_path, monkeypatch):
+    source = make_source(tmp_path / "raw", [(90, 70)] * 4)
+    real = prepare.images.write_png
+
+    def failing(path, array):
+        if "slide3" in path.name:
+            raise OSError("no space left on device")
+        real(path, array)
+
+    monkeypatch.setattr(prepare.images, "write_png", failing)
+    with pytest.raises(OSError, match="no space"):
+        prepare_tiles(tmp_path / "data", source, tile_px=32, quiet=True)
+    assert not listing(tmp_path / "data")
+
+
+def test_masks_are_written_by_their_meaning(tmp_path):
+    source = make_source(tmp_path / "raw", [(40, 40)] * 3, classes=3)  # the value 2
+    prepare_tiles(tmp_path / "ids", source, classes=3, quiet=True)
+    prepare_tiles(tmp_path / "binary", source, foreground=(2,), quiet=True)
+    for name, value in {"ids": 2, "binary": 255}.items():
+        mask = images.read_mask(tmp_path / name / "Train data/Masks/slide0_field0.png")
+        assert set(np.unique(mask)) == {0, value}
+
+
+def test_one_image_with_annotations(tmp_path):
+    source = make_source(tmp_path / "raw", [(100, 150)], channels=3)
+    image, mask = source / "Images/slide0_field0.tif", source / "Masks/slide0_field0.png"
+    shutil.move(mask, tmp_path / "drawn.png")
+    done = prepare_tiles(tmp_path / "data", image, tmp_path / "drawn.png", tile_px=64, quiet=True)
+    assert {tile.part for tile in done.tiles} == {"train"} and len(done.tiles) == 6
+    assert "one group only" in done.table()
+    assert prepare_tiles(tmp_path / "data", tile_px=64, quiet=True).written == 0
+
+
+def faulty(tmp_path, fault):
+    """(arguments, options, words of the message) for one mistake."""
+    source = make_source(tmp_path / "raw", [(40, 40)] * 3)
+    data = tmp_path / "data"
+    image, mask = source / "Images/slide0_field0.tif", source / "Masks/slide0_field0.png"
+    if fault == "no source":
+        return (data, tmp_path / "nowhere"), {}, "nowhere: no such folder"
+    if fault == "unreadable":
+        image.write_bytes(b"broken")
+        return (data, source), {}, image.name
+    if fault == "mask size":
+        write_png(mask, np.zeros((10, 10), np.uint8))
+        return (data, source), {}, mask.name
+    if fault == "no annotations":
+        return (data, image), {}, "--annotations"
+    if fault == "annotations missing":
+        return (data, image, tmp_path / "a.geojson"), {}, "a.geojson: no such file"
+    if fault == "annotations of a folder":
+        return (data, source, mask), {}, "one image file"
+    if fault == "annotations alone":
+        return (data, None, mask), {}, "--source"
+    if fault == "slide":
+        shutil.move(image, tmp_path / "a.mrxs")
+        return (data, tmp_path / "a.mrxs", mask), {}, "Export the annotated regions"
+    if fault == "one name twice":  # a small image named like the tile of a large one
+        for kind in ("Images", "Masks"):
+            write_png(source / kind / "slide0_field0_tile_00_00.png", np.eye(9, dtype=np.uint8))
+        return (data, source), {"tile_px": 32, "test_share": 0}, "Rename one"
+    options = {"overlap": {"overlap_px": 256}, "keep": {"keep_empty": 1.5}, "share": {"test_share": 1.0},
+               "tile": {"tile_px": 0}}  # fmt: skip
+    words = {"overlap": "expected 0 to 255", "keep": "1.5", "share": "1.0", "tile": "at least 1"}
+    return (data, source), options[fault], words[fault]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["no source", "unreadable", "mask size", "no annotations", "annotations missing", "annotations of a folder",
+     "annotations alone", "slide", "one name twice", "overlap", "keep", "share", "tile"],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, fault):
+    arguments, options, words = faulty(tmp_path, fault)
+    with pytest.raises(InputError) as error:
+        prepare_tiles(*arguments, quiet=True, **options)
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert not listing(tmp_path / "data") if (tmp_path / "data").exists() else True
+
+
+def test_no_training_tile_is_an_error(tmp_path):
+    source = make_source(tmp_path / "raw", [(40, 40)] * 2, empty=True)
+    seeds = [seed for seed in range(20) if _tested(source, seed) == "slide0"]
+    with pytest.raises(InputError, match="no training tile is left"):
+        prepare_tiles(tmp_path / "data", source, keep_empty=0, seed=seeds[0], quiet=True)
+
+
+def _tested(source, seed):
+    return pairs.split_by_group(pairs.find_pairs(source), 0.2, seed)[1][0].group
+
+
+def test_the_command_says_what_it_did_and_that_it_is_done(tmp_path, capsys):
+    source = make_source(tmp_path / "raw", [(90, 70)] * 5)
+    command = ["prepare", "--data", str(tmp_path / "data"), "--source", str(source), "--tile-size", "32"]
+    assert main.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "foreground: above 0" in printed and "tiles.csv" in printed
+    (train,) = [line.split() for line in printed.splitlines() if line.startswith("train")]
+    (test,) = [line.split() for line in printed.splitlines() if line.startswith("test")]
+    assert train[1:4] == ["4", "4", "36"] and test[1:4] == ["1", "1", "9"]
+    assert main.main(command) == 0
+    assert "already prepared" in capsys.readouterr().out
+    assert main.main(["prepare", "--data", str(tmp_path / "data"), "--tile-size", "32"]) == 0
+    assert "already prepared" in capsys.readouterr().out
+    assert main.main([*command, "--overlap", "40"]) == 2
+    assert "overlap 40" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_from_a_folder_of_ones_own_to_a_trained_network(tmp_path, capsys):
+    source = make_source(tmp_path / "raw", [(90, 70)] * 5)
+    data = str(tmp_path / "data")
+    assert main.main(["prepare", "--data", data, "--source", str(source), "--tile-size", "64"]) == 0
+    short = ["--epochs", "1", "--steps", "2", "--filters", "2", "--batch", "2"]
+    assert main.main(["train", "--data", data, "--run", str(tmp_path / "run"), *short]) == 0
+    assert (tmp_path / "run" / "model.keras").is_file()
+
+
+def test_real_fields_with_one_file_an_object(tmp_path, real_data):
+    """The public cervix set as it is downloaded, where this `pairs` reads that layout."""
+    folders = sorted((real_data / "cervix_cc0" / "stage1_train").iterdir())[:2]
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "raw" / folder.name)
+    try:
+        found = pairs.find_pairs(tmp_path / "raw")
+    except InputError:
+        pytest.skip("this pairs module does not read the layout of one file an object")
+    assert len(found) == 2
+    done = prepare_tiles(tmp_path / "data", tmp_path / "raw", quiet=True)
+    raw = sum(path.is_file() for folder in folders for path in folder.rglob("*"))
+    assert len(done.tiles) == 2 * 16 and done.written == raw + 64 + 1
+    assert prepare_tiles(tmp_path / "data", quiet=True).written == 0
+    for folder in folders:
+        union = sum(np.asarray(Image.open(path)) > 0 for path in (folder / "masks").iterdir()) > 0
+        mask, _ = stitched(tmp_path / "data", f"{folder.name}.png", "Masks", union.shape, 1)
+        np.testing.assert_array_equal(mask[..., 0] > 0, union)
