@@ -117,7 +117,7 @@ FAULTS = {
     "two words for one option": (make_data, ["--foreground", "1", "2"], "2"),
     "a seed too large": (make_data, ["--seed", "99999999999999999999999"], "from 0"),
     "a run outside of runs": (make_data, ["--run", "../escape"], "escape"),
-    "classes and foreground": (make_data, ["check", "--classes", "2", "--foreground", "1"], "Leave one out"),
+    "classes and foreground": (make_data, ["train", "--classes", "2", "--foreground", "1"], "Leave one out"),
     "a folder as model": (make_data, ["predict", "--model", "."], "model"),
     "a file for a folder": (make_data, ["predict", "--model", "x.keras", "--out", str(ROOT / "main.py")], "main.py"),
     "a damaged record": (damaged_record, ["evaluate"], "predictions.json"),
