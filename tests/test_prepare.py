@@ -419,13 +419,14 @@ def test_the_command_says_what_it_did_and_that_it_is_done(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_from_a_folder_of_ones_own_to_a_trained_network(tmp_path, capsys):
+def test_from_a_folder_of_ones_own_to_a_trained_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "ROOT", tmp_path)
     source = make_source(tmp_path / "raw", [(90, 70)] * 5)
     data = str(tmp_path / "data")
     assert main.main(["prepare", "--data", data, "--source", str(source), "--tile-size", "64"]) == 0
     short = ["--epochs", "1", "--steps", "2", "--filters", "2", "--batch", "2"]
-    assert main.main(["train", "--data", data, "--run", str(tmp_path / "run"), *short]) == 0
-    assert (tmp_path / "run" / "model.keras").is_file()
+    assert main.main(["train", "--data", data, "--run", "run", *short]) == 0
+    assert (tmp_path / "runs" / "run" / "model.keras").is_file()
 
 
 def test_real_fields_with_one_file_an_object(tmp_path, real_data):
