@@ -17,7 +17,8 @@ import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 import images
-from pairs import fitted_size, read_mask_of, resize
+from masks import read_mask_of
+from scale import fitted_size, resize
 
 cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
 

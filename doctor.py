@@ -1,152 +1,30 @@
 """The data doctor: everything in a data folder that would spoil a training, worst first, before any training.
 
-One pass reads each file once and keeps a `Look`: sizes, grey values, what each mask value covers, a small print of the
-picture and its landmarks. The checks work on the looks alone and give `Finding`s; nothing stops at the first fault.
+One pass reads each file once and keeps a `looks.Look`: sizes, grey values, what each mask value covers, a small print
+of the picture and its landmarks. The checks work on the looks alone and give `findings.Finding`s; nothing stops at the
+first fault.
 """
 
-import hashlib
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 import images
+import likeness
 import pairs as pairing
-from images import InputError
-from pairs import Pair, some
+from findings import KINDS, ORDER, SEVERITIES, Finding
+from images import InputError, some
+from looks import Look, files_of, look_at
+from masks import read_mask_of
+from pairs import TEST, TRAIN, Pair
+from survey import MaskFacts, Survey
 
-TRAIN, TEST = "Train data", "Test data"
-SEVERITIES = ("fatal", "warning", "note")
-WORKING_PIXELS = 70_000_000  # what overlaps are searched in, all images together; more are shrunk first
-PRINT_PX = 64  # side of the small print that near duplicates are found by
 FEW = 5  # of fewer images than this none is called an exception
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fault. files: paths in the data folder, `a = b` where two show the same; text: why it matters."""
-
-    severity: str
-    kind: str
-    files: tuple
-    text: str
-    remedy: str
-
-    def __str__(self):
-        named = f": {some(self.files, 5)}" if self.files else ""
-        return f"{self.severity.upper():8}{self.kind}{named}\n        {self.text}\n        What to do: {self.remedy}"
-
-
-# Kind of fault: (severity, why it matters, what to do). In order of importance within a severity.
-KINDS = {
-    "no images": ("fatal", "There is nothing to train on.",
-        "Put images into 'Train data/Images' and their masks into 'Train data/Masks'."),
-    "swapped Images and Masks": ("fatal", "The files in Images look like masks and those in Masks like pictures.",
-        "Exchange the two."),
-    "unreadable image": ("fatal", "A file that cannot be read stops the training or the prediction.",
-        "Export or download it again, or take it out with its mask."),
-    "unreadable mask": ("fatal", "Without its mask an image teaches nothing.",
-        "Export it again, or take it out with its image."),
-    "missing mask": ("fatal", "An image to train on needs a mask of the same name.",
-        "Add the masks, or take these images out; for an image without cells, save a mask of zeros."),
-    "orphan mask": ("fatal", "There is no image of the same name.",
-        "Add the image, correct the name, or take the mask out."),
-    "duplicate name": ("fatal", "Two files of one name: which of them belongs to the other folder's file is unclear.",
-        "Rename or remove one."),
-    "pairing": ("fatal", "Images and masks cannot be put together.", "Give both the same names."),
-    "size mismatch": ("fatal", "The mask does not lie on its image pixel by pixel.",
-        "Export the mask at the image's size (height×width)."),
-    "mask encoding": ("fatal", "What the mask values mean cannot be told.",
-        "Save the masks as 8-bit grey, 0 background and 255 cells, or give --foreground or --classes."),
-    "mask is a picture": ("fatal", "It has the many grey values of a photograph, not the few of a mask.",
-        "Put the mask there instead."),
-    "no foreground": ("fatal", "All masks are empty: there is nothing to learn.", "Check the export of the masks."),
-    "no background": ("fatal", "All masks are foreground everywhere: there is nothing to learn.",
-        "Check the export of the masks, or name the values to learn with --foreground."),
-    "leakage": ("warning", "The network is trained on what it is tested with, so its score will be too good.",
-        "Keep the whole slide, patient or field either in Train data or in Test data."),
-    "inverted mask": ("warning", "Its foreground is what the other masks call background.",
-        "Invert this mask."),
-    "mixed mask encodings": ("warning", "These masks use other values than the rest; one rule is used for all of them.",
-        "Export all masks in the same way."),
-    "full mask": ("warning", "Foreground everywhere, not one background pixel: often a failed export.",
-        "Look at it; export it again, or take the pair out."),
-    "empty mask": ("warning", "No foreground, though the image has as much in it as the others: cells in it would be "
-        "learned as background.", "Annotate it, or take the pair out; leave it if there truly is no cell."),
-    "picture is a mask": ("warning", "The image holds the few values of a mask, unlike the other images.",
-        "Put the picture there instead."),
-    "duplicate image": ("warning", "The same picture twice counts double, and can be in training and validation.",
-        "Keep one."),
-    "duplicate mask": ("warning", "One and the same mask for different images: it fits one of them at most.",
-        "Look at both on the contact sheet; export the right mask."),
-    "near duplicate": ("warning", "Nearly the same picture (saved again, brightened, resized, turned or mirrored) can "
-        "be in training and validation.", "Keep one; training makes turned and mirrored versions itself."),
-    "overlapping fields": ("warning", "Parts of one field under different names can be in training and validation.",
-        "Name them alike (slide1_tile1, slide1_tile2) so that they are kept together."),
-    "constant image": ("warning", "Every pixel has one value: there is no picture.",
-        "Export it again, or take the pair out."),
-    "exposure": ("warning", "Much brighter, darker, flatter or more saturated than the rest: detail is lost or the "
-        "image comes from elsewhere.", "Look at it; take it again or take the pair out if it is spoilt."),
-    "bit depth": ("warning", "Stored with another number of bits than the rest, perhaps from another export.",
-        "Export all images in the same way, from the original files."),
-    "colour and grey mixed": ("warning", "A few images differ from the rest in having colour, or none.",
-        "Export all images in the same way."),
-    "tiny image": ("warning", "Fewer than 16 pixels in height or width: too small to show a cell.", "Take it out."),
-    "class imbalance": ("warning", "What is so rare, or so common, is hardly learned.",
-        "Annotate more images that show it, check the values of the masks, or take out images without cells."),
-    "missing test mask": ("warning", "Some test images have a mask and these have none: they will not be scored.",
-        "Add the masks, or go on: a mask is predicted all the same."),
-    "file not read": ("warning", "Files of this kind, or in subfolders, are not used.",
-        "Export them as PNG or TIFF directly into the folder."),
-    "few images": ("note", "So few images teach little, and the scores depend on chance.",
-        "Annotate more images, from different slides if possible."),
-}  # fmt: skip
-ORDER = list(KINDS)
-
-
-@dataclass
-class Look:
-    """What one pass over a pair found; fields stay None where a file cannot be read.
-
-    values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
-    names : dictionary from mask value to class name, for outlines that were named.
-    """
-
-    pair: Pair
-    part: str
-    faults: list = field(default_factory=list)  # (kind, path, reason)
-    size: tuple = None
-    dtype: str = None
-    colour: bool = None
-    low: float = None
-    high: float = None
-    level: float = None
-    spread: float = None
-    clipped: float = None
-    constant: bool = None
-    quantiles: np.ndarray = None
-    distinct: int = None
-    picture_hash: bytes = None
-    mask_hash: bytes = None
-    mask_is_picture: bool = False
-    soft: bool = False
-    values: dict = None
-    names: dict = field(default_factory=dict)
-    print: np.ndarray = None
-    working: np.ndarray = None
-    spots: np.ndarray = None
-    patches: np.ndarray = None
-    # Known once the meaning of the mask values is: share of foreground in the image and on its border, and how much
-    # brighter it is than the background, in units of the image's spread.
-    share: float = None
-    border: float = None
-    contrast: float = None
-    inside: float = None  # mean grey value of the foreground
 
 
 @dataclass
@@ -175,7 +53,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     Parameters
     ----------
     data_dir : path of the data folder.
-    classes, foreground : what the mask values mean, as in `pairs.Survey.coding`.
+    classes, foreground : what the mask values mean, as in `survey.Survey.coding`.
     thorough : bool; False leaves out near duplicates and overlaps, the search for which takes longest.
     quiet : bool, no progress bar.
 
@@ -185,9 +63,9 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     case = _Case(data_dir)
     for part in (TRAIN, TEST):
         case.gather(part)
-    shrink = _working_scale(case.looks) if thorough else None
+    shrink = likeness.working_scale(case.looks) if thorough else None
     with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
-        done = pool.map(lambda look: _look_at(look, shrink), case.looks)
+        done = pool.map(lambda look: look_at(look, shrink), case.looks)
         for _ in tqdm(
             done, total=len(case.looks), desc="read", unit="image", leave=False, disable=quiet, delay=1
         ):  # fmt: skip
@@ -233,7 +111,7 @@ class _Case:
     def gather(self, part):
         """Pairs of one folder, as training will pair them where it can, else by exact name."""
         folder, training = self.data_dir / part, part == TRAIN
-        found = {kind: _files(folder / kind) for kind in ("Images", "Masks")}
+        found = {kind: files_of(folder / kind) for kind in ("Images", "Masks")}
         before = len(self.findings)
         for paths in found.values():
             counts = Counter(path.stem for path in paths)
@@ -283,13 +161,6 @@ class _Case:
             self.add(kind, files, detail, severity)
 
 
-def _files(folder):
-    try:
-        return images.list_images(folder)
-    except InputError:
-        return []
-
-
 def _unread(folder, used):
     """Pictures in formats or places that nobody reads; text files beside the images are no concern."""
     if not folder.is_dir():
@@ -299,7 +170,7 @@ def _unread(folder, used):
         if path.name.startswith(".") or path in used:
             continue
         if path.is_dir():
-            unread += [p for p in _files(path) if not any(parent in used for parent in (p, *p.parents))][:1]
+            unread += [p for p in files_of(path) if not any(parent in used for parent in (p, *p.parents))][:1]
         elif path.suffix.lower() in UNREAD_SUFFIXES:
             unread.append(path)
     return unread
@@ -309,167 +180,6 @@ UNREAD_SUFFIXES = {
     ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi", ".oir", ".mrxs", ".scn", ".dcm", ".psd", ".xcf", ".heic", ".raw",
     ".npy", ".npz", ".mat", ".h5", ".zip", ".pdf", ".svg", ".mp4", ".avi",
 }  # fmt: skip
-
-
-def _working_scale(looks):
-    """By how many times images are shrunk before overlaps are searched: one number for all, so that scales agree."""
-
-    def pixels(look):
-        try:
-            height, width = images.size(look.pair.image)
-            return height * width
-        except (InputError, OSError):
-            return 0
-
-    total = sum(map(pixels, looks))
-    return max(1, int(np.ceil(np.sqrt(total / WORKING_PIXELS))))
-
-
-# ---------------------------------------------------------------------------------------------------------- one look
-
-
-def _look_at(look, shrink):
-    try:
-        image = images.read(look.pair.image)
-    except InputError as error:
-        look.faults.append(("unreadable image", look.pair.image, _reason(error, look.pair.image)))
-        image = None
-    if image is not None:
-        grey = _look_at_image(look, image)
-        if shrink:
-            _take_print(look, grey, shrink)
-    if look.pair.mask:
-        _look_at_mask(look, grey if image is not None else None)
-
-
-def _look_at_image(look, image):
-    """Fill in what the image tells; returns it in grey, (height, width)."""
-    grey = images.to_channels(image, 1)[..., 0]
-    look.size, look.dtype, look.colour = image.shape[:2], str(image.dtype), not images.is_grey(image)
-    stride = max(1, int(np.sqrt(grey.size / 2**16)))
-    some_pixels = np.sort(grey[::stride, ::stride], axis=None)
-    last = some_pixels.size - 1
-    look.low, look.level, look.high = (float(some_pixels[round(last * q)]) for q in (0.001, 0.5, 0.999))
-    look.quantiles = some_pixels[np.linspace(0, last, 1001).round().astype(int)].astype(np.float32)
-    look.spread = float(some_pixels.std(dtype=np.float64))
-    look.distinct = 1 + np.count_nonzero(some_pixels[1:] != some_pixels[:-1])
-    top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
-    look.clipped = float((some_pixels >= top).mean())
-    look.constant = bool((image == image[0, 0]).all())
-    look.picture_hash = _hash(image)
-    return grey
-
-
-def _look_at_mask(look, grey):
-    path = look.pair.mask
-    try:
-        # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
-        if look.size is None and path not in _files(path.parent):
-            return  # outlines have no size of their own
-        if look.size:
-            mask, look.names = pairing.read_named_mask_of(look.pair, look.size)
-        else:
-            mask = images.read_mask(path)
-    except InputError as error:
-        look.faults.append((_mask_fault(look, path), path, _reason(error, path)))
-        return
-    look.mask_is_picture = _is_picture(mask)
-    if look.mask_is_picture:
-        return
-    border = np.zeros(mask.shape, bool)
-    border[[0, -1]] = border[:, [0, -1]] = True
-    grey = np.zeros(mask.shape, np.float32) if grey is None else grey
-    lowest, highest = int(mask.min()), int(mask.max())
-    if lowest >= 0 and highest < 2**16:
-        values, labels = np.arange(highest + 1), mask.ravel()
-    else:
-        values, labels = np.unique(mask, return_inverse=True)
-        labels = labels.ravel()
-    counts = np.bincount(labels, minlength=len(values))
-    sums = np.bincount(labels, weights=grey.ravel(), minlength=len(values))
-    edge = np.bincount(labels[border.ravel()], minlength=len(values))
-    held = np.flatnonzero(counts)
-    look.values = {int(values[i]): (int(counts[i]), float(sums[i] / counts[i]), int(edge[i])) for i in held}
-    if len(held) > 8 and highest >= 224:
-        # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
-        between = (mask > 0) & (mask < 255)
-        alike = between[:, :-1] & (mask[:, :-1] == mask[:, 1:])
-        look.soft = bool(alike.sum() < 0.5 * between.sum())
-    if len(held) > 1:
-        look.mask_hash = _hash(mask.astype(np.int32))
-
-
-def _mask_fault(look, path):
-    """Which fault a mask has that was refused."""
-    try:
-        stored = images.read_mask(path)
-        if look.size and stored.shape != tuple(look.size):
-            return "size mismatch"
-    except InputError:
-        try:
-            stored = images.read(path)
-        except InputError:
-            return "unreadable mask"
-        look.mask_is_picture = _is_picture(images.to_channels(stored, 1)[..., 0])
-    return "mask is a picture" if look.mask_is_picture else "mask encoding"
-
-
-def _is_picture(array):
-    """True for the restless grey values of a photograph: most pixels differ from their neighbour."""
-    if array.shape[1] < 2:
-        return False
-    differ = (array[:, 1:] != array[:, :-1]).mean()
-    return bool(differ > 0.4 and len(np.unique(array[:: max(1, array.shape[0] // 64)])) > 16)
-
-
-def _take_print(look, grey, shrink):
-    """A small print of the whole, and landmarks of the picture at the scale where overlaps are searched."""
-    height, width = grey.shape
-    low, high = look.low, look.high if look.high > look.low else look.low + 1
-    small = grey.astype(np.float32)
-    if shrink > 1:
-        small = cv2.resize(
-            small, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA
-        )  # fmt: skip
-    working = np.clip((small - low) * (255 / (high - low)), 0, 255)
-    area = cv2.INTER_AREA if min(working.shape) >= PRINT_PX else cv2.INTER_LINEAR
-    look.print = cv2.resize(working, (PRINT_PX, PRINT_PX), interpolation=area)
-    look.working = np.rint(working).astype(np.uint8)
-    look.spots, look.patches = _landmarks(working)
-
-
-REACH = 12  # px around a landmark that describe it
-
-
-def _landmarks(picture):
-    """Places that look the same wherever a picture is cut: positions (n, 2) int row, column; patches (n, 36) float32.
-
-    Extremes of a difference of Gaussians at one scale (Lowe, IJCV 2004, section 3), each described by a coarse patch
-    of mean 0 and length 1 (as in Brown, Szeliski & Winder, CVPR 2005), whose products are correlations.
-    """
-    smooth = cv2.GaussianBlur(picture, (0, 0), 1.5)
-    strength = np.abs(smooth - cv2.GaussianBlur(picture, (0, 0), 4))
-    peak = (strength == cv2.dilate(strength, np.ones((15, 15), np.uint8))) & (strength > 3)
-    inner = np.zeros(peak.shape, bool)
-    inner[REACH:-REACH, REACH:-REACH] = True
-    spots = np.argwhere(peak & inner)
-    most = 16 + picture.size // 1000
-    spots = spots[np.argsort(-strength[tuple(spots.T)], kind="stable")[:most]]
-    offsets = np.arange(-10, 11, 4)
-    rows, columns = spots[:, :1, None] + offsets[:, None], spots[:, 1:, None] + offsets
-    patches = smooth[rows, columns].reshape(len(spots), len(offsets) ** 2)
-    patches = patches - patches.mean(1, keepdims=True)
-    return spots, patches / np.maximum(np.linalg.norm(patches, axis=1, keepdims=True), 1e-6)
-
-
-def _hash(array):
-    head = f"{array.shape}{array.dtype}".encode()
-    return hashlib.blake2b(np.ascontiguousarray(array), digest_size=16, key=head[:64]).digest()
-
-
-def _reason(error, path):
-    """What the reader saw, without the path and the remedy, which are named beside it."""
-    return str(error).removeprefix(f"{path}: ").split("; expected")[0] + "."
 
 
 # ------------------------------------------------------------------------------------------------------ the checks
@@ -532,14 +242,14 @@ def _sentence(error):
 
 
 def _survey(looks):
-    """The `pairs.Survey` of looks, as training makes it of the same files."""
+    """The `survey.Survey` of looks, as training makes it of the same files."""
     masks = []
     for look in looks:
         if look.values:
             values = np.array(list(look.values), np.int64)
             counts, edges = (np.array([found[i] for found in look.values.values()], np.int64) for i in (0, 2))
-            masks.append(pairing.MaskFacts(look.pair.mask, values, counts, int(values[edges.argmax()]), look.names))
-    return pairing.Survey([look.size for look in looks], any(look.colour for look in looks), _total(looks), masks)
+            masks.append(MaskFacts(look.pair.mask, values, counts, int(values[edges.argmax()]), look.names))
+    return Survey([look.size for look in looks], any(look.colour for look in looks), _total(looks), masks)
 
 
 def _total(looks):
@@ -780,9 +490,9 @@ def _check_likeness(case, quiet):
         look for look in case.of() if look.print is not None and not look.constant and id(look) not in case.swapped
     ]
     found = {}
-    for first, second in _near_duplicates(looks):
+    for first, second in likeness.near_duplicates(looks):
         found[frozenset((id(first), id(second)))] = (first, second, "near duplicate")
-    for first, second in _overlaps(looks, quiet):
+    for first, second in likeness.overlaps(looks, quiet):
         found.setdefault(frozenset((id(first), id(second))), (first, second, "overlapping fields"))
     leaks, rest = {}, {}
     for key, (first, second, kind) in found.items():
@@ -799,116 +509,6 @@ def _check_likeness(case, quiet):
         case.add(kind, files)
 
 
-def _near_duplicates(looks):
-    """Couples that show the same picture, also turned by quarters, mirrored, resized or compressed."""
-    if len(looks) < 2:
-        return
-    prints = np.stack([look.print for look in looks])
-    small = [cv2.resize(print_, (32, 32), interpolation=cv2.INTER_AREA) for print_ in prints]
-    small = np.stack([_detail(picture, 3) for picture in small])
-    turned = [turn(small).reshape(len(looks), -1) for turn in TURNS]
-    norms = np.maximum(np.linalg.norm(turned[0], axis=1), 1e-6)
-    upright = turned[0] / norms[:, None]
-    for turn, view in zip(TURNS, turned, strict=True):
-        view = view / norms[:, None]
-        for start in range(0, len(looks), 1024):
-            likeness = upright[start : start + 1024] @ view.T
-            for i, j in np.argwhere(likeness > 0.7):
-                i += start
-                if i < j and _agree(prints[i], turn(prints[j : j + 1])[0], cell=16):
-                    yield looks[i], looks[j]
-
-
-TURNS = [
-    lambda p: p, lambda p: p[:, ::-1], lambda p: p[:, :, ::-1], lambda p: p[:, ::-1, ::-1],
-    lambda p: p.swapaxes(1, 2), lambda p: p.swapaxes(1, 2)[:, ::-1], lambda p: p.swapaxes(1, 2)[:, :, ::-1],
-    lambda p: p.swapaxes(1, 2)[:, ::-1, ::-1],
-]  # fmt: skip
-
-
-def _detail(picture, sigma):
-    """The picture without its slow changes, such as uneven light, that different pictures share."""
-    return picture - cv2.GaussianBlur(picture, (0, 0), sigma)
-
-
-def _agree(first, second, cell):
-    """True where two pictures of equal size show the same detail nearly everywhere, not in one spot only.
-
-    Correlation in cells of about `cell` pixels: either half of the cells agree down to their noise, or the detail
-    agrees that carries most weight and is spread over several cells. Two different cells of one kind, each in the
-    middle of its picture, do neither.
-    """
-    first, second = (_detail(cv2.GaussianBlur(np.float32(p), (0, 0), 0.8), cell / 4) for p in (first, second))
-    grid = tuple(max(1, round(n / cell)) for n in first.shape[::-1])
-
-    def mean(array):
-        return cv2.resize(array, grid, interpolation=cv2.INTER_AREA)
-
-    both, one, other = mean(first * second), mean(first * first), mean(second * second)
-    weight = np.sqrt(one * other)
-    told = (one > 0.5) & (other > 0.5)
-    if told.sum() < 6:
-        return False
-    spread = weight.sum() ** 2 / (weight**2).sum()  # over how many cells, if their weights were equal
-    halves = np.median((both / np.maximum(weight, 1e-9))[told]) > 0.6
-    return bool((halves and spread > 3) or (both.sum() / weight.sum() > 0.8 and spread > 6))
-
-
-LIKE, MATCHES = 0.95, 4  # correlation of two patches that may be one place; places that must agree on one shift
-SMALLEST_OVERLAP_PX = 32
-
-
-def _overlaps(looks, quiet):
-    """Couples (any, one to train on) of different groups whose pictures overlap after a shift.
-
-    Each landmark looks for the landmark most like it in the other groups' training images. Where several agree on one
-    image and one shift, the overlap is cut out of both and compared.
-    """
-    base = sorted((k for k in looks if k.part == TRAIN and len(k.spots)), key=lambda look: look.pair.group)
-    if not base:
-        return
-    patches = np.concatenate([look.patches for look in base])
-    spots = np.concatenate([look.spots for look in base])
-    owner = np.repeat(np.arange(len(base)), [len(look.spots) for look in base])
-    ends = {look.pair.group: i + 1 for i, look in enumerate(base)}  # the last of each group counts
-    matcher = cv2.BFMatcher(cv2.NORM_L2)
-
-    def search(look):
-        # A training image looks among the groups after its own, so that no couple is compared twice.
-        first = np.searchsorted(owner, ends.get(look.pair.group, 0)) if look.part == TRAIN else 0
-        if not len(look.patches) or first == len(patches):
-            return []
-        found = [m for m in matcher.match(look.patches, patches[first:]) if 1 - m.distance**2 / 2 > LIKE]
-        best = np.array([m.trainIdx for m in found], int) + first
-        shifts, owners = spots[best] - look.spots[[m.queryIdx for m in found]], owner[best]
-        return [base[i] for i in np.unique(owners) if _overlap(look, base[i], shifts[owners == i])]
-
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        done = pool.map(search, looks)
-        bar = tqdm(done, total=len(looks), desc="compare", unit="image", leave=False, disable=quiet, delay=1)
-        for look, others in zip(looks, bar, strict=True):
-            for other in others:
-                yield look, other
-
-
-def _overlap(look, other, shifts):
-    """True where `other` shows the same at position + shift, for the shift that most of `shifts` (n, 2) agree on."""
-    if len(shifts) < MATCHES:
-        return False
-    near = (np.abs(shifts[:, None] - shifts[None]).max(2) <= 2).sum(1)
-    if near.max() < MATCHES:
-        return False
-    shift = shifts[near.argmax()]
-    (top, left), (height, width) = np.maximum(-shift, 0), look.working.shape
-    bottom = min(height, other.working.shape[0] - shift[0])
-    right = min(width, other.working.shape[1] - shift[1])
-    if min(bottom - top, right - left) < SMALLEST_OVERLAP_PX:
-        return False
-    mine = look.working[top:bottom, left:right]
-    theirs = other.working[top + shift[0] : bottom + shift[0], left + shift[1] : right + shift[1]]
-    return _agree(mine, theirs, cell=24)
-
-
 # ------------------------------------------------------------------------------------------------------ for people
 
 
@@ -918,7 +518,7 @@ def _summary(case, coding):
     for part, title in ((TRAIN, "training"), (TEST, "test")):
         looks = case.of(part)
         if looks:
-            span = pairing.Survey([look.size for look in looks], any(look.colour for look in looks), {}).span()
+            span = Survey([look.size for look in looks], any(look.colour for look in looks), {}).span()
             masks = sum(look.pair.mask is not None for look in looks)
             meaning = f"; {coding.explanation}" if coding and part == TRAIN else ""
             meaning = f"; {case.conventions[part]}{meaning}" if part in case.conventions else meaning
@@ -968,7 +568,7 @@ def _pictures(look, coding):
         image = images.read(look.pair.image)
         mask = None
         if look.pair.mask and not look.mask_is_picture:
-            stored = pairing.read_mask_of(look.pair, image.shape[:2])
+            stored = read_mask_of(look.pair, image.shape[:2])
             mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
         return {"image": image, "mask": mask}
     except InputError:

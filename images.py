@@ -41,6 +41,12 @@ class InputError(ValueError):
     """Something the user gave is wrong. Its text is one line: what was received, what is expected, what to do."""
 
 
+def some(names, show=3):
+    """A few of many names, for one line: `a, b, c and 5 more`."""
+    names = list(names)
+    return ", ".join(names[:show]) + (f" and {len(names) - show} more" if len(names) > show else "")
+
+
 # ---------------------------------------------------------------------------------------------------------- folders
 
 
@@ -89,7 +95,7 @@ def read(path):
 
 
 def read_mask(path):
-    """Read one mask as it is stored, without giving its values a meaning (that is `pairs.MaskCoding`).
+    """Read one mask as it is stored, without giving its values a meaning (that is `masks.MaskCoding`).
 
     The values are the numbers that the annotator worked with:
     - A palette or lookup table is display only: its indices are the labels.

@@ -1,26 +1,19 @@
-"""Folders of images and masks → checked pairs, the meaning of the mask values, the split by group, the scale.
-
-Everything here is decided once for a whole folder and needs no Keras, so that `check` and `predict` start at once.
-"""
+"""Folders of images and masks → pairs, by exact names or one convention for a whole folder; the split by group."""
 
 import csv
 import os
 import re
 import unicodedata
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from filecmp import cmp
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 import annotations
 import images
-from images import InputError
+from images import InputError, some
 
 GROUP_PATTERN = re.compile(r"^(.+?)[ _.-](?:field|fov|tile|crop|patch|region|roi)[ _.-]?\d.*$", re.IGNORECASE)
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
@@ -31,10 +24,8 @@ MASK_WORDS = (
     "mask", "masks", "label", "labels", "labelled", "gt", "ground_truth", "seg", "segmentation", "segmented",
     "annotation", "annotations", "annotated", "manual", "cp_masks", "simple_segmentation", "roiset", "rois", "roi", "d",
 )  # fmt: skip
+TRAIN, TEST = "Train data", "Test data"
 RECORD = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
-LOSSY_SUFFIXES = {".jpg", ".jpeg"}
-MAIN_SHARE = 0.005  # of the pixels: what a colour must hold not to be taken for a blurred edge between others
-COLOUR = 2**24  # colours in masks become numbers from here on, out of the way of labels of 16 bits
 
 
 # ------------------------------------------------------------------------------------------------------------ pairs
@@ -45,7 +36,7 @@ class Pair:
     """One image and its mask, with the group (slide, field) that must not be split.
 
     mask : an image file, an annotation file or a folder of files, one an object; None where there is none.
-    `read_mask_of` reads each of them.
+    `masks.read_mask_of` reads each of them.
     """
 
     stem: str
@@ -109,7 +100,7 @@ def find_pairing(folder, masks="required"):
         raise InputError(
             f"{image_dir}: no images found; expected files such as PNG, TIFF or JPEG. Put your images there."
         )
-    sources = _mask_sources(mask_dir) if mask_dir else []
+    sources = mask_sources(mask_dir) if mask_dir else []
     if not sources:  # LabelMe keeps its outlines beside the images
         sources, mask_dir = _annotation_files(image_dir), mask_dir or folder / "Masks"
     return _pair_lists(pictures, sources, required, image_dir, mask_dir)
@@ -168,7 +159,7 @@ def _pair_nested(folder, required):
     for sub in _folders(folder):
         image_dir, mask_dir = _subfolder(sub, IMAGE_FOLDERS), _subfolder(sub, MASK_FOLDERS)
         pictures = _files(image_dir) if image_dir else []
-        masked = mask_dir is not None and bool(_mask_sources(mask_dir))
+        masked = mask_dir is not None and bool(mask_sources(mask_dir))
         if len(pictures) > 1:
             raise InputError(
                 f"{image_dir}: {len(pictures)} images; expected one image where each has a folder of its own. "
@@ -326,7 +317,7 @@ def _annotation_files(folder):
     )
 
 
-def _mask_sources(folder):
+def mask_sources(folder):
     """Everything in a masks folder that is a mask: image files, annotation files, folders of one file an object."""
     inner = [sub for sub in _folders(folder) if _files(sub) or _annotation_files(sub)]
     return sorted([*_files(folder), *_annotation_files(folder), *inner])
@@ -425,12 +416,6 @@ def shared_images(training, tests):
     ]
 
 
-def some(names, show=3):
-    """A few of many names, for one line: `a, b, c and 5 more`."""
-    names = list(names)
-    return ", ".join(names[:show]) + (f" and {len(names) - show} more" if len(names) > show else "")
-
-
 def split_by_group(pairs, share=0.2, seed=0):
     """Split pairs into (training, validation), whole groups at a time, so that no slide or field is in both.
 
@@ -444,480 +429,3 @@ def split_by_group(pairs, share=0.2, seed=0):
     order = np.random.default_rng([seed, 0x5EED]).permutation(len(groups))
     held_out = {groups[i] for i in order[: max(1, int(share * len(groups)))]}
     return [p for p in pairs if p.group not in held_out], [p for p in pairs if p.group in held_out]
-
-
-# ----------------------------------------------------------------------------------------------------------- survey
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What one pass over all files of a folder found.
-
-    sizes : list of (height, width) in pixels, one an image.
-    colour : True where at least one image carries colour.
-    mask_values : dictionary from each value stored in a mask to its number of pixels.
-    masks : list of `MaskFacts`, one a mask.
-    """
-
-    sizes: list
-    colour: bool
-    mask_values: dict
-    masks: list = field(default_factory=list)
-
-    def span(self):
-        """The sizes and kind of the images, for people: `256×256 to 1024×1024 px (height×width), grey`."""
-        smallest, largest = (f"{size[0]}×{size[1]}" for size in (min(self.sizes, key=max), max(self.sizes, key=max)))
-        spread = smallest if smallest == largest else f"{smallest} to {largest}"
-        return f"{spread} px (height×width), {'colour' if self.colour else 'grey'}"
-
-    def background(self):
-        """The value that fills the borders of at least two thirds of the masks; None where no value does.
-
-        Masks of a single value say nothing and have no vote.
-        """
-        votes = Counter(mask.border for mask in self.masks if len(mask.values) > 1)
-        value, count = votes.most_common(1)[0] if votes else (None, 0)
-        return value if votes and count * 3 >= votes.total() * 2 else None
-
-    def coding(self, classes=1, foreground=None):
-        """What the mask values of the whole folder mean: `mask_coding`, knowing also each file's values and borders.
-
-        Returns a `MaskCoding`. Raises `InputError` as `mask_coding` does, and for files whose values mean different
-        things, such as 0/255 in some and class ids in others, naming them.
-        """
-        names = {value: name for mask in self.masks for value, name in mask.names.items()}
-        lossy = any(mask.path.suffix.lower() in LOSSY_SUFFIXES for mask in self.masks)
-        note = "" if foreground is not None else self._mixture(classes)
-        coding = mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy)
-        return replace(coding, explanation=coding.explanation + note)
-
-    def _mixture(self, classes):
-        """A note on files that are stored differently and mean the same; `InputError` where they cannot."""
-        kinds = {}
-        for mask in self.masks:
-            lossy = mask.path.suffix.lower() in LOSSY_SUFFIXES
-            kinds.setdefault(_kind(mask.values, lossy), []).append(mask.name)
-        small = kinds.keys() & {"0/1", "class ids"}
-        large = kinds.keys() & {"0/255", "colours"} | (
-            {"soft 0/255"} & kinds.keys() if _soft(self.mask_values) else set()
-        )
-        outlines = kinds.keys() & {"named outlines"}
-        if sum(map(bool, (small, large, outlines))) < 2:
-            return ""
-        listed = "; ".join(f"{kind} in {some(kinds[kind])}" for kind in sorted(small | large | outlines))
-        above_zero = large <= {"0/255"} and not (large and "class ids" in small)
-        if classes > 1 or not above_zero:
-            raise InputError(
-                f"masks of different encodings in one folder: {listed}; expected one meaning of the values. Export "
-                "them alike, or choose the values that count with --foreground."
-            )
-        return f"; stored in different ways that mean the same: {listed}"
-
-    def notes(self, coding):
-        """Lines for people about masks without foreground, with nothing else, or contrary to the other masks."""
-        shares = []
-        for mask in self.masks:
-            is_foreground = coding.decode(mask.values[np.newaxis])[0] > 0
-            border = coding.decode(np.array([[mask.border]]))[0, 0] > 0
-            shares.append((mask.name, mask.counts[is_foreground].sum() / mask.counts.sum(), border))
-        lines = []
-        for text, names in (
-            ("without any foreground", [name for name, share, _ in shares if share == 0]),
-            ("with foreground everywhere", [name for name, share, _ in shares if share == 1]),
-            ("with foreground along the border and in most of the area, perhaps inverted",
-             [name for name, share, border in shares if border and 0.5 < share < 1]),
-        ):  # fmt: skip
-            if names:
-                lines.append(f"{len(names)} of {len(shares)} masks {text}: {some(names)}")
-        return lines
-
-
-@dataclass(frozen=True)
-class MaskFacts:
-    """What one mask holds: its distinct `values` (ascending) and their pixel `counts`, int64 ndarrays of shape (n,);
-    the value `border` that is the most frequent one in the outermost pixels; `names`, from value to class name."""
-
-    path: Path
-    values: np.ndarray
-    counts: np.ndarray
-    border: int
-    names: dict
-
-    @property
-    def name(self):
-        """The file's name for messages, with its parent for a folder of files, which are all called masks."""
-        return f"{self.path.parent.name}/{self.path.name}" if self.path.is_dir() else self.path.name
-
-
-def survey(pairs, quiet=False):
-    """Read every image and mask once, so that nothing unreadable turns up in the middle of a training.
-
-    Returns a `Survey`. Raises `InputError` for the first file that cannot be read or a mask of another size than its
-    image, saying how many more there are.
-    """
-    sizes, values, masks, colour, problems = [], {}, [], False, []
-    with ThreadPoolExecutor(2) as pool:
-        for found in tqdm(
-            pool.map(_look_at, pairs),
-            total=len(pairs),
-            desc="read",
-            unit="image",
-            leave=False,
-            disable=quiet or None,
-            delay=1,
-        ):
-            if isinstance(found, InputError):
-                problems.append(found)
-                continue
-            size, has_colour, mask = found
-            sizes.append(size)
-            colour |= has_colour
-            if mask:
-                masks.append(mask)
-                for value, count in zip(mask.values.tolist(), mask.counts.tolist(), strict=True):
-                    values[value] = values.get(value, 0) + count
-    if problems:
-        more = f" (and {len(problems) - 1} more files with problems)" if len(problems) > 1 else ""
-        raise InputError(f"{problems[0]}{more}")
-    return Survey(sizes, colour, values, masks)
-
-
-def _look_at(pair):
-    try:
-        image = images.read(pair.image)
-        return image.shape[:2], not images.is_grey(image), mask_facts(pair, image.shape[:2]) if pair.mask else None
-    except InputError as error:
-        return error
-
-
-def mask_facts(pair, size):
-    """The `MaskFacts` of a pair whose image is (height, width) = `size`. Raises `InputError` as `read_mask_of` does."""
-    mask, names = read_named_mask_of(pair, size)
-    values, counts = _histogram(mask)
-    around, times = _histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]))
-    return MaskFacts(pair.mask, values, counts, int(around[times.argmax()]), names)
-
-
-def _histogram(array):
-    if array.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
-        counts = np.bincount(array.ravel(), minlength=1)
-        values = np.flatnonzero(counts)
-        return values, counts[values]
-    values, counts = np.unique(array, return_counts=True)
-    return values.astype(np.int64), counts
-
-
-def read_mask_of(pair, size):
-    """The stored mask of a pair, an integer ndarray of shape (height, width), whatever its source.
-
-    An image file gives its values, colours as `COLOUR | red << 16 | green << 8 | blue` (greys among them as their grey
-    value); an annotation file 0 and `annotations.name_value` of the classes; a folder of files their union, later files
-    over earlier ones. What the values mean is the matter of `MaskCoding`.
-
-    Raises `InputError` for a file that cannot be read and where the mask's size is not the image's `size`.
-    """
-    return read_named_mask_of(pair, size)[0]
-
-
-def read_named_mask_of(pair, size):
-    """As `read_mask_of`: (mask, names), with a dictionary from value to class name, empty but for annotation files."""
-    return _stored(pair.mask, size, pair.image.name)
-
-
-def _stored(path, size, image_name):
-    if path.is_dir():
-        mask, names = None, {}
-        for part in _mask_sources(path):
-            values, more = _stored(part, size, image_name)
-            mask = values if mask is None else np.where(values > 0, values, mask)
-            names |= more
-        return mask, names
-    if path.suffix.lower() in annotations.SUFFIXES:
-        return annotations.read_annotation(path, size)
-    mask = _values(path)
-    if mask.shape != tuple(size):
-        raise InputError(
-            f"{path}: mask of {mask.shape[0]}×{mask.shape[1]} pixels for an image of {size[0]}×{size[1]} "
-            f"({image_name}); expected one size (height×width). Export the mask at the image's size."
-        )
-    return mask, {}
-
-
-def _values(path):
-    try:
-        return images.read_mask(path)
-    except InputError:
-        colours = images.read(path)  # damaged files are refused here again, in the same words
-        if colours.dtype != np.uint8 or images.is_grey(colours):
-            raise
-    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
-    return np.where((red == green) & (green == blue), red, COLOUR | red << 16 | green << 8 | blue)
-
-
-# ------------------------------------------------------------------------------------------------------------ masks
-
-
-@dataclass(frozen=True)
-class MaskCoding:
-    """What the values in the mask files mean, decided once for the whole folder.
-
-    values : file values that are foreground (classes=1), or None where a threshold decides.
-    threshold : file values at or above it are foreground (classes=1, values=None).
-    classes : 1, or K for class ids 0…K−1.
-    explanation : one line for people.
-    palette : file values of class 0, 1, …, where they are not the ids themselves (colours, named outlines, 0/128/255);
-        with classes=1 all but the first are foreground.
-    soft : True where other values than the palette's are smoothed or compressed edges, and the nearest colour decides.
-    inverted : True where values below the threshold are the foreground.
-    """
-
-    values: tuple | None
-    threshold: int
-    classes: int
-    explanation: str
-    palette: tuple | None = None
-    soft: bool = False
-    inverted: bool = False
-
-    def check(self, mask_values):
-        """Raise `InputError` where masks hold values that this coding has no class for."""
-        if self.palette is not None:
-            unknown = set(mask_values) - set(self.palette)
-            if unknown and not self.soft:
-                raise InputError(
-                    f"masks hold the unknown values {_listed(unknown)}; expected those of the training masks "
-                    f"({self.explanation}). Use the same labels."
-                )
-        elif self.classes > 1 and not all(0 <= value < self.classes for value in mask_values):
-            raise InputError(
-                f"masks hold the values {_listed(mask_values)}; expected the class ids 0 to "
-                f"{self.classes - 1} for {self.classes} classes. Give the right number with --classes, or use "
-                "--foreground for one of them."
-            )
-
-    def decode(self, stored):
-        """Class ids, uint8 (height, width), from stored mask values of the same shape."""
-        if self.palette is not None:
-            ids = _nearest(stored, self.palette)
-            return ids if self.classes > 1 else (ids > 0).astype(np.uint8)
-        if self.classes > 1:
-            return stored.astype(np.uint8)
-        if self.values is not None:
-            return np.isin(stored, self.values).astype(np.uint8)
-        return ((stored >= self.threshold) != self.inverted).astype(np.uint8)
-
-
-def mask_coding(mask_values, classes=1, foreground=None, background=None, names=None, lossy=False):
-    """Find what the mask values of a folder mean. `Survey.coding` calls this with all that the files tell.
-
-    Parameters
-    ----------
-    mask_values : dictionary from value to number of pixels, over all masks (`Survey.mask_values`).
-    classes : int, 1 for foreground/background, K for class ids 0…K−1 in the files, or for K values or colours, which
-        become the classes in ascending order (named outlines by name), after the background.
-    foreground : sequence of int, the values that count as foreground (classes=1 only); None detects.
-    background : the value around the objects where it is known (`Survey.background`).
-    names : dictionary from value to class name, for named outlines.
-    lossy : True where masks are in files that do not keep values exactly (JPEG).
-
-    Returns a `MaskCoding`. Raises `InputError` where the values do not fit `classes` or nothing is foreground.
-    """
-    if classes > 1 and foreground is not None:
-        raise InputError(
-            f"--foreground {','.join(map(str, foreground))} and --classes {classes} received; expected one of the two: "
-            "--foreground for a binary mask, --classes for class ids. Leave one out."
-        )
-    values, total, names = sorted(mask_values), sum(mask_values.values()), names or {}
-    listed = _listed(values, names)
-    coloured = values[-1] >= COLOUR
-    blurred = (coloured or lossy) and len(values) > 32 and not _soft(mask_values)
-    if classes > 1:
-        return _class_coding(mask_values, classes, background, names, blurred)
-    if foreground is not None:
-        if not set(foreground) & set(values):
-            raise InputError(
-                f"masks hold the values {listed}; none is --foreground {','.join(map(str, foreground))}. "
-                "Choose among the values they hold."
-            )
-        chosen = ", ".join(map(str, foreground))
-        if blurred or _soft(mask_values):  # an edge value goes with the nearest of the values that are no edges
-            main = [value for value in _main_values(mask_values, MAIN_SHARE) if _apart(value, foreground)]
-            nearest = _nearest(np.arange(256), (*main, *foreground))
-            chosen_values = tuple(np.flatnonzero(nearest >= len(main)).tolist())
-            return MaskCoding(chosen_values, 0, 1, f"mask values {listed} (soft edges); foreground: around {chosen}")
-        return MaskCoding(tuple(foreground), 0, 1, f"mask values {listed}; foreground: {chosen}")
-    if values[-1] <= 0:
-        raise InputError(
-            "all masks are empty (only the value 0); expected foreground above 0. Check that the masks are not the "
-            "wrong files, or that the annotation was exported."
-        )
-    if len(values) == 1:
-        raise InputError(
-            f"all masks are full (only the value {listed}); expected background too. Check that the masks are not the "
-            "wrong files, or that the annotation was exported."
-        )
-    if coloured or blurred:
-        palette = _main_values(mask_values, MAIN_SHARE) if blurred else values
-        palette = _background_first(palette, background, names)
-        if len(palette) < 2:
-            raise InputError(
-                f"masks hold only {value_text(palette[0])}; expected background and cells. Check the export."
-            )
-        text = f"foreground: everything but {value_text(palette[0], names)}"
-        if blurred:
-            return MaskCoding(None, 0, 1, f"mask values {listed} (soft edges); {text}", palette, soft=True)
-        if palette[0] == 0:
-            return MaskCoding(None, 1, 1, f"mask values {listed}; {text}")
-        return MaskCoding(palette[1:], 0, 1, f"mask values {listed}; {text}")
-    soft = _soft(mask_values)
-    most = background is not None and mask_values.get(background, 0) * 2 > total
-    if soft:  # 0/255 with smoothed or JPEG-compressed edges
-        inverted = most and background >= 128
-        text = f"below 128 ({background} fills the borders and most of the area; if it is the cells: --foreground "
-        text = f"{text}{background})"
-        text = text if inverted else "128 and above"
-        return MaskCoding(None, 128, 1, f"mask values {listed} (soft edges); foreground: {text}", inverted=inverted)
-    if len(values) == 2 and most and background == values[1]:
-        text = f"{values[0]} ({background} fills the borders and most of the area; if it is the cells: --foreground "
-        return MaskCoding((values[0],), 0, 1, f"mask values {listed}; foreground: {text}{background})")
-    if values[0] > 0 and background is not None:  # such as 1 background, 2 cell
-        chosen = tuple(value for value in values if value != background)
-        return MaskCoding(chosen, 0, 1, f"mask values {listed}; foreground: everything but {background}")
-    return MaskCoding(None, 1, 1, f"mask values {listed}; foreground: above 0")
-
-
-def _class_coding(mask_values, classes, background, names, blurred):
-    values = sorted(mask_values)
-    coding = MaskCoding(None, 0, classes, f"mask values {_listed(values)} are class ids")
-    if values[0] >= 0 and values[-1] < classes:
-        return coding
-    palette = values
-    if blurred or _soft(mask_values):
-        palette = _main_values(mask_values, 0, classes)
-    elif values[-1] >= annotations.FIRST_NAMED:
-        palette = sorted({0, *values})  # fully annotated images may leave no background
-    if len(palette) != classes:
-        if values[-1] < COLOUR:
-            coding.check(mask_values)
-        raise InputError(
-            f"masks hold {len(palette)} values or colours, {_listed(palette, names)}; expected {classes} for {classes} "
-            f"classes (background is one). Give --classes {len(palette)}, or merge labels."
-        )
-    palette = _background_first(palette, background, names)
-    meaning = ", ".join(f"{index} = {value_text(value, names)}" for index, value in enumerate(palette))
-    edges = " (soft edges: the nearest)" if palette != tuple(values) and len(values) > len(palette) else ""
-    return MaskCoding(None, 0, classes, f"classes: {meaning}{edges}", palette, soft=bool(edges))
-
-
-def _background_first(palette, background, names):
-    """Values with the background first, then in ascending order, named ones by name, so that no count decides."""
-    named = max(palette) >= annotations.FIRST_NAMED
-    if background not in palette or (named and 0 in palette):
-        background = palette[0] if max(palette) < COLOUR else 0
-    if background not in palette:
-        raise InputError(
-            f"masks hold {_listed(palette, names)}, none black and none along most borders, so that the background "
-            "cannot be told; expected one background. Make it black (0) in the masks."
-        )
-    return tuple(sorted(palette, key=lambda value: (value != background, names.get(value, ""), value)))
-
-
-def _soft(mask_values):
-    """True for 0/255 masks with smoothed or compressed edges: many values, and among the brighter most near 255.
-
-    Label images have many values too, but as many around 128 as near 255.
-    """
-    if len(mask_values) <= 4 or max(mask_values) > 255 or max(mask_values) < 240:
-        return False
-    middle = sum(count for value, count in mask_values.items() if 16 <= value < 240)
-    high = sum(count for value, count in mask_values.items() if value >= 240)
-    return high > middle
-
-
-def _main_values(mask_values, share, most=None):
-    """The values that others are blends of: the most frequent, far from each other, each with `share` of the pixels."""
-    total, main = sum(mask_values.values()), []
-    for value in sorted(mask_values, key=lambda value: (-mask_values[value], value)):
-        if mask_values[value] < share * total or len(main) == most:
-            break
-        if _apart(value, main):
-            main.append(value)
-    return main
-
-
-def _apart(value, others):
-    return all(np.abs(_rgb(value) - _rgb(other)).max() > 48 for other in others)
-
-
-def _nearest(stored, palette):
-    values, where = np.unique(stored, return_inverse=True)
-    distance = ((_rgb(values)[:, np.newaxis] - _rgb(np.array(palette))) ** 2).sum(-1)
-    return distance.argmin(1).astype(np.uint8)[where].reshape(stored.shape)
-
-
-def _rgb(values):
-    """Values as points (n, 3) between which distances make sense: colours, and greys v as (v, v, v)."""
-    values = np.asarray(values, np.int64)
-    colour = np.stack([values >> 16 & 255, values >> 8 & 255, values & 255], axis=-1)
-    return np.where((values >= COLOUR)[..., np.newaxis], colour, values[..., np.newaxis])
-
-
-def value_text(value, names=None):
-    """A mask value for people: its class name, a colour as #ff0000, or the number."""
-    if names and value in names:
-        return names[value]
-    return f"#{value - COLOUR:06x}" if COLOUR <= value < 2 * COLOUR else str(value)
-
-
-def _listed(values, names=None):
-    names = names or {}
-    return some([value_text(value, names) for value in sorted(values, key=lambda v: (names.get(v, ""), v))], 6)
-
-
-def _kind(values, lossy):
-    """How a mask is stored, from its distinct values: a phrase, or None where it is empty or fits any."""
-    above = values[values > 0]
-    if not above.size:
-        return None
-    highest = above[-1]
-    if highest >= annotations.FIRST_NAMED:
-        return "named outlines"
-    if highest >= COLOUR:
-        return "colours"
-    if highest < 32:
-        return None if lossy else "0/1" if highest == 1 else "class ids"
-    if highest == 255 and above.size == 1:
-        return "0/255"
-    return "soft 0/255" if 240 <= highest <= 255 and above.size > 4 else None
-
-
-# -------------------------------------------------------------------------------------------------------- the scale
-
-
-def choose_fit(sizes, tile_px):
-    """True where the images are single-cell crops, to be brought to the tile size; False for fields.
-
-    The rule: when more than half of the training images have both sides smaller than the tile, the size of a picture
-    is the size of its cell, not a magnification. Then every image, in training and in prediction, is scaled so that
-    its longer side fills the tile. Otherwise every image keeps its pixels.
-
-    Parameters: sizes, list of (height, width) in pixels; tile_px, the training tile's side.
-    """
-    return sum(max(size) < tile_px for size in sizes) * 2 > len(sizes)
-
-
-def resize(array, height, width, nearest=False):
-    """Resample (height, width[, channels]): by area when shrinking, linearly when growing, nearest for masks."""
-    if array.shape[:2] == (height, width):
-        return array
-    if nearest:
-        return cv2.resize(array, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    shrinking = height * width < array.shape[0] * array.shape[1]
-    resized = cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-    return resized.reshape(height, width, *array.shape[2:])
-
-
-def fitted_size(height, width, tile_px):
-    """Size (height, width) at which the longer side is `tile_px`, the aspect ratio kept."""
-    scale = tile_px / max(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))

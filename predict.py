@@ -13,7 +13,10 @@ from tqdm import tqdm
 import images
 import metrics
 from images import InputError
-from pairs import MaskCoding, find_pairs, fitted_size, read_mask_of, resize, survey
+from masks import MaskCoding, read_mask_of
+from pairs import find_pairs
+from scale import fitted_size, resize
+from survey import survey
 
 PREDICT_TILE_PX = 512
 OVERLAP_PX = 64

@@ -20,6 +20,8 @@ from tqdm import tqdm
 import images
 import pairs
 from images import InputError
+from masks import MaskCoding, read_mask_of
+from survey import survey
 
 RECORD = pairs.RECORD
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
@@ -68,14 +70,14 @@ class Prepared:
 
     tiles : list of `Tile`, the rows of `tiles.csv`.
     empty : number of empty training tiles that the fields hold, kept or not.
-    coding : the `pairs.MaskCoding` by which the masks were read.
+    coding : the `masks.MaskCoding` by which the masks were read.
     remarks : list of lines for people: how image and mask were paired, what the mask values mean, what is odd.
     written : number of files written; 0 where everything stood there already.
     """
 
     tiles: list
     empty: int
-    coding: pairs.MaskCoding
+    coding: MaskCoding
     remarks: list
     written: int
 
@@ -123,7 +125,7 @@ def prepare_tiles(
         score must count what is found where nothing is.
     test_share : share of the groups that is kept for testing, 0 up to but not including 1.
     group_by : regular expression or CSV file for `pairs.group_by`; None: groups by file name (`pairs.group_of`).
-    classes, foreground : as in `pairs.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
+    classes, foreground : as in `survey.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
     seed : decides which groups are tested and which empty tiles are kept.
 
     Returns a `Prepared`. Raises `InputError`, with nothing written, for an unreadable image, a missing mask, an option
@@ -135,12 +137,12 @@ def prepare_tiles(
     found = pairing.pairs if group_by is None else pairs.group_by(pairing.pairs, group_by)
     found = sorted(found, key=lambda pair: pair.stem)
 
-    survey = pairs.survey(found, quiet=quiet)
-    coding = survey.coding(classes, foreground)
+    seen = survey(found, quiet=quiet)
+    coding = seen.coding(classes, foreground)
     tested = {pair.group for pair in pairs.split_by_group(found, test_share, seed)[1]} if test_share else set()
     tiles = []
-    for pair, size in zip(found, tqdm(survey.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
-        mask = coding.decode(pairs.read_mask_of(pair, size))
+    for pair, size in zip(found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
+        mask = coding.decode(read_mask_of(pair, size))
         tiles += plan_tiles(pair, mask, "test" if pair.group in tested else "train", tile_px, overlap_px)
     tiles, empty = drop_empty(tiles, keep_empty, seed)
     if not any(tile.part == "train" for tile in tiles):
@@ -158,7 +160,7 @@ def prepare_tiles(
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    remarks = [*([] if pairing.plain else [pairing.explanation]), coding.explanation, *survey.notes(coding)]
+    remarks = [*([] if pairing.plain else [pairing.explanation]), coding.explanation, *seen.notes(coding)]
     return Prepared(tiles, empty, coding, remarks, _move(aside, data_dir))
 
 
@@ -336,7 +338,7 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
 
     def work(pair):
         image = images.read(pair.image)
-        mask = coding.decode(pairs.read_mask_of(pair, image.shape[:2]))
+        mask = coding.decode(read_mask_of(pair, image.shape[:2]))
         if copying:
             _copy(pair.image, data_dir, f"Raw data/Images/{_raw_name(pair)}")
             for path, name in _raw_masks(pair).items():

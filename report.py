@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 import images
-from pairs import fitted_size, resize
+from scale import fitted_size, resize
 
 OUTLINE = (213, 94, 0)  # vermilion of Okabe & Ito's palette: stands out on stained and on grey cells
 CLASS_OUTLINES = (OUTLINE, (0, 114, 178), (0, 158, 115), (204, 121, 167))  # the same palette's, class by class

@@ -22,7 +22,9 @@ import model as networks
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from images import InputError
 from metrics import confusion_counts, scorecard
-from pairs import choose_fit, find_pairing, recorded_groups, split_by_group, survey
+from pairs import find_pairing, recorded_groups, split_by_group
+from scale import choose_fit
+from survey import survey
 
 LOSSES = ("bce", "dice_bce")
 SMALLEST_EPOCH = 110  # steps; fewer teach too little where there are few images

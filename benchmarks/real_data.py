@@ -61,6 +61,17 @@ def write_herlev(source, data):
 SETS = {"cervix": write_cervix, "sample-to-cervix": write_sample_and_cervix, "herlev": write_herlev}
 
 
+def run_chain(data, seed, *options):
+    """Train, predict and evaluate with `main.py` on a data folder; returns scores.json. The run folder is removed."""
+    run = f"benchmark_{seed}_{os.getpid()}"
+    command = [sys.executable, ROOT / "main.py", "--data", data, "--run", run, "--seed", seed, *options]
+    try:
+        subprocess.run([*map(str, command)], check=True, capture_output=True)
+    finally:
+        shutil.rmtree(ROOT / "runs" / run, ignore_errors=True)
+    return json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=SETS)
@@ -73,13 +84,9 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "data"
             options = SETS[args.set](args.folder, data)
-            run = f"benchmark_{args.set}_{seed}_{os.getpid()}"
-            command = [sys.executable, ROOT / "main.py", "--data", data, "--run", run]
             started = time.time()
-            subprocess.run([*map(str, command), "--seed", str(seed), *options], check=True, capture_output=True)
+            scores = run_chain(data, seed, *options)
             seconds = time.time() - started
-            shutil.rmtree(ROOT / "runs" / run)
-            scores = json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
         dice.append(scores["dice"])
         print(
             f"{seed:6}{scores['dice']:8.3f}{scores['iou']:8.3f}{scores['accuracy']:10.3f}"

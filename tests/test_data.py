@@ -10,7 +10,9 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from images import write_png
-from pairs import find_pairs, mask_coding, survey
+from masks import mask_coding
+from pairs import find_pairs
+from survey import survey
 
 FILL_MODES = ("nearest", "reflect", "wrap", "constant")
 

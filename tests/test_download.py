@@ -19,6 +19,7 @@ from PIL import Image
 import download
 import pairs
 from images import InputError
+from survey import survey
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (24, 20)
@@ -593,5 +594,5 @@ def test_the_public_set_from_a_local_server(tmp_path, real_data):
         assert labels.shape == (1024, 1024) and labels.max() == expected
         assert all(scipy.ndimage.find_objects(labels)), "a nucleus without a pixel"
     for part in ("Train data", "Test data"):
-        found = pairs.survey(pairs.find_pairs(tmp_path / part), quiet=True)
+        found = survey(pairs.find_pairs(tmp_path / part), quiet=True)
         assert len(found.sizes) == 8 and not found.colour and set(found.mask_values) == {0, 255}

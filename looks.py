@@ -1,0 +1,163 @@
+"""What one reading of an image and its mask tells about them, as far as the data doctor needs to know."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import images
+from images import InputError
+from likeness import take_print
+from masks import read_named_mask_of
+from pairs import Pair
+
+
+@dataclass
+class Look:
+    """What one pass over a pair found; fields stay None where a file cannot be read.
+
+    values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
+    names : dictionary from mask value to class name, for outlines that were named.
+    """
+
+    pair: Pair
+    part: str
+    faults: list = field(default_factory=list)  # (kind, path, reason)
+    size: tuple = None
+    dtype: str = None
+    colour: bool = None
+    low: float = None
+    high: float = None
+    level: float = None
+    spread: float = None
+    clipped: float = None
+    constant: bool = None
+    quantiles: np.ndarray = None
+    distinct: int = None
+    picture_hash: bytes = None
+    mask_hash: bytes = None
+    mask_is_picture: bool = False
+    soft: bool = False
+    values: dict = None
+    names: dict = field(default_factory=dict)
+    print: np.ndarray = None
+    working: np.ndarray = None
+    spots: np.ndarray = None
+    patches: np.ndarray = None
+    # Known once the meaning of the mask values is: share of foreground in the image and on its border, and how much
+    # brighter it is than the background, in units of the image's spread.
+    share: float = None
+    border: float = None
+    contrast: float = None
+    inside: float = None  # mean grey value of the foreground
+
+
+def look_at(look, shrink):
+    try:
+        image = images.read(look.pair.image)
+    except InputError as error:
+        look.faults.append(("unreadable image", look.pair.image, _reason(error, look.pair.image)))
+        image = None
+    if image is not None:
+        grey = _look_at_image(look, image)
+        if shrink:
+            take_print(look, grey, shrink)
+    if look.pair.mask:
+        _look_at_mask(look, grey if image is not None else None)
+
+
+def _look_at_image(look, image):
+    """Fill in what the image tells; returns it in grey, (height, width)."""
+    grey = images.to_channels(image, 1)[..., 0]
+    look.size, look.dtype, look.colour = image.shape[:2], str(image.dtype), not images.is_grey(image)
+    stride = max(1, int(np.sqrt(grey.size / 2**16)))
+    some_pixels = np.sort(grey[::stride, ::stride], axis=None)
+    last = some_pixels.size - 1
+    look.low, look.level, look.high = (float(some_pixels[round(last * q)]) for q in (0.001, 0.5, 0.999))
+    look.quantiles = some_pixels[np.linspace(0, last, 1001).round().astype(int)].astype(np.float32)
+    look.spread = float(some_pixels.std(dtype=np.float64))
+    look.distinct = 1 + np.count_nonzero(some_pixels[1:] != some_pixels[:-1])
+    top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
+    look.clipped = float((some_pixels >= top).mean())
+    look.constant = bool((image == image[0, 0]).all())
+    look.picture_hash = _hash(image)
+    return grey
+
+
+def _look_at_mask(look, grey):
+    path = look.pair.mask
+    try:
+        # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
+        if look.size is None and path not in files_of(path.parent):
+            return  # outlines have no size of their own
+        if look.size:
+            mask, look.names = read_named_mask_of(look.pair, look.size)
+        else:
+            mask = images.read_mask(path)
+    except InputError as error:
+        look.faults.append((_mask_fault(look, path), path, _reason(error, path)))
+        return
+    look.mask_is_picture = _is_picture(mask)
+    if look.mask_is_picture:
+        return
+    border = np.zeros(mask.shape, bool)
+    border[[0, -1]] = border[:, [0, -1]] = True
+    grey = np.zeros(mask.shape, np.float32) if grey is None else grey
+    lowest, highest = int(mask.min()), int(mask.max())
+    if lowest >= 0 and highest < 2**16:
+        values, labels = np.arange(highest + 1), mask.ravel()
+    else:
+        values, labels = np.unique(mask, return_inverse=True)
+        labels = labels.ravel()
+    counts = np.bincount(labels, minlength=len(values))
+    sums = np.bincount(labels, weights=grey.ravel(), minlength=len(values))
+    edge = np.bincount(labels[border.ravel()], minlength=len(values))
+    held = np.flatnonzero(counts)
+    look.values = {int(values[i]): (int(counts[i]), float(sums[i] / counts[i]), int(edge[i])) for i in held}
+    if len(held) > 8 and highest >= 224:
+        # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
+        between = (mask > 0) & (mask < 255)
+        alike = between[:, :-1] & (mask[:, :-1] == mask[:, 1:])
+        look.soft = bool(alike.sum() < 0.5 * between.sum())
+    if len(held) > 1:
+        look.mask_hash = _hash(mask.astype(np.int32))
+
+
+def _mask_fault(look, path):
+    """Which fault a mask has that was refused."""
+    try:
+        stored = images.read_mask(path)
+        if look.size and stored.shape != tuple(look.size):
+            return "size mismatch"
+    except InputError:
+        try:
+            stored = images.read(path)
+        except InputError:
+            return "unreadable mask"
+        look.mask_is_picture = _is_picture(images.to_channels(stored, 1)[..., 0])
+    return "mask is a picture" if look.mask_is_picture else "mask encoding"
+
+
+def _is_picture(array):
+    """True for the restless grey values of a photograph: most pixels differ from their neighbour."""
+    if array.shape[1] < 2:
+        return False
+    differ = (array[:, 1:] != array[:, :-1]).mean()
+    return bool(differ > 0.4 and len(np.unique(array[:: max(1, array.shape[0] // 64)])) > 16)
+
+
+def _hash(array):
+    head = f"{array.shape}{array.dtype}".encode()
+    return hashlib.blake2b(np.ascontiguousarray(array), digest_size=16, key=head[:64]).digest()
+
+
+def _reason(error, path):
+    """What the reader saw, without the path and the remedy, which are named beside it."""
+    return str(error).removeprefix(f"{path}: ").split("; expected")[0] + "."
+
+
+def files_of(folder):
+    try:
+        return images.list_images(folder)
+    except InputError:
+        return []
