@@ -21,13 +21,15 @@ import images
 import model as networks
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from images import InputError
+from losses import LOSSES, Dice, IoU, make_loss, make_schedule
 from metrics import confusion_counts, scorecard
 from pairs import find_pairing, recorded_groups, split_by_group
 from scale import choose_fit
 from survey import survey
+from watchdog import DeadNetwork, Watchdog, choose_crop
 
-LOSSES = ("bce", "dice_bce")
 SMALLEST_EPOCH = 110  # steps; fewer teach too little where there are few images
+NEW_DRAW = 2**31  # added to the seed of a training that starts again: a draw that no --seed gives
 
 
 @dataclass
@@ -66,93 +68,6 @@ class Settings:
     )
 
 
-# -------------------------------------------------------------------------------------------------- loss and metrics
-
-
-def soft_dice_loss(truth, probability):
-    """1 − the Dice score of the whole batch with probabilities for counts, averaged over the foreground classes.
-
-    truth: (batch, H, W, K) 0/1; probability: the same shape, 0…1. One is added to numerator and denominator, so that
-    an empty prediction of an empty batch costs nothing (Milletari et al., 3DV 2016, without the squares).
-    """
-    axes = (0, 1, 2)
-    both = ops.sum(truth * probability, axes)
-    return 1 - ops.mean((2 * both + 1) / (ops.sum(truth, axes) + ops.sum(probability, axes) + 1))
-
-
-def make_loss(name, classes):
-    """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1 or K).
-
-    "bce": cross-entropy, binary with one class; "dice_bce": the same plus `soft_dice_loss` of the foreground. One value
-    a pixel comes back, (batch, H, W), so that Keras can weight padding with 0.
-    """
-
-    def loss(truth, probability):
-        if classes == 1:
-            truth = ops.cast(truth, "float32")
-            entropy = keras.losses.binary_crossentropy(truth, probability)
-            foreground = truth, probability
-        else:
-            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)
-            entropy = keras.losses.categorical_crossentropy(truth, probability)
-            foreground = truth[..., 1:], probability[..., 1:]
-        return entropy + soft_dice_loss(*foreground) if name == "dice_bce" else entropy
-
-    return loss
-
-
-class _CountMetric(keras.metrics.Metric):
-    """Base of Dice and IoU: counts over all pixels of an epoch, then one score averaged over the foreground classes."""
-
-    def __init__(self, classes, name):
-        super().__init__(name=name)
-        self.classes = classes
-        self.counts = self.add_variable((3, max(1, classes - 1)), initializer="zeros", name="tp_fp_fn")
-
-    def update_state(self, truth, probability, sample_weight=None):
-        if self.classes == 1:
-            truth, predicted = ops.cast(truth > 0, "float32"), ops.cast(probability >= 0.5, "float32")
-        else:
-            predicted = ops.one_hot(ops.argmax(probability, -1), self.classes)[..., 1:]
-            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), self.classes)[..., 1:]
-        weight = 1.0 if sample_weight is None else ops.reshape(sample_weight, (*ops.shape(truth)[:3], 1))
-        sums = [truth * predicted, (1 - truth) * predicted, truth * (1 - predicted)]
-        self.counts.assign_add(ops.stack([ops.sum(weight * part, (0, 1, 2)) for part in sums]))
-
-    def reset_state(self):
-        self.counts.assign(ops.zeros(self.counts.shape))
-
-
-class Dice(_CountMetric):
-    """2 tp / (2 tp + fp + fn), 1 where there is nothing to find and nothing found."""
-
-    def __init__(self, classes):
-        super().__init__(classes, "dice")
-
-    def result(self):
-        tp, fp, fn = self.counts[0], self.counts[1], self.counts[2]
-        return ops.mean(ops.where(tp + fp + fn > 0, 2 * tp / ops.maximum(2 * tp + fp + fn, 1), 1.0))
-
-
-class IoU(_CountMetric):
-    """tp / (tp + fp + fn), 1 where there is nothing to find and nothing found."""
-
-    def __init__(self, classes):
-        super().__init__(classes, "iou")
-
-    def result(self):
-        tp, fp, fn = self.counts[0], self.counts[1], self.counts[2]
-        return ops.mean(ops.where(tp + fp + fn > 0, tp / ops.maximum(tp + fp + fn, 1), 1.0))
-
-
-def make_schedule(peak, steps):
-    """Learning rate: a linear warm-up over the first tenth of `steps`, then a cosine to zero at the last."""
-    warmup = max(1, steps // 10)
-    return keras.optimizers.schedules.CosineDecay(
-        peak / 50, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
-    )
-
-
 # ---------------------------------------------------------------------------------------------------------- training
 
 
@@ -175,7 +90,7 @@ def train(data_dir, run_dir, settings=None, quiet=False):
     if settings.loss not in LOSSES:
         raise InputError(f"loss {settings.loss!r} is unknown; expected one of {', '.join(LOSSES)}.")
     started = time.time()
-    say = (lambda text: None) if quiet else print
+    say = (lambda text: None) if quiet else tqdm.write  # above the progress bar, where there is one
 
     pairing = find_pairing(Path(data_dir) / "Train data")
     if not pairing.plain:
@@ -207,25 +122,6 @@ def train(data_dir, run_dir, settings=None, quiet=False):
         + (f"small images, each scaled to fill {settings.tile_px} px" if fit else "images at their own scale")
     )
 
-    keras.utils.set_random_seed(settings.seed)
-    network = networks.unet(
-        channels,
-        settings.classes,
-        filters=settings.filters,
-        depth=settings.depth,
-        normalization=settings.normalization,
-        dropout=settings.dropout,
-        upsampling=settings.upsampling,
-        prior=_prior(batches, settings.classes),
-    )
-    network.compile(
-        optimizer=keras.optimizers.AdamW(
-            make_schedule(settings.learning_rate, settings.epochs * batches.steps), weight_decay=settings.weight_decay
-        ),
-        loss=make_loss(settings.loss, settings.classes),
-        weighted_metrics=[_accuracy(settings.classes), Dice(settings.classes), IoU(settings.classes)],
-        jit_compile=False,  # XLA trains this network at half the speed on a CPU
-    )
     card = {
         "classes": settings.classes,
         "channels": channels,
@@ -240,19 +136,42 @@ def train(data_dir, run_dir, settings=None, quiet=False):
         "validation": [pair.stem for pair in validation],
     }
     run_dir.mkdir(parents=True, exist_ok=True)
-    keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
-    history = network.fit(
-        batches,
-        validation_data=checks,
-        epochs=settings.epochs,
-        shuffle=False,  # the batches shuffle by themselves, from their own seed
-        verbose=0,
-        callbacks=[keeper] + ([] if quiet else [ProgressBar(settings.epochs)]),
-    ).history
+    crop, restarts = choose_crop(batches), []
+    for seed in (settings.seed, settings.seed + NEW_DRAW):
+        network, seen = _new_network(settings, channels, batches, seed)
+        keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
+        steps = settings.epochs * batches.steps
+        watchdog = Watchdog(*crop, steps, seen.foreground, say, restart=not restarts)
+        try:
+            network.fit(
+                batches,
+                validation_data=checks,
+                epochs=settings.epochs,
+                shuffle=False,  # the batches shuffle by themselves, from their own seed
+                verbose=0,
+                callbacks=[watchdog, keeper] + ([] if quiet else [ProgressBar(settings.epochs)]),
+            )
+            break
+        except DeadNetwork as death:
+            if not death.at_start:
+                watchdog.tell_stop(death, f"Training ends here, with the network of epoch {keeper.best_epoch}.")
+                break
+            if restarts:
+                keeper.path.unlink(missing_ok=True)  # of an epoch of a few steps: as dead as what followed
+                run_dir.rmdir()
+                raise InputError(
+                    f"training failed twice, the second time from another draw of the first weights: {death.line}"
+                ) from death
+            say(f"watchdog: {death.line} Training starts again from another draw of the first weights.")
+            restarts.append({"reason": death.line, "step": death.step, "seed": seed + NEW_DRAW})
+            batches.epoch = 0
+    history = network.history.history
 
     card |= {
         "best_epoch": keeper.best_epoch,
         "scores": {key: values[keeper.best_epoch - 1] for key, values in history.items()},
+        "restarts": restarts,
+        "watchdog": watchdog.lines,
         "seconds": round(time.time() - started, 1),
         "training_tflop": _tflop(network, settings, batches.steps),
         "parameters": network.count_params(),
@@ -270,6 +189,31 @@ def train(data_dir, run_dir, settings=None, quiet=False):
     images.write_json(run_dir / "settings.json", card)
     _write_history(run_dir / "history.csv", history)
     return card
+
+
+def _new_network(settings, channels, batches, seed):
+    """An untrained network from the draw `seed`, compiled, and its Dice metric."""
+    keras.utils.set_random_seed(seed)
+    network = networks.unet(
+        channels,
+        settings.classes,
+        filters=settings.filters,
+        depth=settings.depth,
+        normalization=settings.normalization,
+        dropout=settings.dropout,
+        upsampling=settings.upsampling,
+        prior=_prior(batches, settings.classes),
+    )
+    dice = Dice(settings.classes)
+    network.compile(
+        optimizer=keras.optimizers.AdamW(
+            make_schedule(settings.learning_rate, settings.epochs * batches.steps), weight_decay=settings.weight_decay
+        ),
+        loss=make_loss(settings.loss, settings.classes),
+        weighted_metrics=[_accuracy(settings.classes), dice, IoU(settings.classes)],
+        jit_compile=False,  # XLA trains this network at half the speed on a CPU
+    )
+    return network, dice
 
 
 def validation_scores(network, checks, pairs, classes, threshold=0.5):

@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "download": {"images"},
     "data": {"images", "masks", "scale"},
     "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "model"},
-    "train": {"images", "pairs", "survey", "scale", "metrics", "model", "data"},
+    "losses": set(),
+    "watchdog": set(),
+    "train": {"images", "pairs", "survey", "scale", "metrics", "model", "data", "losses", "watchdog"},
     "report": {"images", "scale"},
     "likeness": {"images", "pairs"},
     "looks": {"images", "pairs", "masks", "likeness"},
@@ -32,7 +34,7 @@ MAY_IMPORT = {
     "doctor": {"images", "pairs", "masks", "survey", "looks", "likeness", "findings", "report"},
     "main": {"images", "pairs", "sample", "prepare", "download", "doctor", "predict", "train", "report"},
 }
-MAY_IMPORT_KERAS = {"model", "data", "train"}
+MAY_IMPORT_KERAS = {"model", "data", "losses", "watchdog", "train"}
 
 
 def imports_of(path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import losses
 import train
 from images import InputError, write_png
 from metrics import confusion_counts, scores_from_counts
@@ -134,7 +135,7 @@ def test_metrics_count_as_metrics_py_does(classes):
     probability = rng.dirichlet(np.ones(classes), (2, 8, 9)) if classes > 1 else rng.random((2, 8, 9, 1))
     weight = np.ones((2, 8, 9), np.float32)
     weight[1, 5:] = 0  # padding
-    dice, iou = train.Dice(classes), train.IoU(classes)
+    dice, iou = losses.Dice(classes), losses.IoU(classes)
     for i in range(2):  # in two batches: counts add up
         for metric in (dice, iou):
             metric.update_state(truth[i : i + 1], probability[i : i + 1].astype(np.float32), weight[i : i + 1])
@@ -151,24 +152,24 @@ def test_soft_dice_by_hand():
     truth = np.array([1, 1, 0, 0], np.float32).reshape(1, 2, 2, 1)
     probability = np.array([1, 0.5, 0.5, 0], np.float32).reshape(1, 2, 2, 1)
     # both = 1.5, sums = 2 and 2: 1 − (3 + 1) / (4 + 1)
-    assert float(train.soft_dice_loss(truth, probability)) == pytest.approx(0.2)
-    assert float(train.soft_dice_loss(truth * 0, probability * 0)) == pytest.approx(0)
+    assert float(losses.soft_dice_loss(truth, probability)) == pytest.approx(0.2)
+    assert float(losses.soft_dice_loss(truth * 0, probability * 0)) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("name", train.LOSSES)
+@pytest.mark.parametrize("name", losses.LOSSES)
 def test_a_right_answer_costs_less_than_a_wrong_one(name, classes):
     truth = np.array([[[[0], [1]], [[1], [0]]]], np.uint8)
     sure = np.where(truth == 1, 0.98, 0.02).astype(np.float32)
     if classes > 1:
         sure = np.concatenate([1 - sure - 0.01, sure, np.full_like(sure, 0.01)], -1)
-    loss = train.make_loss(name, classes)
+    loss = losses.make_loss(name, classes)
     wrong = sure[:, ::-1]
     assert float(ops.mean(loss(truth, sure))) < 0.3 < float(ops.mean(loss(truth, wrong)))
 
 
 def test_the_schedule_warms_up_and_ends_at_zero():
-    schedule = train.make_schedule(1e-2, 100)
+    schedule = losses.make_schedule(1e-2, 100)
     rates = [float(schedule(step)) for step in range(101)]
     assert np.argmax(rates) == 10 and rates[10] == pytest.approx(1e-2)
     assert rates[0] < 1e-3 and rates[100] == pytest.approx(0, abs=1e-6)
