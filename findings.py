@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from images import some
 
 SEVERITIES = ("fatal", "warning", "note")
+FEW = 5  # of fewer images than this none is called an exception
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,15 @@ class Finding:
         return f"{self.severity.upper():8}{self.kind}{named}\n        {self.text}\n        What to do: {self.remedy}"
 
 
-# Kind of fault: (severity, why it matters, what to do). In order of importance within a severity.
+def in_parts(error):
+    """(what is wrong, what to do) of an `InputError`, whose line says both: two texts, the second perhaps empty."""
+    seen, mark, rest = str(error).rpartition("; expected ")
+    expected, _, remedy = rest.partition(". ")
+    return f"{seen}{mark}{expected.rstrip('.')}.", remedy
+
+
+# Kind of fault: (severity, why it matters, what to do unless the reader of the file knows better). In order of
+# importance within a severity.
 KINDS = {
     "no images": ("fatal", "There is nothing to train on.",
         "Put images into 'Train data/Images' and their masks into 'Train data/Masks'."),

@@ -74,7 +74,8 @@ def read(path):
     Orientation stored in the file is applied, palettes are resolved, transparency is flattened on white, CMYK, Lab and
     YCbCr become RGB, white-is-zero grey is turned over, and 1-bit becomes 0 and 255. Nothing else changes a value.
     Two measured channels (fluorescence) come back as three, the third all 0; a colour file whose three channels are
-    equal stays three channels here. Of a GIF with several frames the first is read, of a pyramid the full resolution.
+    equal stays three channels here. Of a GIF, WebP or PNG that moves the first frame is read, of a JPEG with further
+    pictures (MPO, as cameras write it) the first one, of a pyramid the full resolution.
 
     Returns an ndarray of shape (height, width, channels), channels 1 or 3, dtype uint8, uint16 or float32 (for float
     and for integers of other widths).

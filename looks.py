@@ -2,9 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+import annotations
 import images
 from images import InputError
 from likeness import take_print
@@ -22,7 +24,7 @@ class Look:
 
     pair: Pair
     part: str
-    faults: list = field(default_factory=list)  # (kind, path, reason)
+    faults: list = field(default_factory=list)  # (kind, path, the `InputError`)
     size: tuple = None
     dtype: str = None
     colour: bool = None
@@ -56,7 +58,7 @@ def look_at(look, shrink):
     try:
         image = images.read(look.pair.image)
     except InputError as error:
-        look.faults.append(("unreadable image", look.pair.image, _reason(error, look.pair.image)))
+        look.faults.append(("unreadable image", look.pair.image, error))
         image = None
     if image is not None:
         grey = _look_at_image(look, image)
@@ -95,7 +97,10 @@ def _look_at_mask(look, grey):
         else:
             mask = images.read_mask(path)
     except InputError as error:
-        look.faults.append((_mask_fault(look, path), path, _reason(error, path)))
+        if path.is_dir():  # the error names which of its files is at fault
+            named = Path(str(error).partition(": ")[0])
+            path = named if path in named.parents else path
+        look.faults.append((_mask_fault(look, path), path, error))
         return
     look.mask_is_picture = _is_picture(mask)
     if look.mask_is_picture:
@@ -125,6 +130,12 @@ def _look_at_mask(look, grey):
 
 def _mask_fault(look, path):
     """Which fault a mask has that was refused."""
+    if path.suffix.lower() in annotations.SUFFIXES:
+        try:
+            annotations.read_shapes(path)
+        except InputError:
+            return "unreadable mask"
+        return "size mismatch"  # what can be read and is refused all the same was drawn on another image
     try:
         stored = images.read_mask(path)
         if look.size and stored.shape != tuple(look.size):
@@ -149,11 +160,6 @@ def _is_picture(array):
 def _hash(array):
     head = f"{array.shape}{array.dtype}".encode()
     return hashlib.blake2b(np.ascontiguousarray(array), digest_size=16, key=head[:64]).digest()
-
-
-def _reason(error, path):
-    """What the reader saw, without the path and the remedy, which are named beside it."""
-    return str(error).removeprefix(f"{path}: ").split("; expected")[0] + "."
 
 
 def files_of(folder):

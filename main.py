@@ -47,10 +47,10 @@ def main(arguments=None):
 def run_all(args):
     """prepare if there is nothing yet, train, predict, evaluate."""
     import pairs
+    from prepare import holds_files
 
-    if not pairs.has_files(args.data):
-        raw = pairs.has_files(args.data, "Raw data/Images")
-        if args.data_given and not raw:
+    if not (pairs.has_files(args.data) or holds_files(args.data / "Train data")):
+        if args.data_given and not holds_files(args.data / "Raw data"):
             raise pairs.InputError(
                 f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it, or whole fields "
                 f"in 'Raw data/Images' and 'Raw data/Masks'. Put your images "
@@ -73,9 +73,9 @@ def run_all(args):
 
 def prepare(args):
     """Cut your images and masks into tiles for training and testing; without any, make the sample."""
-    from pairs import has_files
+    from prepare import RECORD, holds_files, prepare_tiles
 
-    if args.source == "sample" or (args.source is None and not has_files(args.data, "Raw data/Images")):
+    if args.source == "sample" or (args.source is None and not holds_files(args.data / "Raw data")):
         from sample import write_sample
 
         write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
@@ -86,8 +86,6 @@ def prepare(args):
 
         fetch_cervix(args.data)
         return
-    from prepare import RECORD, prepare_tiles
-
     names = (
         "annotations",
         "tile_px",
@@ -112,7 +110,9 @@ def prepare(args):
 def check(args):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
     import doctor
+    import sheet
 
+    apply_preparation(args)
     started = time.time()
     diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground)
     print(*diagnosis.summary, sep="\n")
@@ -120,36 +120,48 @@ def check(args):
         print(f"\n{finding}")
     counts = [f"{sum(f.severity == name for f in diagnosis.findings)} {name}" for name in doctor.SEVERITIES]
     print(f"\n{', '.join(counts)}; {len(diagnosis.looks)} images in {time.time() - started:.1f} s")
-    sheet = args.data / "check.png"
+    path = args.data / "check.png"
     try:
-        if drawn := doctor.write_sheet(diagnosis, sheet):
-            print(f"look at {drawn} of the images with their masks outlined: {sheet}")
+        if drawn := sheet.write_sheet(diagnosis, path):
+            print(f"look at {drawn} of the images with their masks outlined: {path}")
     except OSError as error:  # a folder that only its owner may write to
         print(f"no contact sheet: {error}")
     diagnosis.refuse()
 
 
 def check_quickly(args):
-    """Refuse data that cannot be trained on, and warn of test images that are trained on."""
+    """Refuse data that cannot be trained on, warn of test images that are trained on; returns the `Diagnosis`."""
     import doctor
 
+    apply_preparation(args)
     diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground, thorough=False)
     diagnosis.refuse()
     for finding in diagnosis.findings:
         if finding.kind == "leakage":
             print(finding)
+    return diagnosis
+
+
+def apply_preparation(args):
+    """Once `prepare` has cut tiles by --foreground, the option stands for 255 in them."""
+    from prepare import foreground_in_tiles
+
+    given = args.foreground
+    args.foreground = foreground_in_tiles(args.data, args.classes or 1, given)
+    if args.foreground != given:
+        print(f"--foreground {','.join(map(str, given))}: `prepare` has applied it; in the tiles foreground is 255")
 
 
 def train(args):
     """Train a network; returns the path of the model file."""
-    check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
+    diagnosis = check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
     with quiet_start():
         import train as training
 
     run_dir = ROOT / "runs" / (args.run or time.strftime("%Y-%m-%d_%H%M%S"))
     names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    card = training.train(args.data, run_dir, training.Settings(**given))
+    card = training.train(args.data, run_dir, training.Settings(**given), found=diagnosis.training)
 
     from report import draw_curves
 
@@ -188,6 +200,7 @@ def evaluate(args):
     """Score the predictions against the test masks."""
     from predict import evaluate_folder
 
+    apply_preparation(args)
     out_dir = args.out or args.data / "Test data" / "Predicted images"
     card = evaluate_folder(args.data / "Test data", out_dir, args.classes, args.foreground)
     if card is None:

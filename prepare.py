@@ -7,6 +7,7 @@ folder already is changed: a second run finds its own files and has nothing to d
 
 import csv
 import io
+import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from masks import MaskCoding, read_mask_of
 from survey import survey
 
 RECORD = pairs.RECORD
+MEANING = "tiles.json"  # beside it: which values of the raw masks are foreground in the tiles
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
@@ -157,6 +159,7 @@ def prepare_tiles(
     try:
         tiles = _write_aside(data_dir, found, tiles, coding, copying, quiet)
         _write_record(data_dir, tiles)
+        _write_meaning(data_dir, coding, foreground)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -220,6 +223,47 @@ def _annotated(image, annotations):
             "Export the annotated regions as TIFF, in QuPath for example, and their masks, and give that folder."
         )
     return pairs.Pair(image.stem, image, Path(annotations), pairs.group_of(image.stem))
+
+
+def holds_files(folder):
+    """True where `folder`, or a folder in it, holds a file that is not hidden and not the operating system's."""
+    folder = Path(folder)
+    return any(
+        path.is_file() and not any(_is_hidden(Path(part)) for part in path.relative_to(folder).parts)
+        for path in folder.rglob("*")
+    )
+
+
+def foreground_in_tiles(data_dir, classes=1, foreground=None):
+    """The mask values that count as foreground in a data folder, tiles of `prepare_tiles` or not.
+
+    In such tiles foreground is 255, whatever it was in the raw masks. So the values that they were cut with become
+    None here (detect), others are refused, and without tiles `foreground` comes back as it is.
+
+    Parameters: classes, foreground, as in `survey.Survey.coding`. Raises `InputError` for another meaning of the masks
+    than the one they were cut with.
+    """
+    path = Path(data_dir) / MEANING
+    if not path.is_file():
+        return foreground
+    try:
+        cut = json.loads(path.read_text(encoding="utf-8"))
+        used, ids, meaning = cut["foreground"], cut["classes"] > 1, cut["meaning"]
+        used = used and sorted(used)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
+            f'--data "{data_dir}" with the options of before.'
+        ) from error
+    if ids or (classes == 1 and foreground is None):
+        return foreground
+    if classes > 1 or sorted(foreground) != used:
+        given = f"--classes {classes}" if classes > 1 else f"--foreground {','.join(map(str, foreground))}"
+        raise InputError(
+            f"{given} received, but by {path} the tiles were cut for one class ({meaning}); expected the same. Leave "
+            f"the option out, or move Train data, Test data, {RECORD} and {MEANING} away to cut them anew."
+        )
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------------ planning
@@ -310,7 +354,7 @@ def _refuse_strangers(data_dir, tiles, copied):
 def _in_the_way(path):
     return InputError(
         f"{path}: stands in the way, since this prepare would not write it so; nothing was changed. Name an empty "
-        f"folder with --data, or move Train data, Test data and {RECORD} away first."
+        f"folder with --data, or move Train data, Test data, {RECORD} and {MEANING} away first."
     )
 
 
@@ -390,15 +434,25 @@ def _write_record(data_dir, tiles):
     writer = csv.DictWriter(text, [column.name for column in fields(Tile)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(tile) for tile in tiles)
-    if not (data_dir / RECORD).exists():
-        with images.replacing(data_dir / ASIDE / RECORD) as temporary:
-            temporary.write_bytes(text.getvalue().encode())
-    elif (data_dir / RECORD).read_bytes() != text.getvalue().encode():
-        raise _in_the_way(data_dir / RECORD)
+    _write_once(data_dir, RECORD, text.getvalue().encode())
+
+
+def _write_meaning(data_dir, coding, foreground):
+    values = None if foreground is None else sorted(foreground)
+    meaning = {"classes": coding.classes, "foreground": values, "meaning": coding.explanation}
+    _write_once(data_dir, MEANING, json.dumps(meaning, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _write_once(data_dir, name, content):
+    if not (data_dir / name).exists():
+        with images.replacing(data_dir / ASIDE / name) as temporary:
+            temporary.write_bytes(content)
+    elif (data_dir / name).read_bytes() != content:
+        raise _in_the_way(data_dir / name)
 
 
 def _move(aside, data_dir):
-    """Move what was written aside to its place, `tiles.csv` last; returns the number of files."""
+    """Move what was written aside to its place, `tiles.csv` and `tiles.json` last; returns the number of files."""
     paths = sorted(path for path in aside.rglob("*") if path.is_file())
     for path in paths:
         target = data_dir / path.relative_to(aside)

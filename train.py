@@ -7,7 +7,7 @@ import csv
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notices are not about the user's data
@@ -71,7 +71,7 @@ class Settings:
 # ---------------------------------------------------------------------------------------------------------- training
 
 
-def train(data_dir, run_dir, settings=None, quiet=False):
+def train(data_dir, run_dir, settings=None, quiet=False, found=None):
     """Train on `data_dir`/Train data and write `run_dir`.
 
     Parameters
@@ -79,6 +79,8 @@ def train(data_dir, run_dir, settings=None, quiet=False):
     data_dir, run_dir : paths; `run_dir` must not exist, or be an empty folder.
     settings : Settings.
     quiet : bool, no progress bars (errors still raise).
+    found : (`pairs.Pairing`, `survey.Survey`) of `Train data` where the doctor has read all of it just now
+        (`doctor.Diagnosis.training`); None reads it here.
 
     Returns the run card, a dictionary. Raises `InputError` before any training where the data or the settings are
     wrong.
@@ -92,17 +94,16 @@ def train(data_dir, run_dir, settings=None, quiet=False):
     started = time.time()
     say = (lambda text: None) if quiet else tqdm.write  # above the progress bar, where there is one
 
-    pairing = find_pairing(Path(data_dir) / "Train data")
+    pairing, seen = found or _read(data_dir, quiet)
+    pairs = pairing.pairs
     if not pairing.plain:
         say(pairing.explanation)
-    pairs = recorded_groups(pairing.pairs, data_dir)
-    found = survey(pairs, quiet)
-    coding = found.coding(settings.classes, settings.foreground)
-    for line in (coding.explanation, *found.notes(coding)):
+    coding = seen.coding(settings.classes, settings.foreground)
+    for line in (coding.explanation, *seen.notes(coding)):
         say(line)
     training, validation = split_by_group(pairs, settings.validation_share, settings.seed)
-    fit = choose_fit(found.sizes, settings.tile_px)
-    channels = 3 if found.colour else 1
+    fit = choose_fit(seen.sizes, settings.tile_px)
+    channels = 3 if seen.colour else 1
     shape = {"coding": coding, "channels": channels, "tile_px": settings.tile_px, "fit": fit}
     samples, held_out = Samples(training, **shape), Samples(validation, **shape)
     batches = TrainingBatches(
@@ -214,6 +215,13 @@ def _new_network(settings, channels, batches, seed):
         jit_compile=False,  # XLA trains this network at half the speed on a CPU
     )
     return network, dice
+
+
+def _read(data_dir, quiet):
+    """(pairing, survey) of `Train data`, every file of it read once."""
+    pairing = find_pairing(Path(data_dir) / "Train data")
+    pairing = replace(pairing, pairs=recorded_groups(pairing.pairs, data_dir))
+    return pairing, survey(pairing.pairs, quiet)
 
 
 def validation_scores(network, checks, pairs, classes, threshold=0.5):

@@ -76,6 +76,28 @@ def test_real_oriented_photographs_show_the_same_upright_scene(real_data, orient
     assert np.abs(turned - upright).mean() < 12  # each was compressed on its own
 
 
+MOVING = {
+    "gif": {}, "webp": {"lossless": True}, "png": {}, "jpg": {"format": "MPO", "quality": 95},
+    "png with a picture before its frames": {"format": "PNG", "default_image": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_of_several_frames_the_first_is_read(tmp_path, kind):
+    """What a viewer that shows no motion shows; each frame is 40 grey values brighter than the one before."""
+    rows, columns = np.mgrid[:24, :32]
+    frames = [np.uint8(3 * rows + columns + 40 * k) for k in range(3)]
+    pictures = [Image.fromarray(frame) for frame in frames]
+    path = tmp_path / f"a.{kind.split()[0]}"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], **MOVING[kind])
+    with Image.open(path) as image:
+        assert image.n_frames == 3
+    tolerance = 3 if path.suffix == ".jpg" else 0
+    for stored in (images.read(path)[..., 0], images.read_mask(path)):
+        np.testing.assert_allclose(stored.astype(int), frames[0], atol=tolerance)
+    assert images.size(path) == (24, 32)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"not an image at all", b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, b"II*\x00\xff\xff\xff\xff"],

@@ -174,6 +174,92 @@ def test_raw_fields_alone_are_cut_before_training(tmp_path, monkeypatch):
     assert seen == [(None, True)]
 
 
+def stop(args):
+    """Train: the rest of the chain is tested above."""
+    raise KeyboardInterrupt
+
+
+def one_folder_an_image(raw):
+    """The layout of the Data Science Bowl 2018, from Images and Masks."""
+    for image in sorted((raw / "Images").iterdir()):
+        for kind, name in (("images", image.name), ("masks", "nucleus.png")):
+            (raw / image.stem / kind).mkdir(parents=True)
+            shutil.move(raw / kind.capitalize() / image.name, raw / image.stem / kind / name)
+    for kind in ("Images", "Masks"):
+        (raw / kind).rmdir()
+
+
+def one_folder_for_all(raw):
+    for mask in (raw / "Masks").iterdir():
+        shutil.move(mask, raw / f"{mask.stem}_mask.png")
+    for image in (raw / "Images").iterdir():
+        shutil.move(image, raw)
+    for kind in ("Images", "Masks"):
+        (raw / kind).rmdir()
+
+
+@pytest.mark.parametrize("arrange", [lambda raw: None, one_folder_an_image, one_folder_for_all])
+@pytest.mark.parametrize("command", [[], ["prepare"]], ids=["chain", "prepare"])
+def test_raw_data_in_any_layout_are_cut_and_never_joined_by_the_sample(tmp_path, monkeypatch, capsys, arrange, command):
+    raw = make_folder(tmp_path / "data") / "Raw data"
+    (tmp_path / "data" / "Train data").rename(raw)
+    arrange(raw)
+    before = listing(tmp_path)
+    monkeypatch.setattr(main, "train", stop)
+    assert main.main(["check", "--data", str(tmp_path / "data")]) == 2  # there is nothing to train on yet
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert "holds 6 images that are not cut" in line and "python main.py prepare --data" in line
+    assert "1 fatal, 0 warning" in said.out and listing(tmp_path) == before
+    assert main.main([*command, "--data", str(tmp_path / "data")]) == (0 if command else 130)
+    assert len((tmp_path / "data" / "tiles.csv").read_text().splitlines()) == 1 + 6
+    assert {path: content for path, content in listing(tmp_path).items() if path in before} == before
+    assert main.main(["prepare", "--data", str(tmp_path / "data")]) == 0
+    assert "already prepared" in capsys.readouterr().out
+
+
+def test_training_folders_in_other_layouts_are_not_called_empty(tmp_path, monkeypatch):
+    one_folder_an_image(make_folder(tmp_path) / "Train data")
+    monkeypatch.setattr(main, "train", stop)
+    assert main.main(["--data", str(tmp_path)]) == 130
+    assert not (tmp_path / "tiles.csv").exists()
+
+
+def test_foreground_given_again_after_preparing(tmp_path, monkeypatch, capsys):
+    data = make_folder(tmp_path / "data", classes=3)
+    (data / "Train data").rename(data / "Raw data")
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    seen = []
+    monkeypatch.setattr("train.train", lambda *args, **given: seen.append((args[2], given)) or 1 / 0)
+    for _ in range(2):  # cutting and training, then training on what was cut
+        with pytest.raises(ZeroDivisionError):
+            main.main(["--data", str(data), "--foreground", "2"])
+        settings, given = seen.pop()
+        pairing, found = given["found"]
+        assert settings.foreground is None and found.mask_values.keys() == {0, 255}
+        assert len(pairing.pairs) == len(found.sizes)
+    assert "--foreground 2: `prepare` has applied it" in capsys.readouterr().out
+    for command in ([], ["check"], ["train"], ["evaluate"]):
+        assert main.main([*command, "--data", str(data), "--foreground", "1"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "--foreground 1" in line and "tiles.json" in line and "foreground: 2" in line
+    assert not seen
+
+
+def test_training_reads_each_file_once_to_check_and_once_to_train(tmp_path, monkeypatch):
+    import model
+
+    data = make_data(tmp_path / "data")
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    monkeypatch.setattr(model, "unet", lambda *args, **given: 1 / 0)  # all has been read before there is a network
+    read_files, real = [], images._read_any
+    monkeypatch.setattr(images, "_read_any", lambda path, labels: read_files.append(path) or real(path, labels))
+    with pytest.raises(ZeroDivisionError):
+        main.main(["train", "--data", str(data)])
+    for path in data.rglob("*.png"):
+        assert read_files.count(path) == (2 if "Train data" in path.parts else 1), path.name
+
+
 def test_the_public_set_is_fetched_on_request(tmp_path, monkeypatch):
     import download
 

@@ -17,7 +17,7 @@ import main
 import pairs
 import prepare
 from images import InputError, write_png
-from prepare import prepare_tiles, tile_spans
+from prepare import foreground_in_tiles, holds_files, prepare_tiles, tile_spans
 
 
 def make_source(folder, sizes, dtype=np.uint8, channels=1, classes=1, seed=0, empty=False):
@@ -226,14 +226,14 @@ def test_a_data_folder_is_a_source_by_its_raw_data(tmp_path):
     assert prepare_tiles(tmp_path / "data", tmp_path / "mine", quiet=True).written > 0
     assert len(list((tmp_path / "data/Raw data/Images").iterdir())) == 3
     before = listing(tmp_path / "mine")
-    assert prepare_tiles(tmp_path / "mine", tmp_path / "mine", quiet=True).written == 7  # 3 pairs and tiles.csv
+    assert prepare_tiles(tmp_path / "mine", tmp_path / "mine", quiet=True).written == 8  # 3 pairs and two records
     assert {k: v for k, v in listing(tmp_path / "mine").items() if k in before} == before
 
 
 STRANGERS = [
     "Raw data/Images/slide0_field0.tif", "Raw data/Masks/slide1_field0.png", "Raw data/Images/mine.png",
     "Train data/Images/mine.png", "Test data/Masks/mine.png", "Train data/Masks/slide0_field0_tile_00_00.png",
-    "Train data/Images/slide0_field0_tile_00_00.png", "tiles.csv",
+    "Train data/Images/slide0_field0_tile_00_00.png", "tiles.csv", "tiles.json",
 ]  # fmt: skip
 
 
@@ -272,11 +272,21 @@ def test_hidden_files_are_no_obstacle(tmp_path):
     for name in ("Train data/Images/.DS_Store", "Raw data/Images/Thumbs.db", "Test data/Masks/._a.png"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_bytes(b"x")
-    assert prepare_tiles(tmp_path / "data", source, quiet=True).written == 9
+    assert prepare_tiles(tmp_path / "data", source, quiet=True).written == 10
 
 
 class Killed(BaseException):
     pass
+
+
+def test_a_folder_holds_files_that_are_its_users(tmp_path):
+    for path in (".DS_Store", "a/Thumbs.db", "a/b/._x.png", ".hidden/x.png"):
+        assert not holds_files(tmp_path)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert not holds_files(tmp_path) and not holds_files(tmp_path / "missing")
+    (tmp_path / "a" / "b" / "x.png").touch()
+    assert holds_files(tmp_path)
 
 
 def test_a_run_that_is_killed_while_moving_can_be_repeated(tmp_path, monkeypatch):
@@ -331,6 +341,33 @@ def test_masks_are_written_by_their_meaning(tmp_path):
     for name, value in {"ids": 2, "binary": 255}.items():
         mask = images.read_mask(tmp_path / name / "Train data/Masks/slide0_field0.png")
         assert set(np.unique(mask)) == {0, value}
+
+
+def test_the_foreground_of_the_raw_masks_is_remembered_for_their_tiles(tmp_path):
+    source = make_source(tmp_path / "raw", [(40, 40)] * 3, classes=3)
+    data = tmp_path / "data"
+    assert foreground_in_tiles(data, foreground=(2,)) == (2,)  # nothing is cut: what is given holds
+    prepare_tiles(data, source, foreground=(2,), quiet=True)
+    assert foreground_in_tiles(data, foreground=(2,)) is None  # 255 by now, which is found without being told
+    assert foreground_in_tiles(data) is None
+    for other in ({"foreground": (1,)}, {"foreground": (2, 1)}, {"classes": 3}):
+        with pytest.raises(InputError, match="tiles.json") as error:
+            foreground_in_tiles(data, **other)
+        assert "foreground: 2" in str(error.value) and "\n" not in str(error.value)
+    before = listing(data)
+    with pytest.raises(InputError, match="tiles.json"):  # the tiles would be the same, not what they mean
+        prepare_tiles(data, source, quiet=True)
+    assert listing(data) == before
+    for damaged in ("", "[]", "{}", '{"classes": 1, "foreground": 3, "meaning": ""}'):
+        (data / "tiles.json").write_text(damaged)
+        with pytest.raises(InputError, match="damaged"):
+            foreground_in_tiles(data)
+
+
+def test_class_ids_stay_what_they_are_in_tiles(tmp_path):
+    prepare_tiles(tmp_path / "data", make_source(tmp_path / "raw", [(40, 40)] * 3, classes=3), classes=3, quiet=True)
+    assert foreground_in_tiles(tmp_path / "data", foreground=(2,)) == (2,)
+    assert foreground_in_tiles(tmp_path / "data", classes=3) is None
 
 
 def test_one_image_with_annotations(tmp_path):
@@ -441,7 +478,7 @@ def test_real_fields_with_one_file_an_object(tmp_path, real_data):
     assert len(found) == 2
     done = prepare_tiles(tmp_path / "data", tmp_path / "raw", quiet=True)
     raw = sum(path.is_file() for folder in folders for path in folder.rglob("*"))
-    assert len(done.tiles) == 2 * 16 and done.written == raw + 64 + 1
+    assert len(done.tiles) == 2 * 16 and done.written == raw + 64 + 2
     assert prepare_tiles(tmp_path / "data", quiet=True).written == 0
     for folder in folders:
         union = sum(np.asarray(Image.open(path)) > 0 for path in (folder / "masks").iterdir()) > 0

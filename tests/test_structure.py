@@ -29,10 +29,23 @@ MAY_IMPORT = {
     "train": {"images", "pairs", "survey", "scale", "metrics", "model", "data", "losses", "watchdog"},
     "report": {"images", "scale"},
     "likeness": {"images", "pairs"},
-    "looks": {"images", "pairs", "masks", "likeness"},
+    "looks": {"images", "annotations", "pairs", "masks", "likeness"},
     "findings": {"images"},
-    "doctor": {"images", "pairs", "masks", "survey", "looks", "likeness", "findings", "report"},
-    "main": {"images", "pairs", "sample", "prepare", "download", "doctor", "predict", "train", "report"},
+    "mask_checks": {"images", "pairs", "survey", "findings"},
+    "image_checks": {"pairs", "likeness", "findings"},
+    "sheet": {"images", "pairs", "masks", "report"},
+    "doctor": {
+        "images",
+        "pairs",
+        "survey",
+        "prepare",
+        "looks",
+        "likeness",
+        "findings",
+        "mask_checks",
+        "image_checks",
+    },
+    "main": {"images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report"},
 }
 MAY_IMPORT_KERAS = {"model", "data", "losses", "watchdog", "train"}
 

@@ -1,0 +1,145 @@
+"""What the images of a folder hold, as the data doctor judges it: exposure, bit depth, copies, parts of one field.
+
+`case` is the doctor's: it holds the looks (`case.of`) and takes the findings (`case.add`).
+"""
+
+from collections import Counter
+
+import numpy as np
+
+import likeness
+from findings import FEW
+from pairs import TEST, TRAIN
+
+
+def check_exposure(case):
+    """Constant, flat, saturated, much brighter or darker images, other bit depths, colour among grey."""
+    looks = [look for look in case.of() if id(look) not in case.swapped]
+    case.add_if("constant image", [look.pair.image for look in looks if look.constant])
+    case.add_if("tiny image", [look.pair.image for look in looks if min(look.size) < 16])
+    looks = [look for look in looks if not look.constant and min(look.size) >= 16]
+    _check_minority(case, looks, "bit depth", lambda look: _DEPTHS.get(look.dtype, look.dtype))
+    _check_minority(case, looks, "colour and grey mixed", lambda look: "colour" if look.colour else "grey")
+    odd = []
+    for dtype in {look.dtype for look in looks}:
+        odd += _odd_exposures([look for look in looks if look.dtype == dtype])
+    case.add_if("exposure", [look.pair.image for look in looks if look in odd])
+
+
+_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floating point"}
+
+
+def _check_minority(case, looks, kind, feature):
+    counts = Counter(map(feature, looks))
+    if len(counts) > 1:
+        (usual, _), *others = counts.most_common()
+        for name, count in others:
+            severity = "warning" if len(looks) >= FEW and count <= 0.2 * len(looks) else "note"
+            files = [look.pair.image for look in looks if feature(look) == name]
+            case.add(kind, files, f"{count} images are {name}, the rest {usual}.", severity)
+
+
+def _odd_exposures(looks):
+    """Looks, all of one dtype, that differ from the others beyond what different fields of one kind do."""
+    # A field with hardly a cell is flat and has every right to be.
+    worth = [look for look in looks if look.share is None or look.share > 0.005]
+    odd = [look for look in worth if look.dtype == "uint8" and look.high - look.low < 12]
+    if len(looks) < FEW:
+        return odd
+    spans = np.array([look.high - look.low for look in looks])
+    levels = np.array([look.level for look in looks])
+    clipped = np.median([look.clipped for look in looks])
+    usual, level = np.median(spans), np.median(levels)
+    full = 255 if looks[0].dtype == "uint8" else max(np.median([look.high for look in looks]), 1e-9)
+    away = max(0.3 * full, 8 * 1.4826 * np.median(np.abs(levels - level)))
+    return odd + [
+        look for look in worth
+        if look.high - look.low < usual / 6
+        or look.high - look.low > usual * 8
+        or (look.clipped > 0.25 + 2 * clipped and _cells_clipped(look, full))
+        or abs(look.level - level) > away
+    ]  # fmt: skip
+
+
+def _cells_clipped(look, full):
+    """True where saturation costs detail: a white ground behind dark cells may be saturated."""
+    return look.clipped > 0.8 if look.inside is None else look.inside > 0.9 * full
+
+
+def check_groups(case):
+    """One slide or patient, by the file names, in training and in test."""
+    groups = {part: {} for part in (TRAIN, TEST)}
+    for look in case.looks:
+        if look.pair.group != look.pair.stem:  # a name that says what the tile was cut from
+            groups[look.part].setdefault(look.pair.group, []).append(look.pair.image)
+    shared = sorted(set(groups[TRAIN]) & set(groups[TEST]))
+    # One name for everything, such as image_tile_1 to image_tile_90, is no slide's name.
+    generic = len(set(groups[TRAIN]) | set(groups[TEST])) == 1
+    for group in shared:
+        files = groups[TEST][group] + groups[TRAIN][group]
+        detail = f"By the file names, {group} is both in Train data and in Test data."
+        case.add("leakage", files, detail, "note" if generic else None)
+
+
+# ------------------------------------------------------------------------------------------- copies and overlaps
+
+
+def check_exact_copies(case):
+    """The same pixels twice, whatever the file format and name."""
+    same = {}
+    for look in case.of():
+        if not look.constant:
+            same.setdefault(look.picture_hash, []).append(look)
+    leaks, twice = [], []
+    for copies in same.values():
+        for first, second in _couples(copies):
+            case.copies.add(frozenset((id(first), id(second))))
+            if first.part == second.part:
+                twice.append(_both(case, first, second))
+            else:
+                leaks.append(_both(case, first, second))
+    case.add_if("leakage", leaks, "The same picture in training and test.")
+    case.add_if("duplicate image", twice)
+    masks = {}
+    for look in case.of(masks=True):
+        if look.mask_hash:
+            masks.setdefault(look.mask_hash, []).append(look)
+    case.add_if("duplicate mask", [
+        f"{case.name(first.pair.mask)} = {case.name(second.pair.mask)}"
+        for copies in masks.values() for first, second in _couples(copies)
+        if first.picture_hash != second.picture_hash
+    ])  # fmt: skip
+
+
+def _couples(copies):
+    """The first of each part with every other: enough to name all."""
+    return [(copies[0], other) for other in copies[1:]]
+
+
+def _both(case, first, second):
+    return f"{case.name(first.pair.image)} = {case.name(second.pair.image)}"
+
+
+def check_likeness(case, quiet):
+    """Pictures that are nearly one, and fields that overlap."""
+    looks = [
+        look for look in case.of() if look.print is not None and not look.constant and id(look) not in case.swapped
+    ]
+    found = {}
+    for first, second in likeness.near_duplicates(looks):
+        found[frozenset((id(first), id(second)))] = (first, second, "near duplicate")
+    for first, second in likeness.overlaps(looks, quiet):
+        found.setdefault(frozenset((id(first), id(second))), (first, second, "overlapping fields"))
+    leaks, rest = {}, {}
+    for key, (first, second, kind) in found.items():
+        if key in case.copies or first.part == second.part == TEST:
+            continue
+        if first.part == second.part and first.pair.group == second.pair.group:
+            continue  # never parted
+        target = rest if first.part == second.part else leaks
+        target.setdefault(kind, []).append(_both(case, first, second))
+    for kind, files in leaks.items():
+        what = "Nearly the same picture" if kind == "near duplicate" else "Overlapping parts of one field"
+        case.add("leakage", files, f"{what} in training and test.")
+    for kind, files in rest.items():
+        case.add(kind, files)
