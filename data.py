@@ -22,7 +22,7 @@ from scale import fitted_size, resize
 
 cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
 
-CACHE_BYTES = 2**30
+CACHE_BYTES = 2**29  # of images in memory; what is beyond is read again for each crop
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
 SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on
 
@@ -277,10 +277,11 @@ class TrainingBatches(keras.utils.PyDataset):
         for index in range(len(samples)):
             mask = samples[index].mask
             self.turns += [index] * min(64, -(-mask.shape[0] // tile_px) * -(-mask.shape[1] // tile_px))
-            pixels += np.bincount(mask.ravel(), minlength=256)
+            held = sum(np.bincount(band.ravel(), minlength=256) for band in images.bands(mask))
+            pixels += held
             rng = np.random.default_rng([seed, index])
-            spots = [np.flatnonzero(mask == value) for value in np.unique(mask[mask > 0])]
-            self._spots.append([of_class[rng.integers(0, of_class.size, SPOTS)] for of_class in spots])
+            drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]
+            self._spots.append([_places(mask, value, ranks) for value, ranks in drawn])
         self.class_shares = pixels / pixels.sum()
         self.foreground_share = pixels[1:].sum() / pixels.sum()
         self.rarest_share = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()
@@ -322,6 +323,17 @@ class TrainingBatches(keras.utils.PyDataset):
             (n - 1) / 2 if n <= tile else float(np.clip(c, (tile - 1) / 2, n - 1 - (tile - 1) / 2))
             for c, n in zip(centre, shape, strict=True)
         ]
+
+
+def _places(mask, value, ranks):
+    """Flat indices of those pixels of a value that have the given ranks among all of them, counted from 0."""
+    places, before, start = np.zeros(len(ranks), np.int64), 0, 0
+    for band in images.bands(mask):
+        found = np.flatnonzero(band == value)
+        here = (ranks >= before) & (ranks < before + len(found))
+        places[here] = start + found[ranks[here] - before]
+        before, start = before + len(found), start + band.size
+    return places
 
 
 class ValidationBatches(keras.utils.PyDataset):

@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm", ".pnm",
 }  # fmt: skip
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # shares of red, green and blue in a grey value (BT.601)
 MAX_PIXELS = 500_000_000  # height × width; a file that claims more is refused from its header. Set it to raise it.
 
 # Pillow's formats that are read; others, such as PostScript, would start outside programs or are no pictures of cells.
@@ -467,7 +468,16 @@ def _refuse_damaged_header(page):
 
 def is_grey(image):
     """True where an image of shape (height, width, channels) carries no colour (one channel, or all equal)."""
-    return image.shape[2] == 1 or bool((image == image[..., :1]).all())
+    return image.shape[2] == 1 or all((band == band[..., :1]).all() for band in bands(image))
+
+
+def bands(array, pixels=2**20):
+    """Successive rows of an array of shape (height, width, …) as views of about `pixels` pixels each.
+
+    What is computed band by band needs no second array of a large image's size.
+    """
+    rows = max(1, pixels // max(1, array.shape[1]))
+    return [array[first : first + rows] for first in range(0, len(array), rows)]
 
 
 def to_channels(image, channels):
@@ -478,7 +488,8 @@ def to_channels(image, channels):
         return np.repeat(image, 3, axis=2)
     if is_grey(image):
         return image[..., :1]
-    return (image @ np.array([0.299, 0.587, 0.114], np.float32))[..., np.newaxis]
+    # NumPy converts all that it multiplies to float32 first: by bands, so that a slide's field fits into memory.
+    return np.concatenate([(band @ LUMINANCE)[..., np.newaxis] for band in bands(image)])
 
 
 def intensity_range(image):

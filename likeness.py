@@ -29,15 +29,14 @@ def working_scale(looks):
     return max(1, int(np.ceil(np.sqrt(total / WORKING_PIXELS))))
 
 
-def take_print(look, grey, shrink):
+def take_print(look, image, shrink):
     """A small print of the whole, and landmarks of the picture at the scale where overlaps are searched."""
-    height, width = grey.shape
+    height, width = image.shape[:2]
     low, high = look.low, look.high if look.high > look.low else look.low + 1
-    small = grey.astype(np.float32)
     if shrink > 1:
-        small = cv2.resize(
-            small, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA
-        )  # fmt: skip
+        small = cv2.resize(image, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
+        image = small.reshape(*small.shape[:2], -1)
+    small = images.to_channels(image, 1)[..., 0].astype(np.float32)
     working = np.clip((small - low) * (255 / (high - low)), 0, 255)
     area = cv2.INTER_AREA if min(working.shape) >= PRINT_PX else cv2.INTER_LINEAR
     look.print = cv2.resize(working, (PRINT_PX, PRINT_PX), interpolation=area)

@@ -61,19 +61,18 @@ def look_at(look, shrink):
         look.faults.append(("unreadable image", look.pair.image, error))
         image = None
     if image is not None:
-        grey = _look_at_image(look, image)
+        _look_at_image(look, image)
         if shrink:
-            take_print(look, grey, shrink)
+            take_print(look, image, shrink)
     if look.pair.mask:
-        _look_at_mask(look, grey if image is not None else None)
+        _look_at_mask(look, image)
 
 
 def _look_at_image(look, image):
-    """Fill in what the image tells; returns it in grey, (height, width)."""
-    grey = images.to_channels(image, 1)[..., 0]
+    """Fill in what the image tells."""
     look.size, look.dtype, look.colour = image.shape[:2], str(image.dtype), not images.is_grey(image)
-    stride = max(1, int(np.sqrt(grey.size / 2**16)))
-    some_pixels = np.sort(grey[::stride, ::stride], axis=None)
+    stride = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / 2**16)))
+    some_pixels = np.sort(_grey(image[::stride, ::stride], look.colour), axis=None)
     last = some_pixels.size - 1
     look.low, look.level, look.high = (float(some_pixels[round(last * q)]) for q in (0.001, 0.5, 0.999))
     look.quantiles = some_pixels[np.linspace(0, last, 1001).round().astype(int)].astype(np.float32)
@@ -81,12 +80,16 @@ def _look_at_image(look, image):
     look.distinct = 1 + np.count_nonzero(some_pixels[1:] != some_pixels[:-1])
     top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
     look.clipped = float((some_pixels >= top).mean())
-    look.constant = bool((image == image[0, 0]).all())
+    look.constant = all((band == image[0, 0]).all() for band in images.bands(image))
     look.picture_hash = _hash(image)
-    return grey
 
 
-def _look_at_mask(look, grey):
+def _grey(part, colour):
+    """A part of an image in grey, (height, width); `colour`, of the whole image, decides how."""
+    return images.to_channels(part, 1)[..., 0] if colour else part[..., 0]
+
+
+def _look_at_mask(look, image):
     path = look.pair.mask
     try:
         # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
@@ -105,27 +108,29 @@ def _look_at_mask(look, grey):
     look.mask_is_picture = _is_picture(mask)
     if look.mask_is_picture:
         return
-    border = np.zeros(mask.shape, bool)
-    border[[0, -1]] = border[:, [0, -1]] = True
-    grey = np.zeros(mask.shape, np.float32) if grey is None else grey
     lowest, highest = int(mask.min()), int(mask.max())
-    if lowest >= 0 and highest < 2**16:
-        values, labels = np.arange(highest + 1), mask.ravel()
-    else:
-        values, labels = np.unique(mask, return_inverse=True)
-        labels = labels.ravel()
-    counts = np.bincount(labels, minlength=len(values))
-    sums = np.bincount(labels, weights=grey.ravel(), minlength=len(values))
-    edge = np.bincount(labels[border.ravel()], minlength=len(values))
+    listed = lowest >= 0 and highest < 2**16  # else the values are too far apart to be counted by their number
+    values = np.arange(highest + 1) if listed else np.unique(mask)
+    counts, sums = np.zeros(len(values), np.int64), np.zeros(len(values))
+    pictures = [None] * len(mask) if image is None else images.bands(image)
+    between = alike = 0
+    for band, picture in zip(images.bands(mask), pictures, strict=False):
+        labels = band.ravel() if listed else np.searchsorted(values, band.ravel())
+        counts += np.bincount(labels, minlength=len(values))
+        if picture is not None:
+            grey = _grey(picture, look.colour)
+            sums += np.bincount(labels, weights=grey.ravel(), minlength=len(values))
+        inside = (band > 0) & (band < 255)
+        between += np.count_nonzero(inside)
+        alike += np.count_nonzero(inside[:, :-1] & (band[:, :-1] == band[:, 1:]))
     held = np.flatnonzero(counts)
+    around = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    edge = np.bincount(around if listed else np.searchsorted(values, around), minlength=len(values))
     look.values = {int(values[i]): (int(counts[i]), float(sums[i] / counts[i]), int(edge[i])) for i in held}
-    if len(held) > 8 and highest >= 224:
-        # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
-        between = (mask > 0) & (mask < 255)
-        alike = between[:, :-1] & (mask[:, :-1] == mask[:, 1:])
-        look.soft = bool(alike.sum() < 0.5 * between.sum())
+    # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
+    look.soft = bool(len(held) > 8 and highest >= 224 and alike < 0.5 * between)
     if len(held) > 1:
-        look.mask_hash = _hash(mask.astype(np.int32))
+        look.mask_hash = _hash(mask, np.int32)  # the same values are the same mask, however they are stored
 
 
 def _mask_fault(look, path):
@@ -157,9 +162,12 @@ def _is_picture(array):
     return bool(differ > 0.4 and len(np.unique(array[:: max(1, array.shape[0] // 64)])) > 16)
 
 
-def _hash(array):
-    head = f"{array.shape}{array.dtype}".encode()
-    return hashlib.blake2b(np.ascontiguousarray(array), digest_size=16, key=head[:64]).digest()
+def _hash(array, dtype=None):
+    dtype = dtype or array.dtype
+    digest = hashlib.blake2b(digest_size=16, key=f"{array.shape}{np.dtype(dtype)}".encode()[:64])
+    for band in images.bands(array):
+        digest.update(np.ascontiguousarray(band, dtype))
+    return digest.digest()
 
 
 def files_of(folder):

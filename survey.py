@@ -161,13 +161,14 @@ def mask_facts(pair, size):
     """The `MaskFacts` of a pair whose image is (height, width) = `size`. Raises `InputError` as `read_mask_of` does."""
     mask, names = read_named_mask_of(pair, size)
     values, counts = _histogram(mask)
-    around, times = _histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]))
+    around, times = _histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])[:, np.newaxis])
     return MaskFacts(pair.mask, values, counts, int(around[times.argmax()]), names)
 
 
 def _histogram(array):
     if array.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
-        counts = np.bincount(array.ravel(), minlength=1)
+        # By bands, since bincount makes 64-bit integers of all that it is given.
+        counts = sum(np.bincount(band.ravel(), minlength=np.iinfo(array.dtype).max + 1) for band in images.bands(array))
         values = np.flatnonzero(counts)
         return values, counts[values]
     values, counts = np.unique(array, return_counts=True)

@@ -139,10 +139,10 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
     run_dir.mkdir(parents=True, exist_ok=True)
     crop, restarts = choose_crop(batches), []
     for seed in (settings.seed, settings.seed + NEW_DRAW):
-        network, seen = _new_network(settings, channels, batches, seed)
+        network, dice = _new_network(settings, channels, batches, seed)
         keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
         steps = settings.epochs * batches.steps
-        watchdog = Watchdog(*crop, steps, seen.foreground, say, restart=not restarts)
+        watchdog = Watchdog(*crop, steps, dice.foreground, say, restart=not restarts)
         try:
             network.fit(
                 batches,
