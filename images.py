@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm", ".pnm",
 }  # fmt: skip
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # shares of red, green and blue in a grey value (BT.601)
 MAX_PIXELS = 500_000_000  # height × width; a file that claims more is refused from its header. Set it to raise it.
 
 # Pillow's formats that are read; others, such as PostScript, would start outside programs or are no pictures of cells.
@@ -477,7 +478,7 @@ def to_channels(image, channels):
         return np.repeat(image, 3, axis=2)
     if is_grey(image):
         return image[..., :1]
-    return (image @ np.array([0.299, 0.587, 0.114], np.float32))[..., np.newaxis]
+    return (image @ LUMINANCE)[..., np.newaxis]
 
 
 def intensity_range(image):
