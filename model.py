@@ -15,7 +15,7 @@ import h5py
 import keras
 from keras import layers
 
-from images import InputError
+from images import LUMINANCE, InputError
 
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
@@ -153,6 +153,55 @@ def _head_bias(prior, classes):
             f"neither included. Received: {prior!r}. Pass prior=None to do without."
         )
     return [math.log(p / (1 - p)) for p in shares] if classes == 1 else [math.log(p) for p in shares]
+
+
+# --- starting from trained weights ------------------------------------------------------------------------------------
+
+
+def transfer(source, target):
+    """Copy the weights of one U-Net into another, layer by layer, where they mean the same.
+
+    Between grey and colour the first convolution is converted: a colour image then gives what its luminance gave (ITU-R
+    BT.601, as `images.to_channels` makes grey). A head for another number of classes is not copied.
+
+    Args:
+        source, target: keras.Model, as `unet` makes them; `target` is changed.
+
+    Returns:
+        list of str: the names of the layers of `target` that hold weights and kept their own.
+
+    Raises:
+        InputError: where the networks differ in more than channels and classes.
+    """
+    named = {layer.name: layer for layer in source.layers if layer.weights}
+    kept = []
+    for layer in target.layers:
+        if not layer.weights:
+            continue
+        weights = named[layer.name].get_weights() if layer.name in named else []
+        if layer.name == "enc1_conv1" and weights:
+            weights[0] = _to_channels(weights[0], layer.kernel.shape[2])
+        shapes = [tuple(w.shape) for w in layer.weights]
+        if [w.shape for w in weights] == shapes:
+            layer.set_weights(weights)
+        elif layer.name == "head" and weights:
+            kept.append(layer.name)
+        else:
+            received = [w.shape for w in weights] or "no such layer"
+            raise InputError(
+                f"The starting weights do not fit: layer {layer.name} has {received}, expected {shapes}. Train with "
+                "the --filters that they were trained with, or start from none."
+            )
+    return kept
+
+
+def _to_channels(kernel, channels):
+    """The kernel (rows, columns, 1 or 3, filters) of a first convolution for another number of image channels."""
+    if kernel.shape[2] == channels:
+        return kernel
+    if channels == 1:
+        return kernel.sum(2, keepdims=True)
+    return kernel * LUMINANCE[:, None]
 
 
 # --- the classic network ----------------------------------------------------------------------------------------------

@@ -398,3 +398,45 @@ def test_model_code_names_no_backend():
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.split(".")[0])
     assert imported <= {"h5py", "images", "json", "keras", "math", "numbers", "os", "pathlib", "zipfile"}
+
+
+# --- starting from trained weights ------------------------------------------------------------------------------------
+
+
+def trained(channels=1, classes=1, **options):
+    """A small network whose every weight is drawn at random, running statistics too."""
+    network, rng = networks.unet(channels, classes, filters=2, depth=1, **options), np.random.default_rng(0)
+    network.set_weights([rng.uniform(0.1, 1, w.shape).astype("float32") for w in network.get_weights()])
+    return network
+
+
+def test_a_network_of_the_same_kind_becomes_the_same():
+    source, target = trained(), networks.unet(1, 1, filters=2, depth=1)
+    assert networks.transfer(source, target) == []
+    image = np.random.default_rng(1).random((1, 8, 8, 1), "float32")
+    np.testing.assert_array_equal(target(image), source(image))
+
+
+def test_a_grey_network_sees_a_grey_picture_stored_in_colour_alike():
+    source, target = trained(), networks.unet(3, 1, filters=2, depth=1)
+    assert networks.transfer(source, target) == []
+    image = np.random.default_rng(1).random((1, 8, 8, 1), "float32")
+    np.testing.assert_allclose(target(np.repeat(image, 3, -1)), source(image), atol=1e-5)
+    back = networks.unet(1, 1, filters=2, depth=1)
+    networks.transfer(target, back)
+    np.testing.assert_allclose(back(image), source(image), atol=1e-5)
+
+
+def test_a_head_for_other_classes_keeps_its_start():
+    source, target = trained(), networks.unet(1, 3, filters=2, depth=1, prior=[0.8, 0.1, 0.1])
+    before = [w.copy() for w in target.get_layer("head").get_weights()]
+    assert networks.transfer(source, target) == ["head"]
+    for now, then in zip(target.get_layer("head").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    np.testing.assert_array_equal(target.get_layer("enc1_conv2").kernel, source.get_layer("enc1_conv2").kernel)
+
+
+@pytest.mark.parametrize("other", [{"filters": 4, "depth": 1}, {"filters": 2, "depth": 2}])
+def test_weights_of_another_network_are_refused(other):
+    with pytest.raises(InputError, match="do not fit: layer"):
+        networks.transfer(trained(), networks.unet(1, 1, **other))
