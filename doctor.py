@@ -103,7 +103,9 @@ class _Case:
         """files: paths, or texts such as `a = b`; detail: what was seen, before the general reason."""
         usual, why, general = KINDS[kind]
         files = tuple(dict.fromkeys(f if isinstance(f, str) else self.name(f) for f in files))
-        self.findings.append(Finding(severity or usual, kind, files, f"{detail} {why}".strip(), remedy or general))
+        finding = Finding(severity or usual, kind, files, f"{detail} {why}".strip(), remedy or general)
+        if finding not in self.findings:  # such as a damaged tiles.csv, met with in both parts
+            self.findings.append(finding)
 
     def of(self, part=None, masks=False):
         """Looks whose image, and whose mask if `masks`, could be read."""
@@ -138,6 +140,7 @@ class _Case:
             made = pairing.recorded_groups(made, self.data_dir)
         except InputError as error:
             refused = refused or error
+            self.pairings.pop(part, None)
         without = [pair.image for pair in made if pair.mask is None]
         used = {pair.mask for pair in made if pair.mask}
         stems = {path.stem for path in used}
@@ -238,11 +241,10 @@ OTHERWISE = {
 
 def _training(case):
     """`Diagnosis.training`."""
-    looks = case.of(TRAIN, masks=True)
-    if TRAIN not in case.pairings or len(looks) < len(case.of(TRAIN)) or not looks:
+    looks = [look for look in case.looks if look.part == TRAIN]
+    if TRAIN not in case.pairings or not all(look.size and look.values for look in looks):
         return None
-    found = case.pairings[TRAIN]
-    return replace(found, pairs=[look.pair for look in looks]), mask_checks.survey_of(looks)
+    return replace(case.pairings[TRAIN], pairs=[look.pair for look in looks]), mask_checks.survey_of(looks)
 
 
 def _summary(case, coding):

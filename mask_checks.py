@@ -9,6 +9,7 @@ import numpy as np
 
 from findings import FEW, in_parts
 from images import InputError, some
+from masks import value_text
 from pairs import TRAIN
 from survey import MaskFacts, Survey
 
@@ -78,7 +79,7 @@ def _check_families(case):
         usual, *others = sorted(families, key=lambda name: -len(families[name]))
         for name in others:
             example = families[name][0]
-            values = some(map(str, sorted(example.values)), 6)
+            values = some([value_text(value, example.names) for value in sorted(example.values)], 6)
             detail = f"{example.pair.mask.name} holds the values {values}; most masks: {usual}."
             case.mixed |= set(map(id, families[name]))
             case.add("mixed mask encodings", [look.pair.mask for look in families[name]], detail)

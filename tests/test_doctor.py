@@ -309,6 +309,12 @@ def jpeg_mask(folder):
     mask(folder).unlink()
 
 
+def probabilities(folder):
+    array = np.array(Image.open(mask(folder))).astype(np.float32) / 300
+    tifffile.imwrite(mask(folder).with_suffix(".tif"), array)
+    mask(folder).unlink()
+
+
 # What was done to a good folder: (the damage, the kind that must be named, the file that must be named with it).
 FAULTS = {
     "an empty image file": (cut_short(image, 0), "unreadable image", "Train data/Images/cell3.png"),
@@ -336,6 +342,9 @@ FAULTS = {
     "one mask of 0 and 128": (change(mask, lambda m: m // 2), "mixed mask encodings", "Train data/Masks/cell3.png"),
     "a test mask of 0 and 1": (change(mask, lambda m: m // 255, "cell9", TEST), "mixed mask encodings",
         "Test data/Masks/cell9.png"),
+    "a mask of fractions": (probabilities, "mask encoding", "Train data/Masks/cell3.tif"),
+    "a mask in colour": (change(mask, lambda m: np.stack([m, m // 2, 0 * m], -1)), "mixed mask encodings",
+        "Train data/Masks/cell3.png"),
     "one JPEG mask": (jpeg_mask, "mixed mask encodings", "Train data/Masks/cell3.jpg"),
     "one inverted mask": (change(mask, lambda m: 255 - m), "inverted mask", "Train data/Masks/cell3.png"),
     "an inverted test mask": (change(mask, lambda m: 255 - m, "cell9", TEST), "inverted mask",

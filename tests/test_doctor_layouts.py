@@ -391,7 +391,22 @@ def test_training_is_given_what_it_would_have_found_itself(request, layouts, nam
         np.testing.assert_array_equal(one.counts, other.counts)
 
 
-def test_training_is_given_nothing_where_something_cannot_be_read(tmp_path):
+@pytest.mark.parametrize("path_of", [image, mask])
+def test_training_is_given_nothing_where_something_cannot_be_read(tmp_path, path_of):
     folder = fill(tmp_path, grey, binary)
-    cut_short(mask, 0.5)(folder)
+    cut_short(path_of, 0.5)(folder)
     assert doctor.examine(folder, thorough=False, quiet=True).training is None
+    path_of(folder).unlink()
+    assert doctor.examine(folder, thorough=False, quiet=True).training is None
+
+
+def test_the_groups_of_tiles_reach_the_training(tmp_path):
+    folder = fill(tmp_path, grey, binary)
+    rows = [f"cell{number}.png,slide{number // 4}" for number in range(8)]
+    (folder / "tiles.csv").write_text("\n".join(["file,group", *rows]))
+    pairing, _ = doctor.examine(folder, thorough=False, quiet=True).training
+    assert [pair.group for pair in pairing.pairs] == ["slide0"] * 4 + ["slide1"] * 4
+    (folder / "tiles.csv").write_text("file,group\ncell0.png,a\ncell0.png,b\n")
+    diagnosis = doctor.examine(folder, thorough=False, quiet=True)
+    assert diagnosis.training is None and [f.kind for f in complaints(diagnosis)] == ["pairing"]
+    assert "cell0.png is in groups a and b" in diagnosis.findings[0].text

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "likeness": {"images", "pairs"},
     "looks": {"images", "annotations", "pairs", "masks", "likeness"},
     "findings": {"images"},
-    "mask_checks": {"images", "pairs", "survey", "findings"},
+    "mask_checks": {"images", "pairs", "masks", "survey", "findings"},
     "image_checks": {"pairs", "likeness", "findings"},
     "sheet": {"images", "pairs", "masks", "report"},
     "doctor": {
