@@ -159,7 +159,7 @@ def train(args):
         import train as training
 
     run_dir = ROOT / "runs" / (args.run or time.strftime("%Y-%m-%d_%H%M%S"))
-    names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss")
+    names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     card = training.train(args.data, run_dir, training.Settings(**given), found=diagnosis.training)
 
@@ -253,7 +253,7 @@ def newest_model():
 # What an option is when it is not given. Training's own defaults stand in `train.Settings`.
 UNSET = {
     "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
-    "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None,
+    "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
     "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None,
 }  # fmt: skip
@@ -294,6 +294,9 @@ def make_parser():
     fitting.add_argument("--filters", type=whole_number(1), metavar="F", help="filters of the first level (default: 8)")
     fitting.add_argument(
         "--loss", choices=("bce", "dice_bce"), help="cross-entropy alone or with Dice loss (default: bce)"
+    )
+    fitting.add_argument(
+        "--init", metavar="FILE|none", help="weights to start from (default: the shipped ones where they fit)"
     )
     writing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     writing.add_argument(

@@ -25,6 +25,7 @@ from losses import LOSSES, Dice, IoU, make_loss, make_schedule
 from metrics import confusion_counts, scorecard
 from pairs import find_pairing, recorded_groups, split_by_group
 from scale import choose_fit
+from start import choose_start, fingerprint
 from survey import survey
 from watchdog import DeadNetwork, Watchdog, choose_crop
 
@@ -55,6 +56,7 @@ class Settings:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     validation_share: float = 0.2
+    init: str = "auto"  # a model file to start from, "none", or "auto": see `start.choose_start`
     workers: int = 2
     augmentation: dict = field(
         default_factory=lambda: {
@@ -138,8 +140,16 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
     }
     run_dir.mkdir(parents=True, exist_ok=True)
     crop, restarts = choose_crop(batches), []
+    source, line = choose_start(
+        settings.init,
+        _new_network(settings, channels, batches, settings.seed)[0],
+        lambda: (fingerprint(part[i].image) for part in (samples, held_out) for i in range(len(part))),
+    )
+    say(line)
     for seed in (settings.seed, settings.seed + NEW_DRAW):
         network, dice = _new_network(settings, channels, batches, seed)
+        if source and not restarts:
+            networks.transfer(source, network)
         keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
         steps = settings.epochs * batches.steps
         watchdog = Watchdog(*crop, steps, dice.foreground, say, restart=not restarts)
@@ -171,6 +181,7 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
     card |= {
         "best_epoch": keeper.best_epoch,
         "scores": {key: values[keeper.best_epoch - 1] for key, values in history.items()},
+        "start": line,
         "restarts": restarts,
         "watchdog": watchdog.lines,
         "seconds": round(time.time() - started, 1),

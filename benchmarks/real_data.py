@@ -61,14 +61,18 @@ def write_herlev(source, data):
 SETS = {"cervix": write_cervix, "sample-to-cervix": write_sample_and_cervix, "herlev": write_herlev}
 
 
+def run(*arguments):
+    """`python main.py` with these arguments; raises where it fails."""
+    subprocess.run([sys.executable, *map(str, (ROOT / "main.py", *arguments))], check=True, capture_output=True)
+
+
 def run_chain(data, seed, *options):
     """Train, predict and evaluate with `main.py` on a data folder; returns scores.json. The run folder is removed."""
-    run = f"benchmark_{seed}_{os.getpid()}"
-    command = [sys.executable, ROOT / "main.py", "--data", data, "--run", run, "--seed", seed, *options]
+    name = f"benchmark_{seed}_{os.getpid()}"
     try:
-        subprocess.run([*map(str, command)], check=True, capture_output=True)
+        run("--data", data, "--run", name, "--seed", seed, *options)
     finally:
-        shutil.rmtree(ROOT / "runs" / run, ignore_errors=True)
+        shutil.rmtree(ROOT / "runs" / name, ignore_errors=True)
     return json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
 
 

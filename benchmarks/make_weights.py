@@ -1,0 +1,73 @@
+"""Train the weights that the repository ships, and score them on the real test fields.
+
+    python benchmarks/make_weights.py sample FOLDER      weights/sample.keras, from synthetic fields alone
+    python benchmarks/make_weights.py pap_smear FOLDER   weights/pap_smear.keras, from these and 8 real training fields
+
+FOLDER as for `python benchmarks/real_data.py cervix`. The test fields of the sample and of the real set are never
+trained on.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from real_data import run, write_cervix
+
+import images
+import model as networks
+from sample import write_sample
+from start import WEIGHTS, fingerprint
+from train import Settings, train
+
+SAMPLES = {"sample": (0, 1, 2), "pap_smear": (0,)}  # seeds of the samples trained on
+EPOCHS = 15
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", choices=SAMPLES)
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        write_cervix(args.folder, data, training=args.weights == "pap_smear")
+        for seed in SAMPLES[args.weights]:
+            add_sample(data, Path(folder) / str(seed), seed)
+        trained = Path(folder) / "run"
+        card = train(data, trained, Settings(epochs=EPOCHS, validation_share=0.1, init="none"))
+        network, stored = networks.load(trained / "model.keras")
+        pictures = sorted((data / "Train data" / "Images").iterdir())
+        stored["trained_on"] = [fingerprint(images.read(path)) for path in pictures]
+        WEIGHTS.mkdir(exist_ok=True)
+        target = WEIGHTS / f"{args.weights}.keras"
+        networks.save(network, target, stored)
+        run("predict", "--data", data, "--model", target)
+        run("evaluate", "--data", data)
+        scores = json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
+    keys = ("seconds", "training_tflop", "parameters", "best_epoch", "settings", "versions")
+    images.write_json(
+        WEIGHTS / f"{args.weights}.json",
+        {
+            "trained_on": f"{len(pictures)} fields",
+            **{key: card[key] for key in keys},
+            "scores": {key: scores[key] for key in ("dice", "iou", "accuracy", "precision", "recall")},
+        },
+    )
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, Dice on the real test fields {scores['dice']:.4f}")
+
+
+def add_sample(data, folder, seed):
+    """The training fields of the sample of a seed, under names of their own."""
+    write_sample(folder, seed=seed)
+    for kind in ("Images", "Masks"):
+        (data / "Train data" / kind).mkdir(parents=True, exist_ok=True)
+        for path in (folder / "Train data" / kind).iterdir():
+            os.replace(path, data / "Train data" / kind / f"sample{seed}_{path.name}")
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Where a training starts: from trained weights where they fit, else from nothing.
+
+The repository ships two sets of weights (weights/README.md says what they were trained on and how well they do).
+"""
+
+import hashlib
+from pathlib import Path
+
+import model as networks
+from images import InputError
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+PAP_SMEAR, SAMPLE = WEIGHTS / "pap_smear.keras", WEIGHTS / "sample.keras"
+
+
+def fingerprint(picture):
+    """A few characters that tell pictures apart, from an ndarray of pixels: equal for equal pixels alone."""
+    return hashlib.blake2b(picture.tobytes(), digest_size=8, key=f"{picture.shape}{picture.dtype}".encode()).hexdigest()
+
+
+def choose_start(init, network, pictures):
+    """The weights that a training starts from.
+
+    Parameters
+    ----------
+    init : path of a model file; "none" for nothing; "auto" for the shipped weights where they fit the network and were
+        not trained on the very pictures at hand: validation would then measure what was learnt by heart.
+    network : keras.Model to be trained.
+    pictures : function giving the `fingerprint`s of all pictures at hand, asked only where needed.
+
+    Returns (keras.Model or None, one line for people). Raises `InputError` where a file that was named cannot be read
+    or does not fit.
+    """
+    if init == "none":
+        return None, "starting from nothing (--init none)"
+    if init != "auto":
+        source, _ = networks.load(init)
+        networks.transfer(source, network)
+        return source, f"starting from {init}"
+    if not PAP_SMEAR.is_file():
+        return None, f"starting from nothing: {PAP_SMEAR} is not there"
+    source, card = networks.load(PAP_SMEAR)
+    try:
+        networks.transfer(source, network)
+    except InputError:
+        return None, f"starting from nothing: {PAP_SMEAR.name} is a network of another shape"
+    if set(card["trained_on"]) & set(pictures()):
+        return None, f"starting from nothing: {PAP_SMEAR.name} was trained on some of these very pictures"
+    return source, f"starting from {PAP_SMEAR.name}, trained on Pap smears (--init none starts from nothing)"
