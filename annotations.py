@@ -9,14 +9,16 @@ a pixel fatter; the few lines of `inside` do not, and holes cost nothing.
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from images import InputError
+from images import InputError, replacing
 
 SUFFIXES = {".json", ".geojson", ".roi", ".zip"}
+FAR = 2**40  # pixels: no image reaches further
 UNNAMED = 1  # the mask value of an outline to which no class was given
 FIRST_NAMED = 2**30  # class names become numbers from here on, out of the way of class ids and colours
 CURVE_POINTS = 360
@@ -28,14 +30,45 @@ class Shape:
 
     rings : tuple of float64 ndarrays of shape (points, 2), x then y. A pixel is inside where it is inside an odd number
     of them: an outline with its holes, or several separate parts.
+    parts : how many of the rings, in their order, belong to each separate part, its outline first and then its holes;
+    () where it is one part or not known.
     """
 
     name: str
     rings: tuple
+    parts: tuple = ()
 
     def area(self):
         """Pixels (unrounded) that the largest ring encloses, by the shoelace formula."""
         return max(_area(ring) for ring in self.rings)
+
+    def box(self):
+        """The rectangle of pixels whose centres may be inside: int (row, column, height, width), 0 × 0 at least.
+
+        It may reach out of the image.
+        """
+        corners = np.clip(np.concatenate(self.rings), -FAR, FAR)
+        left, top = np.ceil(corners.min(0) - 0.5).astype(int).tolist()
+        right, bottom = np.ceil(corners.max(0) - 0.5).astype(int).tolist()
+        return top, left, bottom - top, right - left
+
+    def moved(self, rows, columns):
+        """The same shape so many pixels further down and to the right."""
+        return replace(self, rings=tuple(ring + (columns, rows) for ring in self.rings))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Everything drawn on one image.
+
+    shapes : list of `Shape`, the annotated objects.
+    regions : list of `Shape` of one part each, the areas in which all objects are annotated; [] where none is marked.
+    size : (height, width) of the image in pixels where the file states it, else None.
+    """
+
+    shapes: list
+    regions: list
+    size: tuple | None
 
 
 def name_value(name):
@@ -50,22 +83,24 @@ def name_value(name):
     return FIRST_NAMED | zlib.crc32(name.encode()) & FIRST_NAMED - 1
 
 
-def read_shapes(path):
-    """The annotated objects of one file.
+def read_drawing(path):
+    """Everything drawn in one file: a `Drawing`.
 
-    Read are LabelMe's polygons, rectangles and circles; GeoJSON polygons and multi-polygons with holes (QuPath; objects
-    of its classes ending in `*`, such as Ignore*, are left out); and ImageJ's polygon, freehand, traced, oval,
-    rectangle and composite ROIs, whose group number is their class.
+    Read are LabelMe's polygons, rectangles and circles; GeoJSON polygons and multi-polygons with holes (QuPath); and
+    ImageJ's polygon, freehand, traced, oval, rectangle and composite ROIs, whose group number is their class.
 
-    Returns (shapes, size): a list of `Shape` and the image's (height, width) where the file states it, else None.
+    Of the classes ending in `*`, which QuPath keeps for areas that are no objects, `Region*` marks the areas in which
+    all objects are annotated; the others, such as Ignore*, are left out.
+
     Raises `InputError` for a damaged file and for shapes without an area, such as points and lines.
     """
     path = Path(path)
     try:
         if path.suffix.lower() in (".zip", ".roi"):
-            return _imagej(path), None
+            return Drawing(_imagej(path), [], None)
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-        return _labelme(value, path) if isinstance(value, dict) and "shapes" in value else (_geojson(value, path), None)
+        labelme = isinstance(value, dict) and "shapes" in value
+        shapes, size = _labelme(value, path) if labelme else (_geojson(value, path), None)
     except InputError:
         raise
     except (
@@ -83,6 +118,29 @@ def read_shapes(path):
             f"{path}: not a readable annotation file ({reason}); expected LabelMe JSON, QuPath GeoJSON or ImageJ ROIs. "
             "Export it again."
         ) from error
+    regions = [shape for shape in shapes if is_region(shape.name)]
+    return Drawing([shape for shape in shapes if not is_region(shape.name)], regions, size)
+
+
+def read_shapes(path):
+    """The annotated objects of one file, as in `read_drawing`, without the Region* areas.
+
+    Returns (shapes, size): a list of `Shape` and the image's (height, width) where the file states it, else None.
+    Raises `InputError` as `read_drawing` does.
+    """
+    drawing = read_drawing(path)
+    return drawing.shapes, drawing.size
+
+
+def is_region(name):
+    """True for the class name of an area in which all objects are annotated: Region*, also with more after a colon."""
+    first = name.split(":")[0].strip().casefold()
+    return first.startswith("region") and first.endswith("*")
+
+
+def _is_no_object(name):
+    """True for a class name that marks neither an object nor a Region* area, such as Ignore*."""
+    return any(part.strip().endswith("*") for part in name.split(":")) and not is_region(name)
 
 
 def read_annotation(path, size):
@@ -94,13 +152,20 @@ def read_annotation(path, size):
     Returns (mask, names): int32 ndarray of shape (height, width) holding 0 and `name_value`s, and a dictionary from
     value to class name. Raises `InputError` as `read_shapes` does, and for outlines drawn on an image of another size.
     """
-    shapes, stated = read_shapes(path)
-    if stated not in (None, tuple(size)):
+    drawing = read_drawing(path)
+    refuse_misfit(path, drawing, size)
+    shapes = drawing.shapes
+    return rasterise(shapes, size), {name_value(shape.name): shape.name for shape in shapes if shape.name}
+
+
+def refuse_misfit(path, drawing, size):
+    """Raise `InputError` where a drawing from `path` is not of an image of `size` (height, width)."""
+    if drawing.size not in (None, tuple(size)):
         raise InputError(
-            f"{path}: drawn on an image of {stated[0]}×{stated[1]} pixels, but the image has {size[0]}×{size[1]}; "
-            "expected one size (height×width). Annotate this image, or scale the outlines."
+            f"{path}: drawn on an image of {drawing.size[0]}×{drawing.size[1]} pixels, but the image has "
+            f"{size[0]}×{size[1]}; expected one size (height×width). Annotate this image, or scale the outlines."
         )
-    for shape in shapes:
+    for shape in [*drawing.shapes, *drawing.regions]:
         corners = np.concatenate(shape.rings)
         if (corners.max(0) <= 0).any() or (corners.min(0) >= (size[1], size[0])).any():
             x, y = corners.min(0)
@@ -108,19 +173,31 @@ def read_annotation(path, size):
                 f"{path}: an outline starting at x {x:.0f}, y {y:.0f} lies outside the image of {size[0]}×{size[1]} "
                 "pixels (height×width); expected outlines in this image's pixels. Check that it belongs to this image."
             )
-    return rasterise(shapes, size), {name_value(shape.name): shape.name for shape in shapes if shape.name}
 
 
 def rasterise(shapes, size):
-    """Shapes as an int32 mask (height, width): `name_value` inside a shape, the smallest on top; 0 elsewhere."""
+    """Shapes as an int32 mask (height, width): `name_value` inside a shape, the smallest on top; 0 elsewhere.
+
+    Of a large image, the window of (height, width) = `size` pixels at (row, column) is had from the shapes
+    `moved(-row, -column)`, without the rest of the mask.
+    """
     mask = np.zeros(size, np.int32)
     for shape in sorted(shapes, key=Shape.area, reverse=True):
-        corners = np.concatenate(shape.rings)
-        left, top = np.clip(np.floor(corners.min(0)), 0, size[::-1]).astype(int)
-        right, bottom = np.clip(np.ceil(corners.max(0)), 0, size[::-1]).astype(int)
-        filled = inside([ring - (left, top) for ring in shape.rings], bottom - top, right - left)
-        mask[top:bottom, left:right][filled] = name_value(shape.name)
+        place, pixels = filled(shape, size)
+        mask[place][pixels] = name_value(shape.name)
     return mask
+
+
+def filled(shape, size):
+    """The pixels of a shape in an image of `size` (height, width), without an array of that size.
+
+    Returns (place, pixels): the slices of the rows and columns around it, and which of those pixels are inside, bool.
+    """
+    row, column, height, width = shape.box()
+    top, bottom = np.clip((row, row + height), 0, size[0]).tolist()
+    left, right = np.clip((column, column + width), 0, size[1]).tolist()
+    rings = [ring - (left, top) for ring in shape.rings]
+    return np.s_[top:bottom, left:right], inside(rings, bottom - top, right - left)
 
 
 def inside(rings, height, width):
@@ -143,12 +220,35 @@ def inside(rings, height, width):
     return np.bitwise_xor.accumulate(toggles, axis=1)[:, :-1].astype(bool)
 
 
+def write_geojson(path, shapes, cut_from=None):
+    """Write shapes as a GeoJSON FeatureCollection, as QuPath exports annotations, atomically.
+
+    `cut_from` : dictionary that says where in which larger image they lie, kept in the file under this name.
+    """
+    features = []
+    for shape in shapes:
+        rings = iter([_closed(ring).tolist() for ring in shape.rings])
+        parts = [list(islice(rings, count)) for count in shape.parts or (len(shape.rings),)]
+        single = len(parts) == 1
+        geometry = {"type": "Polygon" if single else "MultiPolygon", "coordinates": parts[0] if single else parts}
+        classification = {"classification": {"name": shape.name}} if shape.name else {}
+        properties = {"objectType": "annotation"} | classification
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    origin = {"cut_from": cut_from} if cut_from else {}
+    text = json.dumps({"type": "FeatureCollection"} | origin | {"features": features}, ensure_ascii=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
 # ---------------------------------------------------------------------------------------------------------- formats
 
 
 def _labelme(value, path):
     shapes = []
     for shape in value["shapes"]:
+        name = str(shape.get("label") or "")
+        if _is_no_object(name):
+            continue
         kind, points = shape.get("shape_type") or "polygon", np.asarray(shape["points"], float).reshape(-1, 2)
         if kind == "rectangle":  # two opposite corners
             (left, top), (right, bottom) = points.min(0), points.max(0)
@@ -157,7 +257,7 @@ def _labelme(value, path):
             points = _ellipse(points[0], np.hypot(*(points[1] - points[0])) * np.ones(2))
         elif kind != "polygon":
             raise _no_area(path, kind)
-        shapes.append(_shape(str(shape.get("label") or ""), [points], path))
+        shapes.append(_shape(name, [[points]], path))
     height, width = value.get("imageHeight"), value.get("imageWidth")
     return shapes, (int(height), int(width)) if height and width else None
 
@@ -167,14 +267,16 @@ def _geojson(value, path):
     shapes = []
     for feature in features:
         geometry, properties = feature.get("geometry", feature), feature.get("properties") or {}
-        name = (properties.get("classification") or {}).get("name") or ""
-        if name.endswith("*"):  # QuPath's mark for areas that are not to be counted
+        classification = properties.get("classification") or {}
+        name = classification.get("name") or ": ".join(classification.get("names") or ())
+        if _is_no_object(name):
             continue
         if geometry["type"] not in ("Polygon", "MultiPolygon"):
             raise _no_area(path, geometry["type"])
         parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-        rings = [np.asarray(ring, float)[:, :2] for part in parts for ring in part]
-        shapes.append(_shape(name, rings, path))
+        parts = [[np.asarray(ring, float)[:, :2] for ring in part] for part in parts]
+        separate = [[part] for part in parts] if is_region(name) else [parts]
+        shapes += [_shape(name, some_parts, path) for some_parts in separate]
     return shapes
 
 
@@ -193,18 +295,24 @@ def _imagej(path):
             rings = [_ellipse(corners.mean(0), (corners[1] - corners[0]) / 2)]
         else:
             rings = [np.asarray(ring, float) for ring in roi.coordinates(multi=True)]
-        shapes.append(_shape(str(roi.group or ""), rings, path))
+        shapes.append(_shape(str(roi.group or ""), [rings], path))
     return shapes
 
 
-def _shape(name, rings, path):
-    rings = tuple(ring for ring in rings if len(ring) >= 3)
+def _shape(name, parts, path):
+    parts = [[ring for ring in rings if len(ring) >= 3] for rings in parts]
+    rings = tuple(ring for part in parts for ring in part)
     if not rings or not all(np.isfinite(ring).all() for ring in rings):
         raise InputError(
             f"{path}: an outline of fewer than three points, or with coordinates that are not numbers; expected closed "
             "outlines. Delete or redraw it."
         )
-    return Shape(name, rings)
+    return Shape(name, rings, tuple(len(part) for part in parts if part))
+
+
+def _closed(ring):
+    """The ring ending where it starts, as GeoJSON has it."""
+    return ring if (ring[0] == ring[-1]).all() else np.concatenate([ring, ring[:1]])
 
 
 def _no_area(path, kind):

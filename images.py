@@ -51,8 +51,10 @@ def some(names, show=3):
 # ---------------------------------------------------------------------------------------------------------- folders
 
 
-def list_images(folder):
+def list_images(folder, more=frozenset()):
     """Image files directly in `folder`, sorted by name; hidden files and other kinds of file are left out.
+
+    `more` : lower-case suffixes that count as well.
 
     Returns a list of `Path`. Raises `InputError` where the folder is missing.
     """
@@ -62,7 +64,7 @@ def list_images(folder):
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in IMAGE_SUFFIXES | more and not path.name.startswith(".") and path.is_file()
     )
 
 
@@ -551,6 +553,17 @@ def write_tiff(path, array):
     photometric = "rgb" if array.ndim == 3 else "minisblack"
     with replacing(path) as temporary:
         tifffile.imwrite(temporary, array, photometric=photometric, compression="zlib", metadata=None)
+
+
+def lossless_suffix(image):
+    """What `write` can keep an image (height, width, channels) in: `.png` for 8-bit and 16-bit grey, else `.tif`."""
+    return ".png" if image.dtype == np.uint8 or (image.dtype == np.uint16 and image.shape[2] == 1) else ".tif"
+
+
+def write(path, array):
+    """Write (height, width) or (height, width, 1 or 3) as PNG or TIFF, by the suffix of `path`, atomically."""
+    array = array[..., 0] if array.shape[2:] == (1,) else array
+    (write_png if Path(path).suffix == ".png" else write_tiff)(path, array)
 
 
 def write_json(path, value):

@@ -13,6 +13,7 @@ import numpy as np
 
 import annotations
 import images
+import slides
 from images import InputError, some
 
 GROUP_PATTERN = re.compile(r"^(.+?)[ _.-](?:field|fov|tile|crop|patch|region|roi)[ _.-]?\d.*$", re.IGNORECASE)
@@ -68,7 +69,7 @@ def find_pairs(folder, masks="required"):
     return find_pairing(folder, masks).pairs
 
 
-def find_pairing(folder, masks="required"):
+def find_pairing(folder, masks="required", with_slides=False):
     """Pair the images of `folder` with their masks, and say how they were found.
 
     Taken are a folder with Images and Masks, the tree of the Data Science Bowl 2018 (`<id>/images/x.png` and
@@ -83,19 +84,20 @@ def find_pairing(folder, masks="required"):
     ----------
     folder : path of `Train data`, `Test data` or any folder of the kinds above.
     masks : "required" (each image has one) or "optional" (an image without one gives `mask=None`).
+    with_slides : True where whole slides (`slides.SUFFIXES`) count as images.
 
     Returns a `Pairing`. Raises `InputError` naming the files when there is no image, when two files share a stem, when
     several conventions fit, when a mask has no image, or when a required mask is missing.
     """
-    folder, required = Path(folder), masks == "required"
+    folder, required, more = Path(folder), masks == "required", slides.SUFFIXES if with_slides else frozenset()
     image_dir, mask_dir = _subfolder(folder, IMAGE_FOLDERS), _subfolder(folder, MASK_FOLDERS)
     if image_dir is None and folder.is_dir():
         if any(_subfolder(sub, IMAGE_FOLDERS) for sub in _folders(folder)):
-            return _pair_nested(folder, required)
-        if _files(folder):
-            return _pair_mixed(folder, required)
+            return _pair_nested(folder, required, more)
+        if _files(folder, more):
+            return _pair_mixed(folder, required, more)
     image_dir = image_dir or folder / "Images"
-    pictures = _files(image_dir)
+    pictures = _files(image_dir, more)
     if not pictures:
         raise InputError(
             f"{image_dir}: no images found; expected files such as PNG, TIFF or JPEG. Put your images there."
@@ -131,9 +133,9 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
     )
 
 
-def _pair_mixed(folder, required):
+def _pair_mixed(folder, required, more):
     """Images and masks in one folder: annotation files beside images, or mask names with a word of their own."""
-    files, outlines = _files(folder), _annotation_files(folder)
+    files, outlines = _files(folder, more), _annotation_files(folder)
     if outlines:
         return _pair_lists(files, outlines, required, folder, folder)
     _refuse_twins(files)
@@ -153,12 +155,12 @@ def _pair_mixed(folder, required):
     return _only(fitting, folder)
 
 
-def _pair_nested(folder, required):
+def _pair_nested(folder, required, more):
     """The tree of the Data Science Bowl 2018: a folder an image, with folders images and masks."""
     found, without, alone = {}, [], []
     for sub in _folders(folder):
         image_dir, mask_dir = _subfolder(sub, IMAGE_FOLDERS), _subfolder(sub, MASK_FOLDERS)
-        pictures = _files(image_dir) if image_dir else []
+        pictures = _files(image_dir, more) if image_dir else []
         masked = mask_dir is not None and bool(mask_sources(mask_dir))
         if len(pictures) > 1:
             raise InputError(
@@ -249,7 +251,8 @@ def _rules(paths, words):
 def _key(path, rule=None, fold=False):
     """What a file and its partner have in common in their names; None where `rule` does not apply to the file."""
     key = unicodedata.normalize("NFC", path.name if path.is_dir() else path.stem)
-    if path.suffix.lower() in annotations.SUFFIXES and Path(key).suffix.lower() in images.IMAGE_SUFFIXES:
+    pictures = images.IMAGE_SUFFIXES | slides.SUFFIXES
+    if path.suffix.lower() in annotations.SUFFIXES and Path(key).suffix.lower() in pictures:
         key = Path(key).stem  # a.tif.geojson belongs to a.tif
     if rule:
         match = _pattern(*rule).fullmatch(key)
@@ -297,16 +300,16 @@ def _folders(folder):
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _files(folder):
+def _files(folder, more=frozenset()):
     """Image files of `folder`; `InputError` for a symbolic link to nothing, which would else be left out silently."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        suffixes = images.IMAGE_SUFFIXES | annotations.SUFFIXES
+        suffixes = images.IMAGE_SUFFIXES | annotations.SUFFIXES | more
         if path.is_symlink() and not path.exists() and path.suffix.lower() in suffixes:
             raise InputError(
                 f"{path}: a link to {os.readlink(path)}, which is not there; expected an image or mask. Mend the link "
                 "or remove it."
             )
-    return images.list_images(folder)
+    return images.list_images(folder, more)
 
 
 def _annotation_files(folder):

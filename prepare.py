@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from filecmp import cmp
 from pathlib import Path
@@ -20,13 +21,16 @@ from tqdm import tqdm
 
 import images
 import pairs
+import slides
 from images import InputError
 from masks import MaskCoding, read_mask_of
+from regions import cut_fields
 from survey import survey
 
 RECORD = pairs.RECORD
 MEANING = "tiles.json"  # beside it: which values of the raw masks are foreground in the tiles
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
+FIELDS = ".prepare-fields"  # what is cut out of slides stands here while it works
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 
@@ -73,7 +77,8 @@ class Prepared:
     tiles : list of `Tile`, the rows of `tiles.csv`.
     empty : number of empty training tiles that the fields hold, kept or not.
     coding : the `masks.MaskCoding` by which the masks were read.
-    remarks : list of lines for people: how image and mask were paired, what the mask values mean, what is odd.
+    remarks : list of lines for people: how image and mask were paired, which fields were cut out of slides, what the
+        mask values mean, what is odd.
     written : number of files written; 0 where everything stood there already.
     """
 
@@ -119,8 +124,9 @@ def prepare_tiles(
     ----------
     data_dir : path of the data folder; made where it is missing.
     source : folder of images with masks, in any form that `pairs.find_pairs` knows, or one image file; it is only
-        read. None: what stands in `Raw data`.
-    annotations : file with what was drawn on `source`, where that is one image file.
+        read. None: what stands in `Raw data`. Of slides, and of images with Region* areas, the fields that
+        `regions.cut_fields` finds are taken in their place, as PNG with outlines as GeoJSON.
+    annotations : file with what was drawn on `source`, where that is one image or slide.
     tile_px : side of a tile. An image shorter than this keeps its own length: nothing is enlarged.
     overlap_px : pixels that neighbouring tiles share at least, below tile_px.
     keep_empty : share, 0…1, of the training tiles without foreground that is kept. Test tiles are all kept, since a
@@ -136,34 +142,35 @@ def prepare_tiles(
     _check_options(tile_px, overlap_px, keep_empty, test_share)
     data_dir = Path(data_dir)
     pairing, copying = _find(data_dir, source, annotations)
-    found = pairing.pairs if group_by is None else pairs.group_by(pairing.pairs, group_by)
-    found = sorted(found, key=lambda pair: pair.stem)
+    with _fields_of(pairing, data_dir, copying, quiet) as (found, remarks):
+        found = found if group_by is None else pairs.group_by(found, group_by)
+        found = sorted(found, key=lambda pair: pair.stem)
 
-    seen = survey(found, quiet=quiet)
-    coding = seen.coding(classes, foreground)
-    tested = {pair.group for pair in pairs.split_by_group(found, test_share, seed)[1]} if test_share else set()
-    tiles = []
-    for pair, size in zip(found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
-        mask = coding.decode(read_mask_of(pair, size))
-        tiles += plan_tiles(pair, mask, "test" if pair.group in tested else "train", tile_px, overlap_px)
-    tiles, empty = drop_empty(tiles, keep_empty, seed)
-    if not any(tile.part == "train" for tile in tiles):
-        raise InputError(
-            f"no training tile is left: none holds foreground and --keep-empty is {keep_empty}; expected some. "
-            "Keep more empty tiles, or choose another --seed."
-        )
-    _refuse_strangers(data_dir, tiles, found if copying else None)
+        seen = survey(found, quiet=quiet)
+        coding = seen.coding(classes, foreground)
+        tested = {pair.group for pair in pairs.split_by_group(found, test_share, seed)[1]} if test_share else set()
+        tiles = []
+        for pair, size in zip(found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
+            mask = coding.decode(read_mask_of(pair, size))
+            tiles += plan_tiles(pair, mask, "test" if pair.group in tested else "train", tile_px, overlap_px)
+        tiles, empty = drop_empty(tiles, keep_empty, seed)
+        if not any(tile.part == "train" for tile in tiles):
+            raise InputError(
+                f"no training tile is left: none holds foreground and --keep-empty is {keep_empty}; expected some. "
+                "Keep more empty tiles, or choose another --seed."
+            )
+        _refuse_strangers(data_dir, tiles, found if copying else None)
 
-    aside = data_dir / ASIDE
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        tiles = _write_aside(data_dir, found, tiles, coding, copying, quiet)
-        _write_record(data_dir, tiles)
-        _write_meaning(data_dir, coding, foreground)
-    except BaseException:
+        aside = data_dir / ASIDE
         shutil.rmtree(aside, ignore_errors=True)
-        raise
-    remarks = [*([] if pairing.plain else [pairing.explanation]), coding.explanation, *seen.notes(coding)]
+        try:
+            tiles = _write_aside(data_dir, found, tiles, coding, copying, quiet)
+            _write_record(data_dir, tiles)
+            _write_meaning(data_dir, coding, foreground)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    remarks = [*([] if pairing.plain else [pairing.explanation]), *remarks, coding.explanation, *seen.notes(coding)]
     return Prepared(tiles, empty, coding, remarks, _move(aside, data_dir))
 
 
@@ -206,7 +213,7 @@ def _find(data_dir, source, annotations):
             f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
             "be run again with the same --source. Do that, or delete this folder."
         )
-    return pairs.find_pairing(source), copying
+    return pairs.find_pairing(source, with_slides=True), copying
 
 
 def _annotated(image, annotations):
@@ -217,10 +224,10 @@ def _annotated(image, annotations):
         )
     if not Path(annotations).is_file():
         raise InputError(f"{annotations}: no such file; expected annotations such as a GeoJSON. Check the path.")
-    if image.suffix.lower() not in images.IMAGE_SUFFIXES:
+    if image.suffix.lower() not in images.IMAGE_SUFFIXES | slides.SUFFIXES:
         raise InputError(
-            f"{image}: slides of kind {image.suffix or 'unknown'} cannot be cut yet; expected TIFF, PNG or JPEG. "
-            "Export the annotated regions as TIFF, in QuPath for example, and their masks, and give that folder."
+            f"{image}: no image or slide by its name; expected TIFF, PNG, JPEG, {', '.join(sorted(slides.SUFFIXES))}. "
+            "Export it as TIFF, in QuPath for example."
         )
     return pairs.Pair(image.stem, image, Path(annotations), pairs.group_of(image.stem))
 
@@ -264,6 +271,24 @@ def foreground_in_tiles(data_dir, classes=1, foreground=None):
             f"the option out, or move Train data, Test data, {RECORD} and {MEANING} away to cut them anew."
         )
     return None
+
+
+@contextmanager
+def _fields_of(pairing, data_dir, copying, quiet):
+    """(pairs, remarks) of `regions.cut_fields`, as long as the block lasts."""
+    shutil.rmtree(data_dir / FIELDS, ignore_errors=True)
+    try:
+        found, remarks = cut_fields(pairing.pairs, data_dir / FIELDS, quiet)
+        if not copying:  # beside slides in `Raw data` stand the fields that an earlier run cut out of them
+            cut = {pair.stem for pair in found if _is_cut(pair.image, data_dir)}
+            found = [pair for pair in found if pair.stem not in cut or _is_cut(pair.image, data_dir)]
+        yield found, remarks
+    finally:
+        shutil.rmtree(data_dir / FIELDS, ignore_errors=True)
+
+
+def _is_cut(path, data_dir):
+    return path.is_relative_to(data_dir / FIELDS)
 
 
 # ------------------------------------------------------------------------------------------------------------ planning
@@ -383,14 +408,12 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
     def work(pair):
         image = images.read(pair.image)
         mask = coding.decode(read_mask_of(pair, image.shape[:2]))
-        if copying:
+        if copying or _is_cut(pair.image, data_dir):
             _copy(pair.image, data_dir, f"Raw data/Images/{_raw_name(pair)}")
             for path, name in _raw_masks(pair).items():
                 _copy(path, data_dir, f"Raw data/Masks/{name}")
         mask = mask * np.uint8(255) if coding.classes == 1 else mask
-        # A PNG holds 8 bits, and 16 bits in grey; 16-bit colour and fractions need a TIFF.
-        png = image.dtype == np.uint8 or (image.dtype == np.uint16 and image.shape[2] == 1)
-        suffix, done = ".png" if png else ".tif", []
+        suffix, done = images.lossless_suffix(image), []
         for tile in by_image.get(_raw_name(pair), ()):
             folder, stem = f"{tile.part.capitalize()} data", Path(tile.file).stem
             tile = replace(tile, file=stem + suffix)
@@ -406,12 +429,20 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
 
 def _copy(path, data_dir, name):
     if (data_dir / name).exists():
-        if not cmp(path, data_dir / name, shallow=False):
+        if not cmp(path, data_dir / name, shallow=False) and not _is_same_field(path, data_dir, name):
             raise _in_the_way(data_dir / name)
         return
     target = data_dir / ASIDE / name
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
+
+
+def _is_same_field(path, data_dir, name):
+    """True for a field cut from a slide whose pixels stand there already, compressed by another version of Pillow."""
+    if not _is_cut(path, data_dir) or path.suffix not in images.IMAGE_SUFFIXES:
+        return False
+    standing, cut = images.read(data_dir / name), images.read(path)
+    return standing.dtype == cut.dtype and np.array_equal(standing, cut)
 
 
 def _write(data_dir, name, array):
@@ -421,12 +452,7 @@ def _write(data_dir, name, array):
         if stored.dtype != array.dtype or not np.array_equal(stored, array):
             raise _in_the_way(data_dir / name)
         return
-    target = data_dir / ASIDE / name
-    array = array[..., 0] if array.shape[2:] == (1,) else array
-    if target.suffix == ".png":
-        images.write_png(target, array)
-        return
-    images.write_tiff(target, array)
+    images.write(data_dir / ASIDE / name, array)
 
 
 def _write_record(data_dir, tiles):

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
-from annotations import Shape, inside, name_value, rasterise, read_annotation, read_shapes
+from annotations import (
+    Shape,
+    inside,
+    is_region,
+    name_value,
+    rasterise,
+    read_annotation,
+    read_drawing,
+    read_shapes,
+    write_geojson,
+)
 from images import InputError
 
 SQUARE = [(2, 1), (6, 1), (6, 4), (2, 4)]  # x, y: columns 2 to 5, rows 1 to 3
@@ -175,3 +185,82 @@ def test_a_class_name_is_one_value_everywhere():
     assert [name_value(name) for name in ("", "1", "7", "255")] == [1, 1, 7, 255]
     codes = {name_value(name) for name in ("nucleus", "cytoplasm", "0", "256", "Zelle ä")}
     assert len(codes) == 5 and min(codes) >= 2**30 and max(codes) < 2**31
+
+
+def test_a_region_area_is_never_an_object(tmp_path):
+    area = [(0, 0), (10, 0), (10, 8), (0, 8)]
+    features = [
+        feature("Polygon", [area], "Region*"),
+        feature("Polygon", [SQUARE], "Nucleus"),
+        feature("MultiPolygon", [[SQUARE, HOLE], [area]], "Region*: Tumour"),
+        feature("Point", [1, 1], "Ignore*"),
+    ]
+    features.append(feature("Polygon", [HOLE]))
+    features[-1]["properties"]["classification"] = {"names": ["Region*", "Stroma"]}  # QuPath's derived classes
+    path = write(tmp_path / "a.geojson", features)
+    drawing = read_drawing(path)
+    assert [shape.name for shape in drawing.shapes] == ["Nucleus"] and drawing.size is None
+    assert [len(region.rings) for region in drawing.regions] == [1, 2, 1, 1], "separate parts are separate areas"
+    assert [shape.name for shape in read_shapes(path)[0]] == ["Nucleus"]
+    mask, names = read_annotation(path, (8, 10))
+    assert np.count_nonzero(mask) == 12 and list(names.values()) == ["Nucleus"]
+    drawn = labelme(
+        ("Region*", [(0, 0), (9, 7)], "rectangle"), ("x", SQUARE, "polygon"), ("Ignore*", [(1, 1)], "point")
+    )
+    drawing = read_drawing(write(tmp_path / "b.json", drawn))
+    assert [shape.name for shape in drawing.shapes] == ["x"] and drawing.size == (8, 10)
+    assert [region.box() for region in drawing.regions] == [(0, 0, 7, 9)]
+
+
+def test_which_class_names_mark_an_area():
+    named = {"Region*": True, "region*": True, "Region* : a": True, "Region": False, "Ignore*": False, "": False,
+             "Tumour: Region*": False}  # fmt: skip
+    assert {name: is_region(name) for name in named} == named
+
+
+# eighths, which moving by whole pixels does not round
+eighths = st.tuples(st.integers(-40, 360), st.integers(-40, 280)).map(lambda point: (point[0] / 8, point[1] / 8))
+drawn_shapes = st.lists(
+    st.builds(
+        lambda name, rings: Shape(name, tuple(np.array(ring) for ring in rings)),
+        st.sampled_from(["", "2", "Zelle ä"]),
+        st.lists(st.lists(eighths, min_size=3, max_size=7), min_size=1, max_size=2),
+    ),
+    max_size=4,
+)
+
+
+@given(
+    drawn_shapes, st.tuples(st.integers(0, 29), st.integers(0, 39)), st.tuples(st.integers(1, 20), st.integers(1, 20))
+)
+def test_a_window_of_the_mask_needs_no_whole_mask(shapes, corner, size):
+    whole = rasterise(shapes, (60, 70))
+    row, column = corner
+    part = rasterise([shape.moved(-row, -column) for shape in shapes], size)
+    np.testing.assert_array_equal(part, whole[row : row + size[0], column : column + size[1]])
+    for shape in shapes:
+        top, left, height, width = shape.box()
+        found = np.argwhere(inside(shape.rings, 60, 70))
+        assert not len(found) or ((found >= (top, left)) & (found < (top + height, left + width))).all()
+
+
+@given(drawn_shapes)
+def test_what_is_written_is_read_back(tmp_path_factory, shapes):
+    path = tmp_path_factory.mktemp("drawn") / "a.geojson"
+    write_geojson(path, shapes)
+    again, _ = read_shapes(path)
+    assert [shape.name for shape in again] == [shape.name for shape in shapes]
+    np.testing.assert_array_equal(rasterise(again, (40, 50)), rasterise(shapes, (40, 50)))
+    before = path.read_bytes()
+    write_geojson(path, again)
+    assert path.read_bytes() == before
+
+
+def test_separate_parts_stay_separate_polygons(tmp_path):
+    island = [(8, 6), (10, 6), (10, 8), (8, 8), (8, 6)]
+    path = write(tmp_path / "a.geojson", feature("MultiPolygon", [[[*SQUARE, SQUARE[0]], [*HOLE, HOLE[0]]], [island]]))
+    write_geojson(tmp_path / "b.geojson", read_shapes(path)[0])
+    (written,) = json.loads((tmp_path / "b.geojson").read_text())["features"]
+    assert written["geometry"]["type"] == "MultiPolygon"
+    assert [len(part) for part in written["geometry"]["coordinates"]] == [2, 1]
+    assert written["geometry"]["coordinates"][1][0] == [list(point) for point in island]

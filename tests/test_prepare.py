@@ -1,6 +1,7 @@
 """Tiles: nothing is lost or changed, no group is split, a second run finds its work done, other files are safe."""
 
 import csv
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ import pairs
 import prepare
 from images import InputError, write_png
 from prepare import foreground_in_tiles, holds_files, prepare_tiles, tile_spans
+from tests.test_slides import make_slide
 
 
 def make_source(folder, sizes, dtype=np.uint8, channels=1, classes=1, seed=0, empty=False):
@@ -403,7 +405,10 @@ def faulty(tmp_path, fault):
         return (data, None, mask), {}, "--source"
     if fault == "slide":
         shutil.move(image, tmp_path / "a.mrxs")
-        return (data, tmp_path / "a.mrxs", mask), {}, "Export the annotated regions"
+        return (data, tmp_path / "a.mrxs", mask), {}, "QuPath GeoJSON"
+    if fault == "no picture":
+        shutil.move(image, tmp_path / "a.czi")
+        return (data, tmp_path / "a.czi", mask), {}, "no image or slide by its name"
     if fault == "one name twice":  # a small image named like the tile of a large one
         for kind in ("Images", "Masks"):
             write_png(source / kind / "slide0_field0_tile_00_00.png", np.eye(9, dtype=np.uint8))
@@ -417,7 +422,7 @@ def faulty(tmp_path, fault):
 @pytest.mark.parametrize(
     "fault",
     ["no source", "unreadable", "mask size", "no annotations", "annotations missing", "annotations of a folder",
-     "annotations alone", "slide", "one name twice", "overlap", "keep", "share", "tile"],
+     "annotations alone", "slide", "no picture", "one name twice", "overlap", "keep", "share", "tile"],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, fault):
     arguments, options, words = faulty(tmp_path, fault)
@@ -464,6 +469,232 @@ def test_from_a_folder_of_ones_own_to_a_trained_network(tmp_path, monkeypatch):
     short = ["--epochs", "1", "--steps", "2", "--filters", "2", "--batch", "2"]
     assert main.main(["train", "--data", data, "--run", "run", *short]) == 0
     assert (tmp_path / "runs" / "run" / "model.keras").is_file()
+
+
+# ------------------------------------------------------------------------------------- slides and Region* areas
+
+
+def rectangle(row, column, height, width, name=None):
+    """A GeoJSON rectangle as QuPath exports it, of these pixels."""
+    corners = [(column, row), (column + width, row), (column + width, row + height), (column, row + height)]
+    return outline([*corners, corners[0]], name)
+
+
+def outline(points, name=None):
+    properties = {"objectType": "annotation"} | ({"classification": {"name": name}} if name else {})
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [points]}, "properties": properties}
+
+
+def draw(path, *features):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    return path
+
+
+# cells of 10×12 pixels; the third lies in no area, the second reaches out of the first area
+CELLS = [rectangle(20, 30, 10, 12), rectangle(70, 95, 10, 12), rectangle(150, 200, 10, 12)]
+AREAS = [rectangle(10, 20, 90, 80, "Region*"), rectangle(200, 300, 60.4, 70.3, "Region*")]
+
+
+def test_region_areas_of_a_slide_become_fields(tmp_path, monkeypatch):
+    full = make_slide(tmp_path / "slide7.tif")
+    drawn = draw(tmp_path / "drawn.geojson", *CELLS, *AREAS, rectangle(205, 310, 9, 9))
+    monkeypatch.setattr(images, "MAX_PIXELS", 20_000)  # which the slide of 120,000 exceeds
+    before, data = listing(tmp_path), tmp_path / "data"
+    done = prepare_tiles(data, tmp_path / "slide7.tif", drawn, tile_px=64, quiet=True)
+    raw = data / "Raw data"
+    assert sorted(path.name for path in (raw / "Images").iterdir()) == ["slide7_region1.png", "slide7_region2.png"]
+    np.testing.assert_array_equal(images.read(raw / "Images/slide7_region1.png"), full[10:100, 20:100])
+    np.testing.assert_array_equal(images.read(raw / "Images/slide7_region2.png"), full[200:260, 300:370])
+    cut_from = json.loads((raw / "Masks/slide7_region2.geojson").read_text())["cut_from"]
+    assert cut_from == {"image": "slide7.tif", "row": 200, "column": 300}
+    expected = np.zeros(full.shape[:2], np.uint8)
+    expected[20:30, 30:42] = expected[70:80, 95:107] = expected[205:214, 310:319] = 255
+    for name, place in {
+        "slide7_region1.png": np.s_[10:100, 20:100],
+        "slide7_region2.png": np.s_[200:260, 300:370],
+    }.items():
+        image, _ = stitched(data, name, "Images", expected[place].shape, 3)
+        mask, _ = stitched(data, name, "Masks", expected[place].shape, 1)
+        np.testing.assert_array_equal(image, full[place])
+        np.testing.assert_array_equal(mask[..., 0], expected[place])
+    assert {row["group"] for row in rows_of(data)} == {"slide7"}
+    printed = done.table()
+    assert "2 Region* areas of slide7.tif: each is a field; 1 of 4 outlines lie outside" in printed
+    assert "one group only" in printed and "--group-by" in printed and "rectangle around everything" not in printed
+
+    after = listing(data)
+    assert prepare_tiles(data, tmp_path / "slide7.tif", drawn, tile_px=64, quiet=True).written == 0
+    assert prepare_tiles(data, tile_px=64, quiet=True).written == 0
+    assert listing(data) == after and not list(data.glob(".prepare*"))
+    assert {path: content for path, content in listing(tmp_path).items() if path in before} == before
+
+
+def test_a_field_in_another_compression_is_the_same_field(tmp_path):
+    make_slide(tmp_path / "a.tif")
+    drawn, data = draw(tmp_path / "a.geojson", *CELLS, *AREAS), tmp_path / "data"
+    prepare_tiles(data, tmp_path / "a.tif", drawn, quiet=True)
+    path = data / "Raw data/Images/a_region1.png"
+    with Image.open(path) as image:
+        image.save(path, compress_level=9)
+    before = listing(data)
+    assert prepare_tiles(data, tmp_path / "a.tif", drawn, quiet=True).written == 0
+    write_png(path, np.zeros((90, 80, 3), np.uint8))
+    with pytest.raises(InputError, match="a_region1.png: stands in the way"):
+        prepare_tiles(data, tmp_path / "a.tif", drawn, quiet=True)
+    assert listing(data).keys() == before.keys() and not list(data.glob(".prepare-fields"))
+
+
+def test_regions_are_split_where_the_user_asks(tmp_path):
+    make_slide(tmp_path / "slide7.tif")
+    drawn = draw(tmp_path / "drawn.geojson", *CELLS, *AREAS)
+    done = prepare_tiles(tmp_path / "data", tmp_path / "slide7.tif", drawn, group_by=r".*region\d+", quiet=True)
+    assert {tile.part for tile in done.tiles} == {"train", "test"}
+
+
+def test_a_region_that_is_no_rectangle_counts_inside_alone(tmp_path):
+    full = make_slide(tmp_path / "a.tif")
+    triangle = [(100, 50), (200, 50), (100, 150), (100, 50)]  # the upper left half of a square of 100 pixels
+    cells = [rectangle(60, 110, 8, 8), rectangle(95, 140, 20, 20), rectangle(130, 180, 8, 8)]  # the last is outside
+    drawn = draw(tmp_path / "a.geojson", outline(triangle, "Region*"), *cells)
+    done = prepare_tiles(tmp_path / "data", tmp_path / "a.tif", drawn, quiet=True)
+    assert "1 are no rectangles" in done.table() and "1 of 3 outlines" in done.table()
+    rows, columns = np.mgrid[:100, :100] + 0.5
+    inner = rows + columns < 100
+    cell = np.zeros((100, 100), bool)
+    cell[45:65, 40:60] = True
+    shown = inner | cell  # the cell that reaches out of the area stays whole
+    image = images.read(tmp_path / "data/Raw data/Images/a_region1.png")
+    np.testing.assert_array_equal(image[shown], full[50:150, 100:200][shown])
+    median = np.median(full[50:150, 100:200][inner], axis=0).astype(np.uint8)
+    assert (image[~shown] == median).all()
+    cell[10:18, 10:18] = True
+    mask = images.read_mask(tmp_path / "data/Train data/Masks/a_region1.png")
+    np.testing.assert_array_equal(mask > 0, cell)
+
+
+def test_without_region_areas_the_field_is_around_what_is_drawn(tmp_path):
+    full = make_slide(tmp_path / "a.tif")
+    drawn = draw(tmp_path / "a.geojson", *CELLS[:2], rectangle(0, 0, 300, 400, "Ignore*"))
+    done = prepare_tiles(tmp_path / "data", tmp_path / "a.tif", drawn, quiet=True)
+    image = images.read(tmp_path / "data/Raw data/Images/a_region1.png")
+    np.testing.assert_array_equal(image, full[: 80 + 32, : 107 + 32])  # the margin ends at the slide's border
+    assert "no Region* area in a.tif" in done.table() and "learnt as background" in done.table()
+    assert "Region* and export again" in done.table()
+    assert prepare_tiles(tmp_path / "data", tmp_path / "a.tif", drawn, quiet=True).written == 0
+
+
+@pytest.mark.parametrize("layout", ["two folders", "side by side", "Raw data"])
+def test_a_folder_of_slides_and_images(tmp_path, layout):
+    source = tmp_path / "data/Raw data" if layout == "Raw data" else tmp_path / "mine"
+    pictures = source if layout == "side by side" else source / "Images"
+    masks = source if layout == "side by side" else source / "Masks"
+    pictures.mkdir(parents=True)
+    for i in range(3):
+        make_slide(pictures / f"s{i}.tif", seed=i)
+        name = "s1.tif.geojson" if i == 1 else f"s{i}.geojson"
+        draw(masks / name, *CELLS, *AREAS[: 1 + i % 2])
+    write_png(pictures / "field.png", np.random.default_rng(9).integers(0, 256, (80, 90), np.uint8))
+    draw(masks / "field.geojson", rectangle(5, 5, 9, 9))
+    before = listing(source)
+    arguments = (tmp_path / "data", None if layout == "Raw data" else source)
+    done = prepare_tiles(*arguments, tile_px=64, test_share=0.5, quiet=True)
+    fields = ["s0_region1.png", "s1_region1.png", "s1_region2.png", "s2_region1.png"]
+    assert sorted({tile.image for tile in done.tiles}) == ["field.png", *fields]
+    assert {tile.group for tile in done.tiles} == {"s0", "s1", "s2", "field"}
+    assert {tile.part for tile in done.tiles} == {"train", "test"}
+    assert "4 Region* areas of s0.tif, s1.tif, s2.tif" in done.table() and "--group-by" not in done.table()
+    raw = {path.name for path in (tmp_path / "data/Raw data/Images").iterdir()}
+    assert raw - {"field.png", *fields} == ({"s0.tif", "s1.tif", "s2.tif"} if layout == "Raw data" else set())
+    after = listing(tmp_path / "data")
+    assert prepare_tiles(*arguments, tile_px=64, test_share=0.5, quiet=True).written == 0
+    assert listing(tmp_path / "data") == after
+    assert {path: content for path, content in listing(source).items() if path in before} == before
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_region_areas_of_ordinary_images_become_fields_too(tmp_path, dtype):
+    source = make_source(tmp_path / "raw", [(120, 150)], dtype, channels=3)
+    image = images.read(source / "Images/slide0_field0.tif")
+    (source / "Masks/slide0_field0.png").unlink()
+    draw(source / "Masks/slide0_field0.geojson", *CELLS[:2], AREAS[0])
+    done = prepare_tiles(tmp_path / "data", source, quiet=True)
+    name = "slide0_field0_region1" + (".png" if dtype == np.uint8 else ".tif")
+    assert [(tile.image, tile.group) for tile in done.tiles] == [(name, "slide0")]
+    field = images.read(tmp_path / "data/Raw data/Images" / name)
+    assert field.dtype == dtype
+    np.testing.assert_array_equal(field, image[10:100, 20:100])
+    mask = images.read_mask(tmp_path / "data/Train data/Masks/slide0_field0_region1.png")
+    assert np.count_nonzero(mask) == 10 * 12 + 10 * 5 and mask.max() == 255
+    assert prepare_tiles(tmp_path / "data", source, quiet=True).written == 0
+
+
+def test_class_names_survive_the_cutting(tmp_path):
+    make_slide(tmp_path / "a.tif")
+    cells = [rectangle(20, 30, 10, 12, "nucleus"), rectangle(15, 25, 40, 40, "cytoplasm")]
+    drawn = draw(tmp_path / "a.geojson", AREAS[0], *cells)
+    done = prepare_tiles(tmp_path / "data", tmp_path / "a.tif", drawn, classes=3, quiet=True)
+    assert "1 = cytoplasm, 2 = nucleus" in done.table()
+    mask = images.read_mask(tmp_path / "data/Train data/Masks/a_region1.png")
+    assert np.bincount(mask.ravel()).tolist() == [90 * 80 - 1600, 1600 - 120, 120]
+
+
+def faulty_slide(tmp_path, fault, real):
+    """(image, annotations, words of the message)"""
+    slide, drawn = tmp_path / "a.tif", tmp_path / "a.geojson"
+    make_slide(slide)
+    draw(drawn, *CELLS, AREAS[0])
+    if fault.endswith((".svs", ".tiff")):
+        return real / "slides" / fault, drawn, fault
+    if fault == "nothing drawn":
+        return slide, draw(drawn), "nothing is outlined on a.tif"
+    if fault == "another slide":
+        return slide, draw(drawn, *CELLS, rectangle(5000, 20, 90, 80, "Region*")), "y 5000 lies outside the image"
+    if fault == "thin":
+        return slide, draw(drawn, *CELLS, rectangle(50, 20, 0.2, 80, "Region*")), "less than a pixel"
+    if fault == "large area":
+        return slide, draw(drawn, *CELLS, rectangle(0, 0, 200, 200, "Region*")), "200×200 pixels"
+    if fault == "drawn everywhere":
+        return slide, draw(drawn, *CELLS), "class Region*"
+    if fault == "mask":
+        write_png(tmp_path / "a.png", np.zeros((300, 400), np.uint8))
+        return slide.rename(tmp_path / "a.svs"), tmp_path / "a.png", "QuPath GeoJSON"
+    return slide, draw(drawn, outline([(1, 1), (2, 2)], "Region*")), "fewer than three points"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["broken.svs", "unreadable.svs", "unopenable.tiff", "nothing drawn", "another slide", "thin", "large area",
+     "drawn everywhere", "mask", "line"],
+)  # fmt: skip
+def test_a_fault_of_a_slide_is_one_line_and_nothing_is_written(tmp_path, capsys, monkeypatch, fault, request):
+    real = request.getfixturevalue("real_data") if fault.endswith((".svs", ".tiff")) else None
+    image, drawn, words = faulty_slide(tmp_path, fault, real)
+    if fault == "unreadable.svs":  # a slide of 16×16 pixels
+        draw(drawn, rectangle(2, 2, 5, 5), rectangle(0, 0, 16, 16, "Region*"))
+    monkeypatch.setattr(images, "MAX_PIXELS", 20_000)
+    command = ["prepare", "--data", str(tmp_path / "data"), "--source", str(image), "--annotations", str(drawn)]
+    assert main.main(command) == 2
+    printed = capsys.readouterr().err
+    assert words in printed and printed.count("\n") == 1 and printed.startswith("error: ")
+    assert not (tmp_path / "data").exists() or not listing(tmp_path / "data")
+
+
+def test_a_real_slide_from_the_command_line(tmp_path, capsys, real_data):
+    slide = real_data / "slides" / "cmu-1-small-region.svs"
+    features = [rectangle(600, 700, 512, 400, "Region*"), rectangle(2500, 1900, 600, 400, "Region*")]
+    features += [rectangle(650 + 60 * i, 750, 20, 25) for i in range(7)] + [rectangle(2600, 2000, 20, 25)]
+    drawn = draw(tmp_path / "drawn.geojson", *features)
+    command = ["prepare", "--data", str(tmp_path / "data"), "--source", str(slide), "--annotations", str(drawn)]
+    assert main.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "2 Region* areas of cmu-1-small-region.svs" in printed and "foreground: above 0" in printed
+    (train,) = [line.split() for line in printed.splitlines() if line.startswith("train")]
+    assert train[1:4] == ["1", "2", "8"]  # 512×400 and, cut off at the slide's border, 467×320: four tiles each
+    assert images.size(tmp_path / "data/Raw data/Images/cmu-1-small-region_region2.png") == (467, 320)
+    assert {row["group"] for row in rows_of(tmp_path / "data")} == {"cmu-1-small-region"}
+    assert main.main(command) == 0
+    assert "already prepared" in capsys.readouterr().out
 
 
 def test_real_fields_with_one_file_an_object(tmp_path, real_data):

@@ -14,13 +14,15 @@ MAY_IMPORT = {
     "images": set(),
     "annotations": {"images"},
     "scale": set(),
-    "pairs": {"images", "annotations"},
+    "slides": {"images"},
+    "pairs": {"images", "annotations", "slides"},
+    "regions": {"images", "annotations", "slides", "pairs"},
     "masks": {"images", "annotations", "pairs"},
     "survey": {"images", "annotations", "masks"},
     "metrics": {"images"},
     "model": {"images"},
     "sample": {"images"},
-    "prepare": {"images", "pairs", "masks", "survey"},
+    "prepare": {"images", "pairs", "slides", "regions", "masks", "survey"},
     "download": {"images"},
     "data": {"images", "masks", "scale"},
     "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "model"},
@@ -69,8 +71,8 @@ def test_imports_go_one_way(path):
 
 
 LIGHT = [
-    "images", "annotations", "pairs", "masks", "survey", "metrics", "sample", "prepare", "download", "doctor",
-    "predict", "report", "main",
+    "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "sample", "prepare",
+    "download", "doctor", "predict", "report", "main",
 ]  # fmt: skip
 
 
