@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-SCORES = ("dice", "iou", "accuracy", "precision", "recall")
 
 
 def main(arguments=None):
@@ -186,6 +185,7 @@ def predict(args):
 
 def evaluate(args):
     """Score the predictions against the test masks."""
+    from metrics import table
     from predict import evaluate_folder
 
     out_dir = args.out or args.data / "Test data" / "Predicted images"
@@ -193,12 +193,7 @@ def evaluate(args):
     if card is None:
         print(f"no masks in {args.data / 'Test data' / 'Masks'}: nothing to score against")
         return
-    rows = {"all test images": card}
-    rows |= {f"class {key}": scores for key, scores in card.get("classes", {}).items()}
-    rows["(all background)"] = card["baseline"]
-    print(f"{'':18}" + "".join(f"{name:>11}" for name in SCORES))
-    for title, scores in rows.items():
-        print(f"{title:18}" + "".join(f"{scores[name]:11.3f}" for name in SCORES))
+    print(*table(card), sep="\n")
     worst = min(card["images"], key=lambda image: image["dice"])
     print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
 

@@ -18,19 +18,22 @@ MAY_IMPORT = {
     "masks": {"images", "annotations", "pairs"},
     "survey": {"images", "annotations", "masks"},
     "metrics": {"images"},
+    "objects": {"images", "annotations", "pairs", "masks", "metrics"},
+    "calibration": {"images"},
+    "otsu": {"images", "metrics"},
     "model": {"images"},
     "sample": {"images"},
     "prepare": {"images", "pairs", "masks", "survey"},
     "download": {"images"},
     "data": {"images", "masks", "scale"},
-    "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "model"},
-    "train": {"images", "pairs", "survey", "scale", "metrics", "model", "data"},
+    "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "objects", "calibration", "otsu", "model"},
+    "train": {"images", "pairs", "survey", "scale", "metrics", "calibration", "otsu", "model", "data"},
     "report": {"images", "scale"},
     "likeness": {"images", "pairs"},
     "looks": {"images", "pairs", "masks", "likeness"},
     "findings": {"images"},
     "doctor": {"images", "pairs", "masks", "survey", "looks", "likeness", "findings", "report"},
-    "main": {"images", "pairs", "sample", "prepare", "download", "doctor", "predict", "train", "report"},
+    "main": {"images", "pairs", "sample", "prepare", "download", "doctor", "predict", "train", "report", "metrics"},
 }
 MAY_IMPORT_KERAS = {"model", "data", "train"}
 
@@ -53,8 +56,8 @@ def test_imports_go_one_way(path):
 
 
 LIGHT = [
-    "images", "annotations", "pairs", "masks", "survey", "metrics", "sample", "prepare", "download", "doctor",
-    "predict", "report", "main",
+    "images", "annotations", "pairs", "masks", "survey", "metrics", "objects", "calibration", "otsu", "sample",
+    "prepare", "download", "doctor", "predict", "report", "main",
 ]  # fmt: skip
 
 
