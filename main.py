@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-SCORES = ("dice", "iou", "accuracy", "precision", "recall")
 
 
 def main(arguments=None):
@@ -198,6 +197,7 @@ def predict(args):
 
 def evaluate(args):
     """Score the predictions against the test masks."""
+    from metrics import table
     from predict import evaluate_folder
 
     apply_preparation(args)
@@ -206,12 +206,7 @@ def evaluate(args):
     if card is None:
         print(f"no masks in {args.data / 'Test data' / 'Masks'}: nothing to score against")
         return
-    rows = {"all test images": card}
-    rows |= {f"class {key}": scores for key, scores in card.get("classes", {}).items()}
-    rows["(all background)"] = card["baseline"]
-    print(f"{'':18}" + "".join(f"{name:>11}" for name in SCORES))
-    for title, scores in rows.items():
-        print(f"{title:18}" + "".join(f"{scores[name]:11.3f}" for name in SCORES))
+    print(*table(card), sep="\n")
     worst = min(card["images"], key=lambda image: image["dice"])
     print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
 
@@ -307,12 +302,12 @@ def make_parser():
     cutting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     cutting.add_argument(
         "--source",
-        metavar="sample|cervix|FOLDER",
+        metavar="sample|cervix|FOLDER|FILE",
         help="the synthetic sample, the public real fields (download), or your images with masks "
         "(default: Raw data; where empty, the sample)",
     )
     cutting.add_argument(
-        "--annotations", type=Path, metavar="FILE", help="what was drawn on the one image that --source names (GeoJSON)"
+        "--annotations", type=Path, metavar="FILE", help="what was drawn on the image or slide that --source names"
     )
     cutting.add_argument(
         "--tile-size", dest="tile_px", type=whole_number(1), metavar="N", help="side of a tile, px (default: 256)"

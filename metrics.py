@@ -1,6 +1,7 @@
 """Counts first, scores second: masks -> tp, fp, fn, tn -> Dice, IoU, accuracy, precision, recall -> scores.json.
 
-Counts add up over images, scores do not; so the scores of a whole test set are those of its summed counts. NumPy only.
+Counts add up over images, scores do not; so the scores of a whole test set are those of its summed counts. How far they
+would move with other images is found by drawing the images again (bootstrap). NumPy only.
 """
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from images import InputError
 
 SCORES = ("dice", "iou", "accuracy", "precision", "recall")
+RESAMPLES = 2000  # draws of the bootstrap: its limits then repeat to about a hundredth of the interval's width
+FEW_IMAGES = 10  # below, the interval is too narrow more often than it says
 
 
 def confusion_counts(truth, prediction, classes=1):
@@ -61,15 +64,68 @@ def scores_from_counts(counts_row):
     Args:
         counts_row: tp, fp, fn, tn, whole numbers: one row of `confusion_counts`, or a sum of such rows.
     """
-    tp, fp, fn, tn = (int(n) for n in counts_row)
-    if tp + fp + fn == 0:
-        return dict.fromkeys(SCORES, 1.0)
+    return dict(zip(SCORES, _scores(counts_row).tolist(), strict=True))
+
+
+def _scores(counts):
+    """Counts of shape (..., 4) -> float64 scores of shape (..., 5), in the order of `SCORES`."""
+    tp, fp, fn, tn = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
+    right = tp + fp + fn == 0  # nothing to find and nothing found
+
+    def share(part, whole):
+        return np.where(right, 1.0, np.divide(part, whole, out=np.zeros_like(part), where=whole > 0))
+
+    dice, iou = share(2 * tp, 2 * tp + fp + fn), share(tp, tp + fp + fn)
+    accuracy = share(tp + tn, tp + fp + fn + tn)
+    return np.stack([dice, iou, accuracy, share(tp, tp + fp), share(tp, tp + fn)], axis=-1)
+
+
+def resampled_sums(values, seed=0):
+    """What the sum over the images would be if other images like them had been taken: the bootstrap.
+
+    As many images as there are are drawn with replacement, `RESAMPLES` times (Efron & Tibshirani, An Introduction to
+    the Bootstrap, 1993, chapter 13: the percentile interval of such sums).
+
+    Args:
+        values: ndarray of shape (images, ...), a row an image. One order of the rows gives one result.
+        seed: int.
+
+    Returns:
+        float64 ndarray of shape (RESAMPLES, ...).
+    """
+    values = np.asarray(values, np.float64)
+    flat, rng = values.reshape(len(values), -1), np.random.default_rng(seed)
+    sums = [rng.multinomial(len(flat), np.full(len(flat), 1 / len(flat)), 100) @ flat for _ in range(RESAMPLES // 100)]
+    return np.concatenate(sums).reshape(RESAMPLES, *values.shape[1:])
+
+
+def interval_95(resampled):
+    """[lower, upper]: the middle 95 % of values of shape (RESAMPLES,)."""
+    return np.percentile(resampled, (2.5, 97.5)).tolist()
+
+
+def pooled_scores(counts):
+    """The scores of several images.
+
+    Args:
+        counts: int ndarray of shape (images, rows, 4), tp, fp, fn, tn; a row a class.
+
+    Returns:
+        dict: the five scores of the counts summed over the images, each the mean over the rows; `interval_95`, for each
+        score the [lower, upper] limits between which it would lie for 95 of 100 other draws of as many images, None
+        where there is one image, since one image tells nothing of others; `mean_per_image`, the mean of the images'
+        own scores.
+    """
+    counts = np.asarray(counts, np.int64)
+    pooled = _scores(counts.sum(axis=0)).mean(axis=0)
+    limits = None
+    if len(counts) > 1:
+        drawn = _scores(resampled_sums(counts)).mean(axis=1)  # (RESAMPLES, 5)
+        limits = {score: interval_95(column) for score, column in zip(SCORES, drawn.T, strict=True)}
     return {
-        "dice": 2 * tp / (2 * tp + fp + fn),
-        "iou": tp / (tp + fp + fn),
-        "accuracy": (tp + tn) / (tp + fp + fn + tn),
-        "precision": tp / (tp + fp) if tp + fp else 0.0,
-        "recall": tp / (tp + fn) if tp + fn else 0.0,
+        **_named(pooled),
+        "interval_95": limits,
+        "mean_per_image": _named(_scores(counts).mean(axis=(0, 1))),
     }
 
 
@@ -83,11 +139,12 @@ def scorecard(names, counts_list, threshold, classes=1):
         classes: int, as in `confusion_counts`.
 
     Returns:
-        dict: the five scores of the counts summed over all images, `threshold`, `images` (a list of the same scores
-        with the image's `name`), and `baseline`, the scores that an all-background prediction has on these masks: a
-        model that does not beat them has learnt nothing. With K >= 2 classes every score, the accuracy too, is the
-        mean over the foreground classes, each against all others, and `classes` holds each one's own:
-        `{"1": {"dice", ...}, "2": ...}`.
+        dict: the scores of the counts summed over all images with their intervals and their means over the images (see
+        `pooled_scores`), `threshold`, `images` (a list of each image's own scores with its `name`), and `baseline`, the
+        scores that an all-background prediction has on these masks: a model that does not beat them has learnt nothing.
+        With K >= 2 classes every score, the accuracy too, is the mean over the foreground classes, each against all
+        others, and `classes` holds each one's own: `{"1": {"dice", ..., "interval_95", "mean_per_image"}, "2": ...}`.
+        The order of the images changes nothing but the order of `images`.
     """
     names = list(names)
     counts = np.array([np.asarray(c, np.int64) for c in counts_list])  # (images, foreground classes, 4)
@@ -97,21 +154,68 @@ def scorecard(names, counts_list, threshold, classes=1):
             f"Received {len(names)} names and counts of shape {counts.shape}, expected at least one image and counts "
             f"of shape {expected}: one `confusion_counts` of {classes} classes for each name."
         )
-    total = counts.sum(axis=0)
-    tp, fp, fn, tn = total.T
-    nothing_found = np.stack([0 * tp, 0 * fp, tp + fn, fp + tn], axis=1)
+    tp, fp, fn, tn = np.moveaxis(counts.sum(axis=0), -1, 0)
+    nothing_found = np.stack([0 * tp, 0 * fp, tp + fn, fp + tn], axis=-1)
+    by_name = counts[sorted_by_name(names)]
     card = {
-        **_mean_scores(total),
+        **pooled_scores(by_name),
         "threshold": threshold,
-        "images": [{"name": name, **_mean_scores(rows)} for name, rows in zip(names, counts, strict=True)],
-        "baseline": _mean_scores(nothing_found),
+        "images": [
+            {"name": name, **_named(_scores(rows).mean(axis=0))} for name, rows in zip(names, counts, strict=True)
+        ],
+        "baseline": _named(_scores(nothing_found).mean(axis=0)),
     }
     if classes > 1:
-        card["classes"] = {str(i): scores_from_counts(row) for i, row in enumerate(total, start=1)}
+        card["classes"] = {str(k): pooled_scores(by_name[:, k - 1 : k]) for k in range(1, classes)}
     return card
 
 
-def _mean_scores(rows):
-    """(foreground classes, 4) counts -> each score's mean over the classes."""
-    per_class = [scores_from_counts(row) for row in rows]
-    return {score: sum(scores[score] for scores in per_class) / len(per_class) for score in SCORES}
+def sorted_by_name(names):
+    """Indices that sort the images, so that the bootstrap's draws do not depend on their order."""
+    return sorted(range(len(names)), key=lambda i: names[i])
+
+
+def table(card):
+    """The scorecard of `predict.evaluate_folder` for people: a list of lines."""
+
+    def row(title, scores, form="{:.3f}"):
+        return f"{title:18}" + "".join(f"{form.format(*np.atleast_1d(scores[name])):>13}" for name in SCORES)
+
+    def within(limits):
+        return " ({:.3f}–{:.3f})".format(*limits) if limits else ""
+
+    count, limits = len(card["images"]), card["interval_95"]
+    lines = [
+        " " * 18 + "".join(f"{name:>13}" for name in SCORES),
+        row(f"{count} image{'s' * (count > 1)}, pooled", card),
+    ]
+    if limits:
+        lines += [row("  95 % interval", limits, "{:.3f}–{:.3f}"), row("  mean per image", card["mean_per_image"])]
+    for key, scores in card.get("classes", {}).items():
+        lines.append(row(f"  class {key}", scores))
+    if "otsu" in card:
+        lines.append(row("(Otsu threshold)", card["otsu"]))
+    lines.append(row("(all background)", card["baseline"]))
+    found, outlines = card["objects"], card["boundary"]
+    true = "cells that touch in the mask count as one" if "components" in found["truth"] else "as annotated"
+    between = found["interval_95"] or {"f1": None, "ap": None}
+    lines += [
+        f"objects ({true}): {found['predicted']} predicted, {found['true']} true ({found['count_error']:+d}; off by "
+        f"{found['mean_count_error']:.1f} an image); at IoU above 0.5 F1 {found['f1']:.3f}{within(between['f1'])}, "
+        f"AP {found['ap']:.3f}{within(between['ap'])}",
+        f"outlines: HD95 {outlines['hd95_px']:.1f} px"
+        + (" ({:.1f}–{:.1f}), mean of the images".format(*outlines["interval_95"]) if limits else ""),
+    ]
+    if card["calibration"]:
+        start = "" if "classes" in card else f"foreground from {card['threshold']:g} on, "
+        error = card["calibration"]["expected_error"]
+        lines.append(f"probabilities: {start}expected calibration error {error:.3f}, see calibration.png")
+    if not limits:
+        lines.append("no intervals: one image tells nothing of the spread between images")
+    elif count < FEW_IMAGES:
+        lines.append(f"with {count} images only, scores on other images may lie further off than the intervals say")
+    return lines
+
+
+def _named(values):
+    return dict(zip(SCORES, np.asarray(values).tolist(), strict=True))

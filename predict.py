@@ -5,15 +5,21 @@ comes back at its own size. Intensities are normalised from the whole image, nev
 """
 
 import json
+import zipfile
+import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+import calibration
 import images
 import metrics
+import objects
 from images import InputError
 from masks import MaskCoding, read_mask_of
+from otsu import otsu_mask
 from pairs import find_pairs
 from scale import fitted_size, resize
 from survey import survey
@@ -23,6 +29,7 @@ OVERLAP_PX = 64
 GRID_PX = 16  # a network of depth 4 halves its image four times
 SUFFIX = "_predict"
 RECORD = "predictions.json"  # which model wrote the masks beside it, and what its classes mean
+PROBABILITIES = "probabilities.npz"  # the foreground probability of each image in 8 bits, for the calibration
 CLASS_COLOURS = np.array(
     [(255, 255, 255), (86, 180, 233), (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0)],
     np.uint8,
@@ -145,7 +152,9 @@ def predict_files(predictor, paths, out_dir, keep_probability=False):
     """Write `<stem>_predict.png` for each image of `paths` into `out_dir`.
 
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
-    `<stem>_probability.png` (16-bit, 65535 = certain foreground) is written on request.
+    `<stem>_probability.png` (16-bit, 65535 = certain foreground) is written on request. `predictions.json` notes the
+    model, and `probabilities.npz` keeps the probability of foreground in 8 bits, so that `evaluate_folder` can compare
+    it with whatever truth there will be.
 
     Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after
     the masks of all others are written.
@@ -158,27 +167,34 @@ def predict_files(predictor, paths, out_dir, keep_probability=False):
             "them. Rename them or predict the folders one by one."
         )
     out_dir, written, unreadable = Path(out_dir), [], []
-    (out_dir / RECORD).unlink(missing_ok=True)  # it speaks of all masks in the folder, and they change now
+    for name in (RECORD, PROBABILITIES):  # they speak of all masks in the folder, and these change now
+        (out_dir / name).unlink(missing_ok=True)
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
-    for path in bar:
-        try:
-            image = images.read(path)
-        except InputError as error:
-            unreadable.append(error)
-            continue
-        probability = predictor.probability(image)
-        mask = predictor.mask(probability)
-        target = out_dir / f"{path.stem}{SUFFIX}.png"
-        images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)
-        if predictor.classes > 1:
-            images.write_png(target.with_name(f"{path.stem}{SUFFIX}_colour.png"), colour_preview(mask))
-        if keep_probability:
+    with (
+        images.replacing(out_dir / PROBABILITIES) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for path in bar:
+            try:
+                image = images.read(path)
+            except InputError as error:
+                unreadable.append(error)
+                continue
+            probability = predictor.probability(image)
+            mask = predictor.mask(probability)
+            target = out_dir / f"{path.stem}{SUFFIX}.png"
+            images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)
+            if predictor.classes > 1:
+                images.write_png(target.with_name(f"{path.stem}{SUFFIX}_colour.png"), colour_preview(mask))
             foreground = probability[..., 0] if predictor.classes == 1 else 1 - probability[..., 0]
-            images.write_png(
-                target.with_name(f"{path.stem}_probability.png"), np.rint(foreground * 65535).astype(np.uint16)
-            )
-        written.append(target)
-    record = {key: predictor.card.get(key) for key in ("classes", "threshold", "masks")}
+            if keep_probability:
+                images.write_png(
+                    target.with_name(f"{path.stem}_probability.png"), np.rint(foreground * 65535).astype(np.uint16)
+                )
+            with archive.open(f"{path.stem}.npy", "w") as file:
+                np.lib.format.write_array(file, calibration.to_levels(foreground))
+            written.append(target)
+    record = {key: predictor.card.get(key) for key in ("classes", "threshold", "masks", "dark_foreground")}
     images.write_json(out_dir / RECORD, {"model": str(predictor.path), **record})
     if unreadable:
         raise InputError(f"{unreadable[0]} ({len(written)} of {len(paths)} masks were written to {out_dir})")
@@ -190,26 +206,21 @@ def colour_preview(mask):
     return CLASS_COLOURS[mask % len(CLASS_COLOURS)]
 
 
+# ----------------------------------------------------------------------------------------------------------- evaluation
+
+
 def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     """Compare the masks in `predicted_dir` with those in `test_dir`/Masks and write `scores.json` beside the former.
 
     The meaning of the mask values is the one that the model was trained with (`predictions.json`, written by
-    `predict_files`); `foreground` overrides it and `classes` must agree with it.
+    `predict_files`); `foreground` overrides it and `classes` must agree with it. Where `predict_files` left the
+    probabilities of all images scored, `calibration.png` is drawn too.
 
-    Images without a mask are left out. Returns the scorecard, see `metrics.scorecard`, or None where no test image has
-    a mask. Raises `InputError` where a prediction is missing or has another size than its mask.
+    Images without a mask are left out. Returns the scorecard, which data/README.md describes, or None where no test
+    image has a mask. Raises `InputError` where a prediction is missing or has another size than its mask.
     """
     test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
-    record_path = predicted_dir / RECORD
-    if not record_path.is_file():
-        raise InputError(f"{predicted_dir}: no predictions to score; expected {RECORD} there. Run `predict` first.")
-    try:
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-        record = {key: record[key] for key in ("classes", "threshold", "masks")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{record_path}: damaged; expected what `predict` writes there. Run `predict` again."
-        ) from error
+    record = _read_record(predicted_dir / RECORD)
     if classes not in (None, record["classes"]):
         raise InputError(
             f"--classes {classes}, but these predictions have {record['classes']}; expected the same number. "
@@ -225,14 +236,104 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
         coding = found.coding(record["classes"], foreground)
     coding.check(found.mask_values)
     written = coding if coding.classes > 1 else MaskCoding((255,), 0, 1, "")
-    counts = []
-    for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
-        path = predicted_dir / f"{pair.stem}{SUFFIX}.png"
-        if not path.is_file():
-            raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
-        prediction = written.decode(images.read_mask(path))
-        truth = coding.decode(read_mask_of(pair, prediction.shape))
-        counts.append(metrics.confusion_counts(truth, prediction, coding.classes))
-    card = metrics.scorecard([pair.stem for pair in pairs], counts, record["threshold"], coding.classes)
+    dark = record["dark_foreground"] if coding.classes == 1 else None
+    results, levels = [], np.zeros((calibration.LEVELS, 2), np.int64)
+    kept_path = predicted_dir / PROBABILITIES
+    with _open_probabilities(kept_path) as kept:
+        for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
+            path = predicted_dir / f"{pair.stem}{SUFFIX}.png"
+            if not path.is_file():
+                raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
+            prediction = written.decode(images.read_mask(path))
+            truth = coding.decode(read_mask_of(pair, prediction.shape))
+            results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark))
+            if levels is not None:
+                more = _level_counts(kept, pair.stem, truth, kept_path)
+                levels = None if more is None else levels + more
+    card = _scorecard([pair.stem for pair in pairs], results, record["threshold"], coding.classes)
+    figure = predicted_dir / "calibration.png"
+    card["calibration"] = None if levels is None else calibration.reliability(levels)
+    if card["calibration"]:
+        calibration.draw_reliability(card["calibration"], figure)
+    else:
+        figure.unlink(missing_ok=True)
     images.write_json(predicted_dir / "scores.json", card)
     return card
+
+
+def _read_record(path):
+    if not path.is_file():
+        raise InputError(f"{path.parent}: no predictions to score; expected {RECORD} there. Run `predict` first.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = {key: record[key] for key in ("classes", "threshold", "masks")}
+        return known | {"dark_foreground": record.get("dark_foreground")}  # None: models trained elsewhere
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _compare(pair, truth, prediction, coding, mask_values, dark):
+    """What is counted on one image; an array's rows are the foreground or the classes 1 … K−1.
+
+    truth, prediction: class ids, uint8 (height, width); dark: the side of Otsu's threshold, None for none.
+    """
+    numbers = range(1, max(2, coding.classes))
+    matches, sources = [], set()
+    for number in numbers:
+        labels, source = objects.true_objects(pair, truth == number, coding, mask_values)
+        matches.append(objects.match_objects(labels, objects.components(prediction == number)))
+        sources.add(source)
+    result = {
+        "pixels": metrics.confusion_counts(truth, prediction, coding.classes),
+        "objects": np.array(matches),
+        "distances": np.array([objects.hausdorff(truth == n, prediction == n) for n in numbers]),
+        "sources": sources,
+    }
+    if dark is not None:
+        result["otsu"] = metrics.confusion_counts(truth, otsu_mask(images.read(pair.image), dark))
+    return result
+
+
+def _scorecard(names, results, threshold, classes):
+    """The results of all images as `scores.json` holds them, but for the calibration."""
+    matches, distances = (np.array([result[key] for result in results]) for key in ("objects", "distances"))
+    by_name = metrics.sorted_by_name(names)
+    card = metrics.scorecard(names, [result["pixels"] for result in results], threshold, classes)
+    card["objects"] = objects.object_scores(matches[by_name])
+    card["objects"]["truth"] = ", ".join(sorted(set().union(*(result["sources"] for result in results))))
+    card["boundary"] = objects.boundary_scores(distances[by_name])
+    for image, rows, distance in zip(card["images"], matches, distances, strict=True):
+        own = objects.object_scores(rows[np.newaxis])
+        image["objects"] = {key: own[key] for key in ("f1", "ap", "true", "predicted")}
+        image["hd95_px"] = float(distance.mean())
+    for number, scores in card.get("classes", {}).items():
+        row = np.s_[by_name, int(number) - 1 : int(number)]
+        scores["objects"] = objects.object_scores(matches[row])
+        scores["boundary"] = objects.boundary_scores(distances[row])
+    if "otsu" in results[0]:
+        card["otsu"] = metrics.scores_from_counts(sum(result["otsu"] for result in results)[0])
+    return card
+
+
+def _open_probabilities(path):
+    """What `predict_files` kept, to be used in a `with`; None in it where there is nothing."""
+    try:
+        return zipfile.ZipFile(path) if path.is_file() else nullcontext()
+    except zipfile.BadZipFile as error:
+        raise _damaged(path) from error
+
+
+def _level_counts(kept, name, truth, path):
+    """`calibration.level_counts` of one image, None where its probabilities were not kept."""
+    entry = f"{name}.npy"
+    if kept is None or entry not in kept.NameToInfo:
+        return None
+    try:
+        with kept.open(entry) as file:
+            return calibration.level_counts(np.lib.format.read_array(file), truth)
+    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:  # another size among them
+        raise _damaged(path) from error
+
+
+def _damaged(path):
+    return InputError(f"{path}: damaged; expected what `predict` writes there. Run `predict` again.")

@@ -19,10 +19,12 @@ from tqdm import tqdm
 
 import images
 import model as networks
+from calibration import THRESHOLDS, best_threshold, confusion_at, threshold_counts
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from images import InputError
 from losses import LOSSES, Dice, IoU, make_loss, make_schedule
 from metrics import confusion_counts, scorecard
+from otsu import foreground_is_dark
 from pairs import find_pairing, recorded_groups, split_by_group
 from scale import choose_fit
 from start import choose_start, fingerprint
@@ -31,6 +33,7 @@ from watchdog import DeadNetwork, Watchdog, choose_crop
 
 SMALLEST_EPOCH = 110  # steps; fewer teach too little where there are few images
 NEW_DRAW = 2**31  # added to the seed of a training that starts again: a draw that no --seed gives
+OTSU_IMAGES = 20  # so many tell whether the cells are dark or bright
 
 
 @dataclass
@@ -138,14 +141,18 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
         "training": [pair.stem for pair in training],
         "validation": [pair.stem for pair in validation],
     }
-    run_dir.mkdir(parents=True, exist_ok=True)
-    crop, restarts = choose_crop(batches), []
+    if settings.classes == 1:  # for the baseline that `evaluate` sets beside the scores
+        known = held_out if validation else samples
+        shown = (known[i] for i in range(min(OTSU_IMAGES, len(known))))
+        card["dark_foreground"] = foreground_is_dark((sample.image, sample.mask) for sample in shown)
     source, line = choose_start(
         settings.init,
         _new_network(settings, channels, batches, settings.seed)[0],
         lambda: (fingerprint(part[i].image) for part in (samples, held_out) for i in range(len(part))),
     )
     say(line)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    crop, restarts = choose_crop(batches), []
     for seed in (settings.seed, settings.seed + NEW_DRAW):
         network, dice = _new_network(settings, channels, batches, seed)
         if source and not restarts:
@@ -197,7 +204,10 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
     }
     if checks is not None:
         best, _ = networks.load(run_dir / "model.keras")
-        images.write_json(run_dir / "scores.json", validation_scores(best, checks, validation, settings.classes))
+        scores = validation_scores(best, checks, validation, settings.classes)
+        images.write_json(run_dir / "scores.json", scores)
+        card["threshold"] = scores["threshold"]
+        networks.save(best, run_dir / "model.keras", card)  # the threshold is known only now
     images.write_json(run_dir / "settings.json", card)
     _write_history(run_dir / "history.csv", history)
     return card
@@ -235,19 +245,31 @@ def _read(data_dir, quiet):
     return pairing, survey(pairing.pairs, quiet)
 
 
-def validation_scores(network, checks, pairs, classes, threshold=0.5):
+def validation_scores(network, checks, pairs, classes):
     """The scorecard of the validation images (see `metrics.scorecard`), from the tiles that validation counts.
+
+    Of a binary network the threshold is the one that gives these pixels the best Dice, so the scores are a little
+    better than those of new images; of classes the most probable one counts.
 
     Parameters: network, keras.Model; checks, the ValidationBatches of `pairs`; classes, as in `Settings`.
     """
-    counts = np.zeros((len(pairs), max(1, classes - 1), 4), np.int64)
+    shape = (len(THRESHOLDS) + 1, 2) if classes == 1 else (classes - 1, 4)
+    counts = np.zeros((len(pairs), *shape), np.int64)
     places = iter(checks.places)
     for batch, truths, weights in checks:
         probabilities = ops.convert_to_numpy(network.predict_on_batch(batch))
         for probability, truth, weight in zip(probabilities, truths, weights, strict=True):
-            predicted = (probability[..., 0] >= threshold).astype(int) if classes == 1 else probability.argmax(-1)
             inside = np.s_[: int(weight[:, 0].sum()), : int(weight[0].sum())]  # without the padding
-            counts[next(places)[0]] += confusion_counts(truth[..., 0][inside], predicted[inside], classes)
+            probability, truth = probability[inside], truth[..., 0][inside]
+            counts[next(places)[0]] += (
+                threshold_counts(probability[..., 0], truth)
+                if classes == 1
+                else confusion_counts(truth, probability.argmax(-1), classes)
+            )
+    threshold = 0.5
+    if classes == 1:
+        threshold = best_threshold(counts.sum(axis=0))
+        counts = [[confusion_at(of_image, threshold)] for of_image in counts]
     return scorecard([pair.stem for pair in pairs], counts, threshold, classes)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -83,13 +83,54 @@ def test_scorecard_by_hand():
     # summed: tp 3, fp 2, fn 1, tn 14; all background: tp 0, fp 0, fn 4, tn 16
     total = {"dice": 6 / 9, "iou": 3 / 6, "accuracy": 17 / 20, "precision": 3 / 5, "recall": 3 / 4}
     first = {"dice": 6 / 9, "iou": 3 / 6, "accuracy": 7 / 10, "precision": 3 / 5, "recall": 3 / 4}
+    assert metrics.scorecard(["a.png"], counts[:1], threshold=0.5)["interval_95"] is None  # one image tells nothing
+    # two images drawn from two: the first twice in 1 of 4 draws, each once in 2, the second twice in 1; so 2.5 % and
+    # 97.5 % of the draws lie at the scores of either alone
+    limits = card.pop("interval_95")
+    assert limits == {name: [pytest.approx(first[name]), 1] for name in first}
+    mean = {name: pytest.approx((first[name] + 1) / 2) for name in first}
     assert card == {
         **total,
+        "mean_per_image": mean,
         "threshold": 0.5,
         "images": [{"name": "a.png", **first}, {"name": "b.png", **dict.fromkeys(first, 1.0)}],
         "baseline": {"dice": 0, "iou": 0, "accuracy": 16 / 20, "precision": 0, "recall": 0},
     }
     assert json.loads(json.dumps(card)) == card
+
+
+def test_the_interval_covers_what_it_should():
+    """Of 200 test sets from one source, about 95 % of the intervals hold the score of the source."""
+    rng = np.random.default_rng(0)
+    source = rng.integers(50, 150, (5000, 1, 4))
+    true = metrics.scores_from_counts(source.sum(axis=0)[0])["dice"]
+    limits = [metrics.pooled_scores(rng.choice(source, 30))["interval_95"]["dice"] for _ in range(200)]
+    assert 0.89 <= np.mean([low <= true <= high for low, high in limits]) <= 0.99
+
+
+def test_resampling_by_hand():
+    # two images of 1 and 3: sums 2, 4, 4, 6, equally often
+    sums = metrics.resampled_sums(np.array([1, 3]))
+    values, counts = np.unique(sums, return_counts=True)
+    assert values.tolist() == [2, 4, 6] and sums.shape == (metrics.RESAMPLES,)
+    np.testing.assert_allclose(counts / metrics.RESAMPLES, [0.25, 0.5, 0.25], atol=0.04)
+    np.testing.assert_array_equal(sums, metrics.resampled_sums(np.array([1, 3])))
+    np.testing.assert_array_equal(metrics.resampled_sums(np.full((7, 2), 3)), np.full((metrics.RESAMPLES, 2), 21))
+
+
+@settings(deadline=None)  # the first call imports scikit-learn
+@given(pairs_of_masks(1))
+def test_agrees_with_scikit_learn(masks):
+    from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
+
+    truth, prediction = (mask.ravel() for mask in masks)
+    if not (truth.any() or prediction.any()):  # there it says 0 or 1 as one asks; here 1
+        return
+    scores = metrics.scores_from_counts(metrics.confusion_counts(*masks)[0])
+    others = {"dice": f1_score, "iou": jaccard_score, "precision": precision_score, "recall": recall_score}
+    for name, function in others.items():
+        assert scores[name] == pytest.approx(function(truth, prediction, zero_division=0))
+    assert scores["accuracy"] == pytest.approx(accuracy_score(truth, prediction))
 
 
 @given(pairs_of_masks(1))
@@ -131,6 +172,7 @@ def test_laws_of_the_scores(masks):
     assert set(metrics.scores_from_counts(metrics.confusion_counts(truth, truth)[0]).values()) == {1.0}
 
 
+@settings(deadline=None)
 @given(st.lists(pairs_of_masks(3), min_size=1, max_size=4), st.sampled_from([1, 3]), st.randoms())
 def test_laws_of_the_scorecard(images, classes, random):
     names = [str(i) for i in range(len(images))]
@@ -150,6 +192,14 @@ def test_laws_of_the_scorecard(images, classes, random):
     joined = [np.concatenate([masks[i].ravel() for masks in images])[None] for i in (0, 1)]
     whole = metrics.scorecard(["whole"], [metrics.confusion_counts(*joined, classes)], 0.5, classes)
     assert all(whole[score] == card[score] for score in metrics.SCORES)
+
+    if len(images) > 1:
+        for score, (low, high) in card["interval_95"].items():
+            values = [image[score] for image in card["images"]]
+            assert 0 <= low <= high <= 1 and (len(set(values)) > 1 or classes > 1 or low == pytest.approx(high))
+    for score in metrics.SCORES:
+        mean = np.mean([image[score] for image in card["images"]])
+        assert card["mean_per_image"][score] == pytest.approx(mean)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import model as networks
 from images import InputError, read, write_png
+from metrics import SCORES, table
 from predict import GRID_PX, Predictor, blend_window, evaluate_folder, predict_files, predict_tiled, tile_starts
 
 
@@ -124,6 +125,91 @@ def test_scores_by_hand(predicted):
     assert card["threshold"] == 0.4
     assert [image["dice"] for image in card["images"]] == [pytest.approx(2 / 3), 1]
     assert card["baseline"]["dice"] == 0 and card["baseline"]["accuracy"] == pytest.approx(13 / 16)
+
+
+def test_objects_and_outlines_by_hand(predicted):
+    card = evaluate_folder(predicted, predicted / "Predicted images")
+    first, second = card["images"]
+    # a: true columns 0-2 of the upper row, predicted columns 0-1 and 3: IoU of the first is 2/3, the second is invented
+    assert first["objects"] == {"f1": 2 / 3, "ap": 1 / 2, "true": 1, "predicted": 2}
+    # distances of the true pixels 0, 0, 1 (95 %: 0.9), of the predicted ones 0, 0, 1
+    assert first["hd95_px"] == pytest.approx(0.9) and second["hd95_px"] == 0
+    assert second["objects"] == {"f1": 1, "ap": 1, "true": 0, "predicted": 0}
+    assert card["boundary"] == {"hd95_px": pytest.approx(0.45), "interval_95": [0, pytest.approx(0.9)]}
+    assert {key: card["objects"][key] for key in ("count_error", "mean_count_error", "truth")} == {
+        "count_error": 1, "mean_count_error": 0.5, "truth": "components",
+    }  # fmt: skip
+    assert card["interval_95"]["dice"] == [pytest.approx(2 / 3), 1]
+    assert card["calibration"] is None and "otsu" not in card  # predictions of another program
+
+
+def test_the_otsu_baseline_by_hand(predicted):
+    record = predicted / "Predicted images" / "predictions.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"dark_foreground": False}))
+    card = evaluate_folder(predicted, predicted / "Predicted images")
+    # both images show the mask of a: found in a (tp 3), where b has nothing to find (fp 3)
+    assert card["otsu"]["dice"] == pytest.approx(2 * 3 / (2 * 3 + 3))
+
+
+def test_what_was_predicted_is_calibrated(tmp_path, model_file):
+    rng = np.random.default_rng(0)
+    for name, size in {"ä b": (40, 41), "c": (33, 60)}.items():
+        write_png(tmp_path / "Images" / f"{name}.png", rng.integers(0, 256, size, np.uint8))
+        write_png(tmp_path / "Masks" / f"{name}.png", (rng.random(size) < 0.3) * np.uint8(255))
+    out, model = tmp_path / "Predicted images", Predictor(model_file)
+    predict_files(model, sorted((tmp_path / "Images").iterdir()), out)
+    card = evaluate_folder(tmp_path, out)
+    bins = card["calibration"]["bins"]
+    probability = np.concatenate([model.probability(read(p)).ravel() for p in sorted((tmp_path / "Images").iterdir())])
+    counts = np.histogram(np.rint(probability * 255) / 255, np.arange(21) / 20)[0]
+    assert [b["pixels"] for b in bins] == counts.tolist() and counts.sum() == 40 * 41 + 33 * 60
+    assert read(out / "calibration.png").std() > 0
+    # one image only is predicted again: what was kept does not speak of both any more
+    predict_files(model, [tmp_path / "Images" / "c.png"], out)
+    assert evaluate_folder(tmp_path, out)["calibration"] is None
+    assert not (out / "calibration.png").exists()
+    (out / "probabilities.npz").write_bytes(b"PK\3\4 broken")
+    with pytest.raises(InputError, match=r"probabilities\.npz: damaged"):
+        evaluate_folder(tmp_path, out)
+
+
+def test_classes_have_objects_of_their_own(tmp_path):
+    truth = np.zeros((1, 8), np.uint8)
+    truth[0] = [1, 1, 0, 2, 2, 0, 2, 0]
+    guess = np.array([[1, 1, 0, 2, 2, 0, 0, 0]], np.uint8)
+    write_png(tmp_path / "Images" / "a.png", truth)
+    write_png(tmp_path / "Masks" / "a.png", truth)
+    write_png(tmp_path / "Predicted images" / "a_predict.png", guess)
+    record = {"model": "m", "classes": 3, "threshold": 0.5, "masks": None, "dark_foreground": True}
+    (tmp_path / "Predicted images" / "predictions.json").write_text(json.dumps(record))
+    card = evaluate_folder(tmp_path, tmp_path / "Predicted images")
+    assert card["classes"]["1"]["objects"]["f1"] == 1
+    assert card["classes"]["2"]["objects"]["f1"] == 2 / 3  # tp 1, fn 1
+    assert card["objects"]["f1"] == pytest.approx(5 / 6) and card["objects"]["true"] == 3
+    # class 2: true pixels 0, 0 and 2 px away from a predicted one (95 %: 1.8)
+    assert card["classes"]["2"]["boundary"]["hd95_px"] == pytest.approx(1.8)
+    assert card["boundary"]["hd95_px"] == pytest.approx(0.9)
+    assert card["interval_95"] is None and "otsu" not in card  # one image; one threshold makes no classes
+    assert json.loads(json.dumps(card)) == card
+
+
+@pytest.mark.parametrize("change", [{}, {"classes": 3}])
+def test_the_table_says_what_the_scores_are(predicted, change):
+    folder = predicted / "Predicted images"
+    (folder / "predictions.json").write_text(
+        json.dumps({"classes": 1, "threshold": 0.4, "masks": None, "dark_foreground": True} | change)
+    )
+    if change:
+        for path in [*(predicted / "Masks").iterdir(), *folder.glob("*_predict.png")]:
+            write_png(path, (read(path)[..., 0] > 0).astype(np.uint8))
+    card = evaluate_folder(predicted, folder)
+    lines = table(card)
+    assert all(len(line) < 170 for line in lines)
+    (pooled,) = [line.split() for line in lines if line.startswith("2 images, pooled")]
+    assert pooled[3:] == [f"{card[name]:.3f}" for name in SCORES]
+    text = "\n".join(lines)
+    assert "95 % interval" in text and "all background" in text and "HD95" in text and "2 images only" in text
+    assert ("Otsu" in text) == (not change) and ("class 2" in text) == bool(change)
 
 
 def test_a_missing_prediction_is_named(predicted):

@@ -1,0 +1,123 @@
+"""Probabilities against the truth: how far they can be trusted, and from which one on a pixel counts as foreground.
+
+Everything is counted in histograms, which add up over tiles and images. NumPy; Matplotlib where it draws.
+"""
+
+import numpy as np
+
+import images
+
+BINS = 20
+LEVELS = 256  # probabilities are stored in 8 bits, 255 for certain foreground: half a level is 0.002
+THRESHOLDS = np.arange(1, 100) / 100
+
+
+# ---------------------------------------------------------------------------------------------------------- threshold
+
+
+def threshold_counts(probability, truth):
+    """Count the pixels between neighbouring `THRESHOLDS`.
+
+    probability: float32 ndarray of any shape, 0…1; truth: integers or bool of the same shape, foreground above 0.
+    Returns an int64 ndarray of shape (100, 2): background and foreground pixels with a probability below 0.01, from
+    0.01 to below 0.02, …, from 0.99 on. Counts of parts of an image add up.
+    """
+    # in float32, as `probability >= threshold` compares
+    bins = np.searchsorted(THRESHOLDS.astype(np.float32), np.asarray(probability, np.float32).ravel(), side="right")
+    both = bins * 2 + (np.asarray(truth).ravel() > 0)
+    return np.bincount(both, minlength=2 * (len(THRESHOLDS) + 1)).reshape(-1, 2)
+
+
+def confusion_at(counts, threshold):
+    """tp, fp, fn, tn, int64 (4,), where a pixel counts as foreground from `threshold`, one of `THRESHOLDS`, on.
+
+    counts: of `threshold_counts`, shape (100, 2).
+    """
+    start = int(np.argmin(np.abs(THRESHOLDS - threshold))) + 1
+    (fn, tp), (tn, fp) = ((column[:start].sum(), column[start:].sum()) for column in counts.T[::-1])
+    return np.array([tp, fp, fn, tn], np.int64)
+
+
+def best_threshold(counts):
+    """The one of `THRESHOLDS` with the best Dice; of several equal ones that nearest to 0.5.
+
+    counts: of `threshold_counts`, summed over all pixels that are to decide. Returns a float.
+    """
+    tp, fp, fn, _ = np.array([confusion_at(counts, threshold) for threshold in THRESHOLDS]).T
+    dice = np.divide(2 * tp, 2 * tp + fp + fn, out=np.ones(len(tp)), where=tp + fp + fn > 0)
+    best = THRESHOLDS[dice == dice.max()]
+    return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+# --------------------------------------------------------------------------------------------------------- reliability
+
+
+def to_levels(probability):
+    """Probabilities 0…1 of any shape in 8 bits: uint8, 255 for 1."""
+    return np.rint(probability * (LEVELS - 1)).astype(np.uint8)
+
+
+def level_counts(levels, truth):
+    """Background and foreground pixels of each of the 256 `levels`: int64 (256, 2).
+
+    levels: uint8 ndarray of `to_levels`; truth: of the same shape, foreground above 0.
+    """
+    return np.bincount(levels.ravel().astype(np.int64) * 2 + (truth.ravel() > 0), minlength=2 * LEVELS).reshape(-1, 2)
+
+
+def reliability(counts):
+    """Predicted probability against observed share of foreground.
+
+    counts: of `level_counts`, summed over the pixels in question; at least one pixel.
+    Returns a dictionary: `expected_error`, Σ pixels of a bin / all pixels · |mean probability − share of foreground|
+    (the expected calibration error of Guo et al., ICML 2017), 0 for perfect; and `bins`, 20 of equal width from 0 to 1,
+    each with `from`, `to`, `pixels`, `foreground` (pixels of the truth), and their `mean_probability` and
+    `foreground_share`, None in an empty bin. Most pixels of a field are clear background, and they make the expected
+    error small: the bins tell more.
+    """
+    level = np.arange(LEVELS)
+    bin_of = np.minimum(level * BINS // (LEVELS - 1), BINS - 1)
+    pixels, foreground, total = np.zeros((3, BINS))
+    np.add.at(pixels, bin_of, counts.sum(axis=1))
+    np.add.at(foreground, bin_of, counts[:, 1])
+    np.add.at(total, bin_of, counts.sum(axis=1) * level / (LEVELS - 1))
+    return {
+        "expected_error": float(np.abs(total - foreground).sum() / pixels.sum()),
+        "bins": [
+            {
+                "from": i / BINS,
+                "to": (i + 1) / BINS,
+                "pixels": int(n),
+                "foreground": int(f),
+                "mean_probability": float(t / n) if n else None,
+                "foreground_share": float(f / n) if n else None,
+            }
+            for i, (n, f, t) in enumerate(zip(pixels, foreground, total, strict=True))
+        ],
+    }
+
+
+def draw_reliability(found, path):
+    """The reliability diagram as a PNG: observed share over predicted probability, and below it the pixels in each bin.
+
+    found: of `reliability`.
+    """
+    from matplotlib.figure import Figure
+
+    bins = [b for b in found["bins"] if b["pixels"]]
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], color="#8a8f98", linewidth=1, label="as often as predicted")
+    above.plot(
+        [b["mean_probability"] for b in bins], [b["foreground_share"] for b in bins], "o-", color="#0072b2",
+        label="this model", clip_on=False,
+    )  # fmt: skip
+    above.set(ylabel="observed share of foreground", xlim=(0, 1), ylim=(0, 1))
+    above.set_title(f"expected calibration error {found['expected_error']:.3f}")
+    above.legend(frameon=False, loc="upper left")
+    below.bar([b["from"] for b in bins], [b["pixels"] for b in bins], width=1 / BINS, align="edge", color="#56b4e9")
+    below.set(xlabel="predicted probability of foreground", ylabel="pixels", yscale="log")
+    for axis in (above, below):
+        axis.spines[["top", "right"]].set_visible(False)
+    with images.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
