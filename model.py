@@ -171,10 +171,10 @@ def transfer(source, target):
         list of str: the names of the layers of `target` that hold weights and kept their own.
 
     Raises:
-        InputError: where the networks differ in more than channels and classes.
+        InputError: where the networks differ in more than channels and classes; `target` is then as it was.
     """
     named = {layer.name: layer for layer in source.layers if layer.weights}
-    kept = []
+    fitting, kept = [], []
     for layer in target.layers:
         if not layer.weights:
             continue
@@ -183,7 +183,7 @@ def transfer(source, target):
             weights[0] = _to_channels(weights[0], layer.kernel.shape[2])
         shapes = [tuple(w.shape) for w in layer.weights]
         if [w.shape for w in weights] == shapes:
-            layer.set_weights(weights)
+            fitting.append((layer, weights))
         elif layer.name == "head" and weights:
             kept.append(layer.name)
         else:
@@ -192,6 +192,8 @@ def transfer(source, target):
                 f"The starting weights do not fit: layer {layer.name} has {received}, expected {shapes}. Train with "
                 "the --filters that they were trained with, or start from none."
             )
+    for layer, weights in fitting:
+        layer.set_weights(weights)
     return kept
 
 

@@ -18,32 +18,29 @@ def fingerprint(picture):
     return hashlib.blake2b(picture.tobytes(), digest_size=8, key=f"{picture.shape}{picture.dtype}".encode()).hexdigest()
 
 
-def choose_start(init, network, pictures):
-    """The weights that a training starts from.
+def start_from(init, network, pictures):
+    """Put the weights that a training starts from into `network`, a keras.Model not trained yet.
 
     Parameters
     ----------
     init : path of a model file; "none" for nothing; "auto" for the shipped weights where they fit the network and were
         not trained on the very pictures at hand: validation would then measure what was learnt by heart.
-    network : keras.Model to be trained.
     pictures : function giving the `fingerprint`s of all pictures at hand, asked only where needed.
 
-    Returns (keras.Model or None, one line for people). Raises `InputError` where a file that was named cannot be read
-    or does not fit.
+    Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
     """
     if init == "none":
-        return None, "starting from nothing (--init none)"
+        return "starting from nothing (--init none)"
     if init != "auto":
-        source, _ = networks.load(init)
-        networks.transfer(source, network)
-        return source, f"starting from {init}"
+        networks.transfer(networks.load(init)[0], network)
+        return f"starting from {init}"
     if not PAP_SMEAR.is_file():
-        return None, f"starting from nothing: {PAP_SMEAR} is not there"
+        return f"starting from nothing: {PAP_SMEAR} is not there"
     source, card = networks.load(PAP_SMEAR)
+    if set(card["trained_on"]) & set(pictures()):
+        return f"starting from nothing: {PAP_SMEAR.name} was trained on some of these very pictures"
     try:
         networks.transfer(source, network)
     except InputError:
-        return None, f"starting from nothing: {PAP_SMEAR.name} is a network of another shape"
-    if set(card["trained_on"]) & set(pictures()):
-        return None, f"starting from nothing: {PAP_SMEAR.name} was trained on some of these very pictures"
-    return source, f"starting from {PAP_SMEAR.name}, trained on Pap smears (--init none starts from nothing)"
+        return f"starting from nothing: {PAP_SMEAR.name} is a network of another shape"
+    return f"starting from {PAP_SMEAR.name}, trained on Pap smears (--init none starts from nothing)"

@@ -27,7 +27,7 @@ from metrics import confusion_counts, scorecard
 from otsu import foreground_is_dark
 from pairs import find_pairing, recorded_groups, split_by_group
 from scale import choose_fit
-from start import choose_start, fingerprint
+from start import fingerprint, start_from
 from survey import survey
 from watchdog import DeadNetwork, Watchdog, choose_crop
 
@@ -59,7 +59,7 @@ class Settings:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     validation_share: float = 0.2
-    init: str = "auto"  # a model file to start from, "none", or "auto": see `start.choose_start`
+    init: str = "auto"  # a model file to start from, "none", or "auto": see `start.start_from`
     workers: int = 2
     augmentation: dict = field(
         default_factory=lambda: {
@@ -145,18 +145,13 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
         known = held_out if validation else samples
         shown = (known[i] for i in range(min(OTSU_IMAGES, len(known))))
         card["dark_foreground"] = foreground_is_dark((sample.image, sample.mask) for sample in shown)
-    source, line = choose_start(
-        settings.init,
-        _new_network(settings, channels, batches, settings.seed)[0],
-        lambda: (fingerprint(part[i].image) for part in (samples, held_out) for i in range(len(part))),
-    )
-    say(line)
-    run_dir.mkdir(parents=True, exist_ok=True)
     crop, restarts = choose_crop(batches), []
     for seed in (settings.seed, settings.seed + NEW_DRAW):
         network, dice = _new_network(settings, channels, batches, seed)
-        if source and not restarts:
-            networks.transfer(source, network)
+        if not restarts:
+            start = start_from(settings.init, network, lambda: _fingerprints(samples, held_out))
+            say(start)
+        run_dir.mkdir(parents=True, exist_ok=True)
         keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
         steps = settings.epochs * batches.steps
         watchdog = Watchdog(*crop, steps, dice.foreground, say, restart=not restarts)
@@ -188,7 +183,7 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
     card |= {
         "best_epoch": keeper.best_epoch,
         "scores": {key: values[keeper.best_epoch - 1] for key, values in history.items()},
-        "start": line,
+        "start": start,
         "restarts": restarts,
         "watchdog": watchdog.lines,
         "seconds": round(time.time() - started, 1),
@@ -243,6 +238,10 @@ def _read(data_dir, quiet):
     pairing = find_pairing(Path(data_dir) / "Train data")
     pairing = replace(pairing, pairs=recorded_groups(pairing.pairs, data_dir))
     return pairing, survey(pairing.pairs, quiet)
+
+
+def _fingerprints(*parts):
+    return (fingerprint(samples[i].image) for samples in parts for i in range(len(samples)))
 
 
 def validation_scores(network, checks, pairs, classes):
