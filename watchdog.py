@@ -151,7 +151,7 @@ class Watchdog(keras.callbacks.Callback):
         self.step += 1
         if not math.isfinite(logs["loss"]):
             self._stop(f"the loss is {logs['loss']}", self._cause_of_nan())
-        if self.step in FIRST_LOOKS or self.step % LOOK_EVERY == 0:
+        if self.step in FIRST_LOOKS or (self.step > FIRST_LOOKS[-1] and self.step % LOOK_EVERY == 0):
             self._look()
 
     def on_epoch_end(self, epoch, logs=None):
