@@ -285,7 +285,7 @@ def make_parser():
     )
     fitting.add_argument("--epochs", type=whole_number(1), metavar="N", help="passes over the data (default: 5)")
     fitting.add_argument("--steps", type=whole_number(1), metavar="N", help="batches an epoch (default: by the data)")
-    fitting.add_argument("--batch", type=whole_number(1), metavar="N", help="crops a batch (default: 8)")
+    fitting.add_argument("--batch", type=whole_number(1), metavar="N", help="crops a batch (default: 4)")
     fitting.add_argument("--filters", type=whole_number(1), metavar="F", help="filters of the first level (default: 8)")
     fitting.add_argument(
         "--loss", choices=("bce", "dice_bce"), help="cross-entropy alone or with Dice loss (default: bce)"

@@ -31,7 +31,7 @@ from start import fingerprint, start_from
 from survey import survey
 from watchdog import DeadNetwork, Watchdog, choose_crop
 
-SMALLEST_EPOCH = 110  # steps; fewer teach too little where there are few images
+SMALLEST_EPOCH = 220  # steps; fewer teach too little where there are few images
 NEW_DRAW = 2**31  # added to the seed of a training that starts again: a draw that no --seed gives
 OTSU_IMAGES = 20  # so many tell whether the cells are dark or bright
 
@@ -45,8 +45,8 @@ class Settings:
 
     seed: int = 0
     epochs: int = 5
-    steps: int | None = None  # steps an epoch; None: as many as see every pixel about once, 110 at least
-    batch: int = 8
+    steps: int | None = None  # steps an epoch; None: as many as see every pixel about once, 220 at least
+    batch: int = 4
     tile_px: int = 256
     classes: int = 1
     foreground: tuple | None = None
