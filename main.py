@@ -143,7 +143,7 @@ def check_quickly(args):
 
 def apply_preparation(args):
     """Once `prepare` has cut tiles by --foreground, the option stands for 255 in them."""
-    from prepare import foreground_in_tiles
+    from tiles import foreground_in_tiles
 
     given = args.foreground
     args.foreground = foreground_in_tiles(args.data, args.classes or 1, given)
@@ -231,10 +231,14 @@ def quiet_start():
 
 
 def newest_model():
-    """The model file of the newest run."""
+    """The model file of the newest run; before the first one, the shipped weights."""
     from images import InputError
+    from start import PAP_SMEAR
 
     models = sorted((ROOT / "runs").glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
+    if not models and PAP_SMEAR.is_file():
+        print(f"no run yet: predicting with {PAP_SMEAR.name}, which was trained on Pap smears")
+        return PAP_SMEAR
     if not models:
         raise InputError(
             f"{ROOT / 'runs'}: no trained model; expected runs/<name>/model.keras. "

@@ -26,48 +26,12 @@ from images import InputError
 from masks import MaskCoding, read_mask_of
 from regions import cut_fields
 from survey import survey
+from tiles import MEANING, Tile, drop_empty, plan_tiles, raw_name
 
 RECORD = pairs.RECORD
-MEANING = "tiles.json"  # beside it: which values of the raw masks are foreground in the tiles
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
 FIELDS = ".prepare-fields"  # what is cut out of slides stands here while it works
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One row of `tiles.csv`; all lengths in pixels.
-
-    file : the tile in `<part> data/Images`; its mask in `<part> data/Masks` has the same stem and is a PNG.
-    image : the field in `Raw data/Images` that it was cut from.
-    row, column : where its first pixel lies in the field.
-    height, width : how much of the field it holds, from its first pixel on.
-    pad_bottom, pad_right : rows and columns after that, which are the field mirrored at its border.
-    group : slide, patient or field; all tiles of one are in one part.
-    part : "train" or "test".
-    foreground : share of its height × width pixels that the mask marks, 0…1.
-    """
-
-    file: str
-    image: str
-    row: int
-    column: int
-    height: int
-    width: int
-    pad_bottom: int
-    pad_right: int
-    group: str
-    part: str
-    foreground: float
-
-    def cut(self, field):
-        """The tile of a field or mask of shape (H, W) or (H, W, channels)."""
-        return field[
-            np.ix_(
-                _mirrored(self.row, self.height + self.pad_bottom, field.shape[0]),
-                _mirrored(self.column, self.width + self.pad_right, field.shape[1]),
-            )
-        ]
 
 
 @dataclass(frozen=True)
@@ -241,38 +205,6 @@ def holds_files(folder):
     )
 
 
-def foreground_in_tiles(data_dir, classes=1, foreground=None):
-    """The mask values that count as foreground in a data folder, tiles of `prepare_tiles` or not.
-
-    In such tiles foreground is 255, whatever it was in the raw masks. So the values that they were cut with become
-    None here (detect), others are refused, and without tiles `foreground` comes back as it is.
-
-    Parameters: classes, foreground, as in `survey.Survey.coding`. Raises `InputError` for another meaning of the masks
-    than the one they were cut with.
-    """
-    path = Path(data_dir) / MEANING
-    if not path.is_file():
-        return foreground
-    try:
-        cut = json.loads(path.read_text(encoding="utf-8"))
-        used, ids, meaning = cut["foreground"], cut["classes"] > 1, cut["meaning"]
-        used = used and sorted(used)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
-            f'--data "{data_dir}" with the options of before.'
-        ) from error
-    if ids or (classes == 1 and foreground is None):
-        return foreground
-    if classes > 1 or sorted(foreground) != used:
-        given = f"--classes {classes}" if classes > 1 else f"--foreground {','.join(map(str, foreground))}"
-        raise InputError(
-            f"{given} received, but by {path} the tiles were cut for one class ({meaning}); expected the same. Leave "
-            f"the option out, or move Train data, Test data, {RECORD} and {MEANING} away to cut them anew."
-        )
-    return None
-
-
 @contextmanager
 def _fields_of(pairing, data_dir, copying, quiet):
     """(pairs, remarks) of `regions.cut_fields`, as long as the block lasts."""
@@ -291,67 +223,6 @@ def _is_cut(path, data_dir):
     return path.is_relative_to(data_dir / FIELDS)
 
 
-# ------------------------------------------------------------------------------------------------------------ planning
-
-
-def tile_spans(length, tile, overlap):
-    """Where tiles lie along an axis of `length` pixels: a list of (first, pixels, padding).
-
-    Tiles start every tile − overlap pixels; the last one reaches past the end by `padding`. An axis no longer than a
-    tile is one tile of its own length.
-
-    >>> tile_spans(600, 256, 0)
-    [(0, 256, 0), (256, 256, 0), (512, 88, 168)]
-    """
-    if length <= tile:
-        return [(0, length, 0)]
-    starts = range(0, length - overlap, tile - overlap)
-    return [(first, min(tile, length - first), max(0, first + tile - length)) for first in starts]
-
-
-def plan_tiles(pair, mask, part, tile_px, overlap_px):
-    """The tiles of one field, from the pair and its class ids, (height, width) integers; a list of `Tile`."""
-    rows, columns = (tile_spans(length, tile_px, overlap_px) for length in mask.shape)
-    whole = len(rows) == len(columns) == 1
-    tiles = []
-    for i, (row, height, pad_bottom) in enumerate(rows):
-        for j, (column, width, pad_right) in enumerate(columns):
-            marked = np.count_nonzero(mask[row : row + height, column : column + width])
-            tiles.append(
-                Tile(
-                    file=f"{pair.stem}.png" if whole else f"{pair.stem}_tile_{i:02d}_{j:02d}.png",
-                    image=_raw_name(pair),
-                    row=row,
-                    column=column,
-                    height=height,
-                    width=width,
-                    pad_bottom=pad_bottom,
-                    pad_right=pad_right,
-                    group=pair.group,
-                    part=part,
-                    foreground=float(f"{marked / (height * width):.6g}"),
-                )  # fmt: skip
-            )
-    return tiles
-
-
-def drop_empty(tiles, keep, seed):
-    """Keep the share `keep` of the training tiles without foreground, chosen by `seed`; returns (tiles, their number).
-
-    The order of `tiles` stays. The number is that of the empty training tiles before.
-    """
-    empty = [i for i, tile in enumerate(tiles) if tile.part == "train" and tile.foreground == 0]
-    order = np.random.default_rng([seed, 0xE397]).permutation(len(empty))
-    dropped = {empty[i] for i in order[round(keep * len(empty)) :]}
-    return [tile for i, tile in enumerate(tiles) if i not in dropped], len(empty)
-
-
-def _mirrored(first, count, length):
-    """Indices first … first + count − 1 of an axis, those past its end mirrored back (…, c, d | d, c, …)."""
-    index = np.arange(first, first + count)
-    return np.where(index < length, index, 2 * length - 1 - index)
-
-
 # ------------------------------------------------------------------------------------------------- writing and moving
 
 
@@ -368,7 +239,7 @@ def _refuse_strangers(data_dir, tiles, copied):
                 )
             names |= {f"{stem}.png", f"{stem}.tif"} if kind == "Images" else {f"{stem}.png"}
     if copied is not None:
-        expected["Raw data/Images"] = {_raw_name(pair) for pair in copied}
+        expected["Raw data/Images"] = {raw_name(pair) for pair in copied}
         expected["Raw data/Masks"] = {name.split("/")[0] for pair in copied for name in _raw_masks(pair).values()}
     for folder, names in expected.items():
         for path in sorted((data_dir / folder).glob("*")):
@@ -381,10 +252,6 @@ def _in_the_way(path):
         f"{path}: stands in the way, since this prepare would not write it so; nothing was changed. Name an empty "
         f"folder with --data, or move Train data, Test data, {RECORD} and {MEANING} away first."
     )
-
-
-def _raw_name(pair):
-    return pair.stem + pair.image.suffix
 
 
 def _raw_masks(pair):
@@ -409,12 +276,12 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
         image = images.read(pair.image)
         mask = coding.decode(read_mask_of(pair, image.shape[:2]))
         if copying or _is_cut(pair.image, data_dir):
-            _copy(pair.image, data_dir, f"Raw data/Images/{_raw_name(pair)}")
+            _copy(pair.image, data_dir, f"Raw data/Images/{raw_name(pair)}")
             for path, name in _raw_masks(pair).items():
                 _copy(path, data_dir, f"Raw data/Masks/{name}")
         mask = mask * np.uint8(255) if coding.classes == 1 else mask
         suffix, done = images.lossless_suffix(image), []
-        for tile in by_image.get(_raw_name(pair), ()):
+        for tile in by_image.get(raw_name(pair), ()):
             folder, stem = f"{tile.part.capitalize()} data", Path(tile.file).stem
             tile = replace(tile, file=stem + suffix)
             _write(data_dir, f"{folder}/Images/{tile.file}", tile.cut(image))

@@ -6,7 +6,6 @@ The repository ships two sets of weights (weights/README.md says what they were 
 import hashlib
 from pathlib import Path
 
-import model as networks
 from images import InputError
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -29,6 +28,8 @@ def start_from(init, network, pictures):
 
     Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
     """
+    import model as networks  # only now: `predict` asks for the path alone, before Keras loads
+
     if init == "none":
         return "starting from nothing (--init none)"
     if init != "auto":

@@ -18,8 +18,9 @@ import main
 import pairs
 import prepare
 from images import InputError, write_png
-from prepare import foreground_in_tiles, holds_files, prepare_tiles, tile_spans
+from prepare import holds_files, prepare_tiles
 from tests.test_slides import make_slide
+from tiles import Tile, drop_empty, foreground_in_tiles, tile_spans
 
 
 def make_source(folder, sizes, dtype=np.uint8, channels=1, classes=1, seed=0, empty=False):
@@ -153,15 +154,15 @@ def test_images_smaller_than_a_tile_are_kept_as_they_are(tmp_path):
 @given(st.lists(st.tuples(st.sampled_from(["train", "test"]), st.booleans())), st.floats(0, 1), st.integers(0, 2**32))
 def test_the_share_of_empty_training_tiles_is_kept(kinds, keep, seed):
     tiles = [
-        prepare.Tile(f"{i}.png", "a", 0, 0, 1, 1, 0, 0, "a", part, 0.0 if empty else 0.5)
+        Tile(f"{i}.png", "a", 0, 0, 1, 1, 0, 0, "a", part, 0.0 if empty else 0.5)
         for i, (part, empty) in enumerate(kinds)
     ]
-    kept, count = prepare.drop_empty(tiles, keep, seed)
+    kept, count = drop_empty(tiles, keep, seed)
     empties = [tile for tile in tiles if tile.part == "train" and tile.foreground == 0]
     assert count == len(empties)
     assert sum(tile in empties for tile in kept) == round(keep * count)
     assert [tile for tile in tiles if tile not in empties] == [tile for tile in kept if tile not in empties]
-    assert kept == sorted(kept, key=tiles.index) and kept == prepare.drop_empty(tiles, keep, seed)[0]
+    assert kept == sorted(kept, key=tiles.index) and kept == drop_empty(tiles, keep, seed)[0]
 
 
 def test_keep_empty_reaches_the_folder_and_the_table(tmp_path):

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "otsu": {"images", "metrics"},
     "model": {"images"},
     "sample": {"images"},
-    "prepare": {"images", "pairs", "slides", "regions", "masks", "survey"},
+    "tiles": {"images", "pairs"},
+    "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
     "download": {"images"},
     "data": {"images", "masks", "scale"},
     "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "objects", "calibration", "otsu", "model"},
@@ -49,6 +50,7 @@ MAY_IMPORT = {
     },
     "main": {
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report", "metrics",
+        "tiles", "start",
     },
 }
 # fmt: on
