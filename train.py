@@ -247,8 +247,8 @@ def _fingerprints(*parts):
 def validation_scores(network, checks, pairs, classes):
     """The scorecard of the validation images (see `metrics.scorecard`), from the tiles that validation counts.
 
-    Of a binary network the threshold is the one that gives these pixels the best Dice, so the scores are a little
-    better than those of new images; of classes the most probable one counts.
+    Of a binary network the threshold is the one that `best_threshold` chooses on these pixels, so the scores may be a
+    little better than those of new images; of classes the most probable one counts.
 
     Parameters: network, keras.Model; checks, the ValidationBatches of `pairs`; classes, as in `Settings`.
     """
@@ -267,7 +267,7 @@ def validation_scores(network, checks, pairs, classes):
             )
     threshold = 0.5
     if classes == 1:
-        threshold = best_threshold(counts.sum(axis=0))
+        threshold = best_threshold(counts)
         counts = [[confusion_at(of_image, threshold)] for of_image in counts]
     return scorecard([pair.stem for pair in pairs], counts, threshold, classes)
 

@@ -22,17 +22,27 @@ def test_the_best_threshold_by_hand():
     # false: Dice 6/7; from 0.9 down to above 0.7 one of three: 2/4. The one nearest to 0.5 of 0.21 … 0.30 is taken.
     probability = np.array([[0.3, 0.6, 0.9, 0.1, 0.2, 0.7]], np.float32)
     counts = calibration.threshold_counts(probability, np.array([[1, 1, 1, 0, 0, 0]]))
-    assert calibration.best_threshold(counts) == 0.3
+    assert calibration.best_threshold([counts, counts]) == 0.3
+    assert calibration.best_threshold([counts]) == 0.5  # one image tells nothing of others
     assert calibration.confusion_at(counts, 0.3).tolist() == [3, 1, 0, 2]
     assert calibration.confusion_at(counts, 0.8).tolist() == [1, 0, 2, 3]
+
+
+def test_images_that_disagree_leave_it_at_a_half():
+    # a wants 0.21 … 0.35 (foreground at 0.35, background at 0.2), b 0.61 … 0.8. Together 0.35 has Dice 4/5, 0.5 has
+    # 2/4; but of a draw of b and b 0.35 and 0.5 have the same. A third image like a does not settle that, thirty do.
+    truth = np.array([[1, 0]])
+    a, b = (calibration.threshold_counts(np.array([p], np.float32), truth) for p in ((0.35, 0.2), (0.8, 0.6)))
+    assert calibration.best_threshold([a, b]) == calibration.best_threshold([a, b, a]) == 0.5
+    assert calibration.best_threshold([a] * 30 + [b]) == 0.35
 
 
 @pytest.mark.parametrize("truth", [0, 1])
 def test_without_a_choice_it_is_a_half(truth):
     # one probability for all: nothing is found from above it on, all from below, and empty truth is best not found
     counts = calibration.threshold_counts(np.full((4, 4), 0.5 * truth, np.float32), np.full((4, 4), truth))
-    assert calibration.best_threshold(counts) == 0.5
-    assert calibration.best_threshold(np.zeros((100, 2), int)) == 0.5  # no pixels at all
+    assert calibration.best_threshold([counts, counts]) == 0.5
+    assert calibration.best_threshold(np.zeros((2, 100, 2), int)) == 0.5  # no pixels at all
 
 
 @given(PROBABILITIES, MASKS, st.sampled_from(calibration.THRESHOLDS.tolist()))
@@ -46,7 +56,7 @@ def test_no_threshold_is_better_than_the_best(probability, truth):
     def dice(threshold):
         return scores_from_counts(confusion_counts(truth, probability >= threshold)[0])["dice"]
 
-    best = calibration.best_threshold(calibration.threshold_counts(probability, truth))
+    best = calibration.best_threshold([calibration.threshold_counts(probability, truth)] * 2)
     assert dice(best) == max(dice(threshold) for threshold in calibration.THRESHOLDS.tolist())
 
 

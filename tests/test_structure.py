@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "survey": {"images", "annotations", "masks"},
     "metrics": {"images"},
     "objects": {"images", "annotations", "pairs", "masks", "metrics"},
-    "calibration": {"images"},
+    "calibration": {"images", "metrics"},
     "otsu": {"images", "metrics"},
     "model": {"images"},
     "sample": {"images"},
