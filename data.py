@@ -248,7 +248,7 @@ class Samples:
         pair = self.pairs[index]
         image = images.to_channels(images.read(pair.image), self.channels)
         mask = self.coding.decode(read_mask_of(pair, image.shape[:2]))
-        low, high = images.intensity_range(image)
+        low, high = images.levels(image, pair.levels)
         if self.fit:
             size = fitted_size(*mask.shape, self.tile_px)
             image, mask = resize(image, *size), resize(mask, *size, nearest=True)

@@ -137,7 +137,7 @@ class _Case:
                     Pair(stem, path, masks.get(stem), pairing.group_of(stem)) for stem, path in sorted(by_stem.items())
                 ]
         try:
-            made = pairing.recorded_groups(made, self.data_dir)
+            made = pairing.recorded(made, self.data_dir)
         except InputError as error:
             refused = refused or error
             self.pairings.pop(part, None)

@@ -509,6 +509,13 @@ def intensity_range(image):
     return low.astype(np.float32), np.where(high > low, high, low + 1).astype(np.float32)
 
 
+def levels(image, known=None):
+    """`intensity_range` of an image, or the `known` one of the field that it is a tile of, for the image's channels."""
+    if known is None:
+        return intensity_range(image)
+    return tuple(np.resize(np.float32(values), image.shape[2]) for values in known)
+
+
 def normalise(image, low, high):
     """Network input from grey values: float32 of the image's shape, `low` to 0 and `high` to 1, clipped to 0…1."""
     return np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)

@@ -172,6 +172,7 @@ def train(args):
 def predict(args):
     """Write a mask for each image named, or for each test image."""
     import images
+    from pairs import recorded_levels
     from predict import Predictor, predict_files
 
     test_dir = args.data / "Test data"
@@ -191,7 +192,8 @@ def predict(args):
     out_dir.mkdir(parents=True, exist_ok=True)
     with quiet_start():
         predictor = Predictor(model)
-    predict_files(predictor, paths, out_dir, keep_probability=args.probability)
+    levels = {} if args.paths else recorded_levels(args.data)
+    predict_files(predictor, paths, out_dir, args.probability, levels)
     print(f"{len(paths)} masks written to {out_dir} by {model}")
 
 

@@ -38,12 +38,15 @@ class Pair:
 
     mask : an image file, an annotation file or a folder of files, one an object; None where there is none.
     `masks.read_mask_of` reads each of them.
+    levels : for a tile, the `images.intensity_range` of the field that it was cut from, (low, high), tuples with one
+        number a channel; None: the image's own.
     """
 
     stem: str
     image: Path
     mask: Path | None
     group: str
+    levels: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -359,18 +362,47 @@ def group_by(pairs, by):
     return [replace(pair, group=group) for pair, group in zip(pairs, found, strict=True)]
 
 
-def recorded_groups(pairs, data_dir):
-    """The same pairs; those that `data_dir`/tiles.csv lists, where `prepare` wrote one, with the groups it gives them.
+def recorded(pairs, data_dir):
+    """The same pairs; those that `data_dir`/tiles.csv lists, where `prepare` wrote one, with their group and levels.
 
-    Raises `InputError` for a table without the columns file and group.
+    Raises `InputError` for a table without the columns file and group, or with others than numbers for levels.
     """
     if not (Path(data_dir) / RECORD).is_file():
         return list(pairs)
-    groups = _read_groups(Path(data_dir) / RECORD)
-    return [replace(pair, group=groups.get(_normal(pair.image.name)) or pair.group) for pair in pairs]
+    groups, levels = _read_groups(Path(data_dir) / RECORD), recorded_levels(data_dir)
+    names = [_normal(pair.image.name) for pair in pairs]
+    return [
+        replace(pair, group=groups.get(name) or pair.group, levels=levels.get(name))
+        for pair, name in zip(pairs, names, strict=True)
+    ]
+
+
+def recorded_levels(data_dir):
+    """From the name of a tile in `data_dir`/tiles.csv to its `Pair.levels`; empty where there is no such table."""
+    path, levels = Path(data_dir) / RECORD, {}
+    for row in _read_rows(path) if path.is_file() else ():
+        if row.get("low"):
+            try:
+                low, high = (tuple(float(value) for value in row[column].split()) for column in ("low", "high"))
+            except (AttributeError, KeyError, ValueError) as error:
+                raise InputError(
+                    f"{path}: low and high of {row['file']} are {row['low']!r} and {row.get('high')!r}; expected "
+                    "numbers. Delete the table and run prepare again."
+                ) from error
+            levels[row["file"]] = levels[_normal(row["file"])] = low, high
+    return levels
 
 
 def _read_groups(path):
+    groups = {}
+    for row in _read_rows(path):
+        name, group = _normal((row["file"] or "").strip()), (row["group"] or "").strip()
+        if groups.setdefault(name, group) != group:
+            raise InputError(f"{path}: {name} is in groups {groups[name]} and {group}; expected one. Mend the table.")
+    return groups
+
+
+def _read_rows(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a table with the columns file and group. Check --group-by.")
     try:
@@ -381,12 +413,7 @@ def _read_groups(path):
     rows = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=header.count))  # spreadsheets write all three
     if not {"file", "group"} <= set(rows.fieldnames or ()):
         raise InputError(f"{path}: columns {header.strip()!r}; expected file and group. Rename the columns.")
-    groups = {}
-    for row in rows:
-        name, group = _normal((row["file"] or "").strip()), (row["group"] or "").strip()
-        if groups.setdefault(name, group) != group:
-            raise InputError(f"{path}: {name} is in groups {groups[name]} and {group}; expected one. Mend the table.")
-    return groups
+    return list(rows)
 
 
 def _normal(name):

@@ -119,12 +119,15 @@ class Predictor:
         self.classes, self.channels = self.card["classes"], self.card["channels"]
         self.threshold = self.card["threshold"]
 
-    def probability(self, image):
-        """Probabilities, float32 (height, width, classes), for a grey or colour image (height, width, 1 or 3)."""
+    def probability(self, image, levels=None):
+        """Probabilities, float32 (height, width, classes), for a grey or colour image (height, width, 1 or 3).
+
+        levels : for a tile, those of its field (`pairs.Pair.levels`); None: the image's own.
+        """
         image = images.to_channels(image, self.channels)
         height, width = image.shape[:2]
         if self.card["normalisation"] == "percentiles":
-            image = images.normalise(image, *images.intensity_range(image))
+            image = images.normalise(image, *images.levels(image, levels))
         else:  # the classic lineage divided 8-bit grey values by 255
             image = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 65535)
         tile = self.card["tile_px"]
@@ -148,13 +151,15 @@ class Predictor:
 # -------------------------------------------------------------------------------------------------------------- folders
 
 
-def predict_files(predictor, paths, out_dir, keep_probability=False):
+def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None):
     """Write `<stem>_predict.png` for each image of `paths` into `out_dir`.
 
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
     `<stem>_probability.png` (16-bit, 65535 = certain foreground) is written on request. `predictions.json` notes the
     model, and `probabilities.npz` keeps the probability of foreground in 8 bits, so that `evaluate_folder` can compare
     it with whatever truth there will be.
+
+    levels : dictionary from a tile's file name to the levels of its field (`pairs.recorded_levels`).
 
     Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after
     the masks of all others are written.
@@ -180,7 +185,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False):
             except InputError as error:
                 unreadable.append(error)
                 continue
-            probability = predictor.probability(image)
+            probability = predictor.probability(image, (levels or {}).get(path.name))
             mask = predictor.mask(probability)
             target = out_dir / f"{path.stem}{SUFFIX}.png"
             images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)

@@ -281,9 +281,10 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
                 _copy(path, data_dir, f"Raw data/Masks/{name}")
         mask = mask * np.uint8(255) if coding.classes == 1 else mask
         suffix, done = images.lossless_suffix(image), []
+        low, high = (" ".join(f"{value:.6g}" for value in levels) for levels in images.intensity_range(image))
         for tile in by_image.get(raw_name(pair), ()):
             folder, stem = f"{tile.part.capitalize()} data", Path(tile.file).stem
-            tile = replace(tile, file=stem + suffix)
+            tile = replace(tile, file=stem + suffix, low=low, high=high)
             _write(data_dir, f"{folder}/Images/{tile.file}", tile.cut(image))
             _write(data_dir, f"{folder}/Masks/{stem}.png", tile.cut(mask))
             done.append(tile)

@@ -24,6 +24,8 @@ class Tile:
     group : slide, patient or field; all tiles of one are in one part.
     part : "train" or "test".
     foreground : share of its height × width pixels that the mask marks, 0…1.
+    low, high : the `images.intensity_range` of the field, one number a channel with spaces between; known once the
+        field is read to be cut.
     """
 
     file: str
@@ -37,6 +39,8 @@ class Tile:
     group: str
     part: str
     foreground: float
+    low: str = ""
+    high: str = ""
 
     def cut(self, field):
         """The tile of a field or mask of shape (H, W) or (H, W, channels)."""

@@ -25,7 +25,7 @@ from images import InputError
 from losses import LOSSES, Dice, IoU, make_loss, make_schedule
 from metrics import confusion_counts, scorecard
 from otsu import foreground_is_dark
-from pairs import find_pairing, recorded_groups, split_by_group
+from pairs import find_pairing, recorded, split_by_group
 from scale import choose_fit
 from start import fingerprint, start_from
 from survey import survey
@@ -236,7 +236,7 @@ def _new_network(settings, channels, batches, seed):
 def _read(data_dir, quiet):
     """(pairing, survey) of `Train data`, every file of it read once."""
     pairing = find_pairing(Path(data_dir) / "Train data")
-    pairing = replace(pairing, pairs=recorded_groups(pairing.pairs, data_dir))
+    pairing = replace(pairing, pairs=recorded(pairing.pairs, data_dir))
     return pairing, survey(pairing.pairs, quiet)
 
 

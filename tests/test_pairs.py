@@ -14,7 +14,7 @@ import annotations
 import pairs
 from images import InputError, write_png
 from masks import MaskCoding, read_mask_of
-from pairs import Pair, find_pairing, find_pairs, group_by, group_of, recorded_groups, split_by_group
+from pairs import Pair, find_pairing, find_pairs, group_by, group_of, recorded, split_by_group
 from survey import survey
 
 
@@ -288,6 +288,6 @@ def test_a_test_image_that_is_trained_on_is_found_by_content_not_by_name(tmp_pat
 
 def test_tiles_keep_the_groups_that_prepare_recorded(tmp_path):
     made = [Pair(stem, tmp_path / f"{stem}.png", None, stem) for stem in ("a", "b", "mine")]
-    assert recorded_groups(made, tmp_path) == made
+    assert recorded(made, tmp_path) == made
     (tmp_path / "tiles.csv").write_text("file,group\na.png,patient1\nb.png,patient1\n", encoding="utf-8")
-    assert [pair.group for pair in recorded_groups(made, tmp_path)] == ["patient1", "patient1", "mine"]
+    assert [pair.group for pair in recorded(made, tmp_path)] == ["patient1", "patient1", "mine"]

@@ -716,3 +716,28 @@ def test_real_fields_with_one_file_an_object(tmp_path, real_data):
         union = sum(np.asarray(Image.open(path)) > 0 for path in (folder / "masks").iterdir()) > 0
         mask, _ = stitched(tmp_path / "data", f"{folder.name}.png", "Masks", union.shape, 1)
         np.testing.assert_array_equal(mask[..., 0] > 0, union)
+
+
+def test_a_tile_looks_to_the_network_as_it_does_in_its_field(tmp_path):
+    """An empty tile is not stretched to full contrast: training and prediction take the levels of the whole field."""
+    field = np.full((64, 128), 200, np.uint8)
+    field[20:40, 20:40] = 40
+    field[:, 64:] = np.random.default_rng(0).integers(195, 206, (64, 64), np.uint8)
+    mask = np.uint8(255) * (field == 40)
+    write_png(tmp_path / "raw" / "Images" / "a.png", field)
+    write_png(tmp_path / "raw" / "Masks" / "a.png", mask)
+    prepare_tiles(tmp_path / "data", tmp_path / "raw", tile_px=64, test_share=0, quiet=True)
+    tiles = pairs.recorded(pairs.find_pairs(tmp_path / "data" / "Train data"), tmp_path / "data")
+    low, high = images.intensity_range(field[..., np.newaxis])
+    for tile in tiles:
+        read = images.read(tile.image)
+        np.testing.assert_allclose(images.levels(read, tile.levels), [low, high], rtol=1e-5)
+        assert images.normalise(read, *images.levels(read, tile.levels)).std() < 0.5
+    by_name = pairs.recorded_levels(tmp_path / "data")
+    assert all(by_name[tile.image.name] == tile.levels for tile in tiles)
+
+
+def test_levels_that_are_no_numbers_are_named(tmp_path):
+    (tmp_path / "tiles.csv").write_text("file,group,low,high\na.png,a,12 x,200\n")
+    with pytest.raises(InputError, match="low and high of a.png .* expected numbers"):
+        pairs.recorded_levels(tmp_path)
