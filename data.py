@@ -22,7 +22,7 @@ from scale import fitted_size, resize
 
 cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
 
-CACHE_BYTES = 2**29  # of images in memory; what is beyond is read again for each crop
+CACHE_BYTES = 3 * 2**27  # of images in memory, 384 MiB; what is beyond is read again for each crop
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
 SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on
 
