@@ -6,17 +6,21 @@ The fields shown are made here and belong to a test slide of the sample, one tha
 """
 
 import argparse
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import images  # noqa: E402
-import report  # noqa: E402
-from main import newest_model, quiet_start  # noqa: E402
-from predict import Predictor, predict_files  # noqa: E402
-from sample import make_field, write_sample  # noqa: E402
+import doctor
+import images
+import report
+import sheet
+from main import newest_model, quiet_start
+from predict import Predictor, predict_files
+from sample import make_field, write_sample
 
 FIRST_TEST_SLIDE = write_sample.__kwdefaults__["train"][0]  # test slides are numbered after the training slides
 PART = slice(256, 768), slice(256, 768)  # rows and columns, 512×512 px
@@ -37,7 +41,7 @@ def main():
 
 
 def draw(model, out):
-    """Write the five figures into the folder `out`."""
+    """Write the figures into the folder `out`."""
     with quiet_start():
         from model import unet
         from train import Settings
@@ -57,7 +61,9 @@ def draw(model, out):
     field, _ = make_field(FIRST_TEST_SLIDE, 0)
     images.write_png(out / "1.png", field[PART])
     predict_files(predictor, [out / "1.png"], out)  # writes 1_predict.png …
-    (out / "predictions.json").unlink()  # … and a record that only a scored folder needs
+    for name in ("predictions.json", "probabilities.npz"):  # … and records that only a scored folder needs
+        (out / name).unlink()
+    draw_check(out / "check.png")
 
     field = field[..., None]
     mask = predictor.mask(predictor.probability(field))[PART]
@@ -69,6 +75,15 @@ def draw(model, out):
     report.panels(pictures, out / "smear_to_mask.png", inches=3.6, dpi=100)
     for path in sorted(out.glob("*.png")):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def draw_check(path):
+    """The contact sheet of `check`, of a sample with a mask that fits another image."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_sample(folder, train=(3, 2), test=(1, 2), size=512)
+        masks = sorted((Path(folder) / "Train data" / "Masks").iterdir())
+        shutil.copyfile(masks[1], masks[4])
+        sheet.write_sheet(doctor.examine(folder, quiet=True), path)
 
 
 if __name__ == "__main__":
