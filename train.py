@@ -76,7 +76,7 @@ class Settings:
 # ---------------------------------------------------------------------------------------------------------- training
 
 
-def train(data_dir, run_dir, settings=None, quiet=False, found=None):
+def train(data_dir, run_dir, settings=None, quiet=False, found=None, callbacks=()):
     """Train on `data_dir`/Train data and write `run_dir`.
 
     Parameters
@@ -86,6 +86,8 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
     quiet : bool, no progress bars (errors still raise).
     found : (`pairs.Pairing`, `survey.Survey`) of `Train data` where the doctor has read all of it just now
         (`doctor.Diagnosis.training`); None reads it here.
+
+    callbacks : further `keras.callbacks.Callback`s, called after the project's own.
 
     Returns the run card, a dictionary. Raises `InputError` before any training where the data or the settings are
     wrong.
@@ -162,7 +164,7 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None):
                 epochs=settings.epochs,
                 shuffle=False,  # the batches shuffle by themselves, from their own seed
                 verbose=0,
-                callbacks=[watchdog, keeper] + ([] if quiet else [ProgressBar(settings.epochs)]),
+                callbacks=[watchdog, keeper, *([] if quiet else [ProgressBar(settings.epochs)]), *callbacks],
             )
             break
         except DeadNetwork as death:
