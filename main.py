@@ -316,7 +316,7 @@ def make_parser():
         "--annotations", type=Path, metavar="FILE", help="what was drawn on the image or slide that --source names"
     )
     cutting.add_argument(
-        "--tile-size", dest="tile_px", type=whole_number(1), metavar="N", help="side of a tile, px (default: 256)"
+        "--tile-size", dest="tile_px", type=whole_number(16), metavar="N", help="side of a tile, px (default: 256)"
     )
     cutting.add_argument(
         "--overlap", dest="overlap_px", type=whole_number(0), metavar="N", help="px that neighbours share (default: 0)"
