@@ -23,7 +23,7 @@ from start import WEIGHTS, fingerprint
 from train import Settings, train
 
 SAMPLES = {"sample": (0, 1, 2), "pap_smear": (0,)}  # seeds of the samples trained on
-EPOCHS = 15
+EPOCHS = 10
 
 
 def main():
