@@ -12,7 +12,8 @@ import pytest
 
 import images
 import main
-from images import read, write_png
+import start
+from images import InputError, read, read_mask, write_png
 from tests.test_train import make_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -315,3 +316,22 @@ def test_the_newest_model_is_taken(tmp_path, monkeypatch):
         path.touch()
         os.utime(path, (1000 - age, 1000 - age))
     assert main.newest_model().parent.name == "new"
+
+
+def test_before_any_run_the_shipped_weights_predict(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    assert main.newest_model() == start.PAP_SMEAR and "no run yet" in capsys.readouterr().out
+    monkeypatch.setattr(start, "PAP_SMEAR", tmp_path / "missing.keras")
+    with pytest.raises(InputError, match="no trained model; expected runs"):
+        main.newest_model()
+
+
+@pytest.mark.slow
+def test_a_fresh_clone_predicts_without_training(tmp_path):
+    from sample import make_field
+
+    image, mask = make_field(100, 0, size=512)
+    write_png(tmp_path / "a.png", image)
+    assert main.main(["predict", str(tmp_path / "a.png"), "--model", str(start.PAP_SMEAR), "--out", str(tmp_path)]) == 0
+    found, nucleus = read_mask(tmp_path / "a_predict.png") > 0, mask == 2
+    assert 2 * (found & nucleus).sum() / (found.sum() + nucleus.sum()) > 0.8
