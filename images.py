@@ -210,7 +210,7 @@ def _upright(array, orientation):
 def _without_alpha(array, labels, premultiplied=False):
     """Lay (height, width, colours + alpha) on white; of labels, take the alpha channel away.
 
-    Where all pixels have one colour and only their opacity differs, the labels are in the alpha channel: it is returned.
+    Where all pixels have one colour and only their opacity differs, the alpha channel holds the labels: it is returned.
     """
     colour, alpha = array[..., :-1], array[..., -1:]
     if labels and (colour == colour[0, 0]).all() and not (alpha == alpha[0, 0]).all():

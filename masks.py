@@ -157,10 +157,12 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
     named = values[-1] >= annotations.FIRST_NAMED
     if lossy and len(values) > 2 and not soft and not named:
         main = _drawn(mask_values)
-    elif coloured and not named and len(values) > 32:
+    elif coloured and not named and len(values) > max(16, classes):
         main = _blended(mask_values)
     if main:
         listed = f"{_listed(main, names)} (soft edges)"
+        around = 0 if background is None else background
+        background = next((value for value in main if not _apart(value, [around])), background)
     if classes > 1:
         return _class_coding(mask_values, classes, background, names, main)
     if foreground is not None:
@@ -334,18 +336,16 @@ def _drawn(mask_values):
 def _blended(mask_values):
     """The main values of colours with smoothed edges in files that keep values; None where all colours were drawn.
 
-    Edges are blends of few colours that make up most of the drawing. A colour for each object is neither.
+    Edges are blends of few colours, each far more frequent than a blend; of objects with a colour each, none is.
     """
     main = _main_values(mask_values, MAIN_SHARE, exact=True)
     if not 2 <= len(main) <= 16:
         return None
     values, counts = np.array(list(mask_values)), np.array(list(mask_values.values()))
     points, ends = _rgb(values), _rgb(main)
-    plain = (np.abs(points[:, np.newaxis] - ends).max(-1) <= 6).any(1)
-    foreground = np.abs(points - ends[0]).max(1) > 6
-    if 2 * counts[plain & foreground].sum() < counts[foreground].sum():
+    rest = (np.abs(points[:, np.newaxis] - ends).max(-1) > SHADES // 8).all(1)
+    if not rest.any() or min(mask_values[value] for value in main) < 10 * np.median(counts[rest]):
         return None
-    rest = ~plain
     between = np.array([_is_between(point, ends, 12) for point in points[rest]], bool)
     return main if counts[rest][between].sum() >= 0.9 * counts[rest].sum() else None
 
@@ -359,16 +359,16 @@ def _main_values(mask_values, share=0, most=None, exact=False):
     """
     values = np.array(sorted(mask_values, key=lambda value: (-mask_values[value], value)))
     counts, points = np.array([mask_values[value] for value in values.tolist()]), _rgb(values)
-    total, found = counts.sum(), []
-    while len(values):
-        distance = np.abs(points - points[0]).max(1)
+    total, found, left = counts.sum(), [], np.ones(len(values), bool)
+    while left.any():
+        first = left.argmax()
+        distance = np.abs(points - points[first]).max(1)
         near, peak = counts[distance <= SHADES // 2].sum(), counts[distance <= SHADES // 8].sum()
-        pixels = counts[distance <= SHADES].sum()
+        pixels = counts[left & (distance <= SHADES)].sum()
         foreground = total - (found[0][1] if found else pixels)
-        peaked = counts[0] >= foreground / 10 if exact else 2 * peak >= near
-        found.append((int(values[0]), pixels, peaked))
-        left = distance > SHADES
-        values, counts, points = values[left], counts[left], points[left]
+        peaked = counts[first] >= foreground / 10 if exact else 2 * peak >= near
+        found.append((int(values[first]), pixels, peaked))
+        left &= distance > SHADES
     least = share * (total - found[0][1])
     found = sorted((one for one in found if one[1] >= least), key=lambda one: -one[1])
     main, blends = [], []

@@ -57,7 +57,8 @@ class Survey:
         note = "" if foreground is not None else self._mixture(classes)
         if note:
             coding = above_zero(self.mask_values, names)
-            return replace(coding, explanation=coding.explanation + note)
+            # Not as a threshold, by which numbers of labels are taken for objects: 255 in 0/255 files is all cells.
+            return replace(coding, threshold=0, background=0, explanation=coding.explanation + note)
         lossy = any(mask.lossy for mask in self.masks)
         return mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy)
 
@@ -93,6 +94,7 @@ class Survey:
         ignoring = [mask for mask in self.masks if may_ignore(mask.values)]
         listed = "; ".join(f"{kind} in {some(mask.name for mask in kinds[kind])}" for kind in mixed)
         inverted = any(2 * sum(mask.inverted for mask in kinds[kind]) > len(kinds[kind]) for kind in mixed)
+        inverted |= min(self.mask_values) < 0
         if classes > 1 or inverted or not large <= {"0/255"} or ignoring:
             listed += f"; 255 beside small numbers in {some(mask.name for mask in ignoring)}" if ignoring else ""
             raise InputError(
