@@ -74,6 +74,7 @@ ROWS, COLUMNS = np.mgrid[:64, :64]
 CELL = np.hypot(ROWS - 30, COLUMNS - 34) < 18.2
 CORE = np.hypot(ROWS - 30, COLUMNS - 34) < 8
 LEVELS = CELL.astype(np.uint8) + CORE
+ROUND = np.clip(0.5 + (18.2 - np.hypot(ROWS - 30, COLUMNS - 34)) / 4, 0, 1)  # smoothed over 4 pixels
 SMOOTH = np.clip(18.7 - np.hypot(ROWS - 30, COLUMNS - 34), 0, 1)  # anti-aliased
 
 
@@ -128,7 +129,7 @@ BINARY = {
     "JPEG colours on white": ({"suffix": ".jpg", "save": jpeg}, coloured((255, 255, 255), (255, 0, 0), (0, 0, 255))),
     "JPEG, one colour": ({"suffix": ".jpg", "save": jpeg}, coloured((0, 0, 0), (255, 0, 0), (255, 0, 0))),
     "JPEG, coarse colour": ({"suffix": ".jpg", "save": coarse}, coloured((0, 0, 0), (255, 0, 0), (255, 0, 0))),
-    "anti-aliased colour": ({}, np.rint(SMOOTH[..., np.newaxis] * (255, 0, 0)).astype(np.uint8)),
+    "anti-aliased colour": ({}, np.rint(ROUND[..., np.newaxis] * (255, 0, 0)).astype(np.uint8)),
     "−1 and 0": ({"suffix": ".tif", "save": tifffile.imwrite}, CELL.astype(np.int16) - 1),
     "0 and −1": ({"suffix": ".tif", "save": tifffile.imwrite}, -CELL.astype(np.int16)),
     "objects from 0, −1 around": ({"suffix": ".tif", "save": tifffile.imwrite}, LEVELS.astype(np.int16) - 1),
