@@ -107,7 +107,8 @@ def read_mask(path):
       them; 255 comes back.
     - Any other white-is-zero TIFF, fax-compressed ones above all, gives what the eye sees: black 0, white the largest
       value.
-    - 1-bit files give black 0, white 1. Transparency is left out.
+    - 1-bit files give black 0, white 1.
+    - Transparency is left out, unless the drawing is in it alone, all pixels being black or all white: then it counts.
 
     Returns an integer ndarray of shape (height, width).
     Raises `InputError` for a damaged file, for colours, or for numbers that are not whole.
@@ -207,9 +208,14 @@ def _upright(array, orientation):
 
 
 def _without_alpha(array, labels, premultiplied=False):
-    """Lay (height, width, colours + alpha) on white; of labels, only take the alpha channel away."""
+    """Lay (height, width, colours + alpha) on white; of labels, take the alpha channel away.
+
+    Where all pixels are black, or all white, and only their opacity differs, the labels are in it: it is returned.
+    """
     colour, alpha = array[..., :-1], array[..., -1:]
     full = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else 1.0
+    if labels and any((colour == plain).all() for plain in (0, full)) and not (alpha == alpha[0, 0]).all():
+        return alpha
     if labels or (alpha == full).all():
         return colour
     share = alpha.astype(np.float64) / full

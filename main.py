@@ -279,7 +279,10 @@ def make_parser():
         "--classes", type=whole_number(1, 256), metavar="K", help="1: binary (default); K: class ids 0…K-1"
     )
     masks.add_argument(
-        "--foreground", type=whole_numbers, metavar="V[,V…]", help="mask values that count as foreground"
+        "--foreground",
+        type=mask_values,
+        metavar="V[,V…]",
+        help="mask values that count as foreground: numbers, colours such as '#ff0000', names of outline classes",
     )
     seed = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     seed.add_argument(
@@ -380,11 +383,12 @@ def whole_number(smallest, largest=2**31 - 1):
     return parse
 
 
-def whole_numbers(text):
-    """`0,2` → (0, 2)."""
-    if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} received; expected mask values such as 2 or 1,2")
-    return tuple(int(part) for part in text.split(","))
+def mask_values(text):
+    """`0,2` → (0, 2); `Tumor,#ff0000` → ("Tumor", "#ff0000"), for `masks.mask_coding` to look up."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected mask values such as 2 or 1,2 or Tumor")
+    return tuple(int(part) if part.removeprefix("-").isdecimal() else part for part in parts)
 
 
 def run_name(text):

@@ -332,7 +332,7 @@ def _write_record(data_dir, tiles):
 
 
 def _write_meaning(data_dir, coding, foreground):
-    values = None if foreground is None else sorted(foreground)
+    values = None if foreground is None else sorted(foreground, key=str)  # names may be among the numbers
     meaning = {"classes": coding.classes, "foreground": values, "meaning": coding.explanation}
     _write_once(data_dir, MEANING, json.dumps(meaning, indent=2, ensure_ascii=False).encode() + b"\n")
 

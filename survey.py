@@ -11,7 +11,7 @@ from tqdm import tqdm
 import annotations
 import images
 from images import InputError, some
-from masks import COLOUR, is_soft, mask_coding, read_named_mask_of
+from masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ignore, read_named_mask_of
 
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
 
@@ -53,17 +53,36 @@ class Survey:
         things, such as 0/255 in some and class ids in others, naming them.
         """
         names = {value: name for mask in self.masks for value, name in mask.names.items()}
-        lossy = any(mask.path.suffix.lower() in LOSSY_SUFFIXES for mask in self.masks)
+        self._refuse_tiny_jpeg()
         note = "" if foreground is not None else self._mixture(classes)
-        coding = mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy)
-        return replace(coding, explanation=coding.explanation + note)
+        if note:
+            coding = above_zero(self.mask_values, names)
+            # Not as a threshold, by which numbers of labels are taken for objects: 255 in 0/255 files is all cells.
+            return replace(coding, threshold=0, background=0, explanation=coding.explanation + note)
+        lossy = any(mask.lossy for mask in self.masks)
+        return mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy)
+
+    def _refuse_tiny_jpeg(self):
+        """Raise `InputError` for JPEG files of values such as 0/1: their noise is as large as what they mean."""
+        tiny = [mask.name for mask in self.masks if mask.lossy and 0 < mask.values[-1] < TINY]
+        if tiny and not is_soft(self.mask_values) and max(self.mask_values) < COLOUR:
+            raise InputError(
+                f"{len(tiny)} JPEG masks hold only values below {TINY}: {some(tiny)}; expected 0 and 255, since JPEG "
+                "changes values by a few. Export them as PNG or TIFF from the annotation tool."
+            )
 
     def _mixture(self, classes):
-        """A note on files that are stored differently and mean the same; `InputError` where they cannot."""
+        """A note on files that are stored differently and mean the same; `InputError` where they cannot.
+
+        For one class, "above 0" is right of 0/1, 0/255, numbers of classes or objects, and outlines alike, as long as 0
+        is the background in each. It is not where files of one kind are mostly inverted, where smoothed edges would
+        reach down to the small numbers of the others, among colours, whose background may be any, and where a file
+        holds 255 beside small numbers, so that 255 may mean "ignore" in it and cells in the others. Several
+        classes are numbered by no two kinds alike.
+        """
         kinds = {}
         for mask in self.masks:
-            lossy = mask.path.suffix.lower() in LOSSY_SUFFIXES
-            kinds.setdefault(_kind(mask.values, lossy), []).append(mask.name)
+            kinds.setdefault(_kind(mask.values, mask.lossy), []).append(mask)
         small = kinds.keys() & {"0/1", "class ids"}
         large = kinds.keys() & {"0/255", "colours"} | (
             {"soft 0/255"} & kinds.keys() if is_soft(self.mask_values) else set()
@@ -71,9 +90,13 @@ class Survey:
         outlines = kinds.keys() & {"named outlines"}
         if sum(map(bool, (small, large, outlines))) < 2:
             return ""
-        listed = "; ".join(f"{kind} in {some(kinds[kind])}" for kind in sorted(small | large | outlines))
-        above_zero = large <= {"0/255"} and not (large and "class ids" in small)
-        if classes > 1 or not above_zero:
+        mixed = sorted(small | large | outlines)
+        ignoring = [mask for mask in self.masks if may_ignore(mask.values)]
+        listed = "; ".join(f"{kind} in {some(mask.name for mask in kinds[kind])}" for kind in mixed)
+        inverted = any(2 * sum(mask.inverted for mask in kinds[kind]) > len(kinds[kind]) for kind in mixed)
+        inverted |= min(self.mask_values) < 0
+        if classes > 1 or inverted or not large <= {"0/255"} or ignoring:
+            listed += f"; 255 beside small numbers in {some(mask.name for mask in ignoring)}" if ignoring else ""
             raise InputError(
                 f"masks of different encodings in one folder: {listed}; expected one meaning of the values. Export "
                 "them alike, or choose the values that count with --foreground."
@@ -109,6 +132,16 @@ class MaskFacts:
     counts: np.ndarray
     border: int
     names: dict
+
+    @property
+    def lossy(self):
+        """True for a kind of file that does not keep values exactly."""
+        return self.path.suffix.lower() in LOSSY_SUFFIXES
+
+    @property
+    def inverted(self):
+        """True where a value other than 0 fills most of the border and of the area."""
+        return self.border != 0 and 2 * self.counts[self.values == self.border].sum() > self.counts.sum() > 0
 
     @property
     def name(self):
@@ -185,7 +218,7 @@ def _kind(values, lossy):
         return "named outlines"
     if highest >= COLOUR:
         return "colours"
-    if highest < 32:
+    if highest < TINY or (may_ignore(values) and not lossy):
         return None if lossy else "0/1" if highest == 1 else "class ids"
     if highest == 255 and above.size == 1:
         return "0/255"

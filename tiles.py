@@ -114,6 +114,11 @@ def raw_name(pair):
     return pair.stem + pair.image.suffix
 
 
+def _in_order(foreground):
+    """What --foreground names, numbers and texts, in an order of its own, so that two of them can be compared."""
+    return sorted(str(value).casefold() for value in foreground)
+
+
 def foreground_in_tiles(data_dir, classes=1, foreground=None):
     """The mask values that count as foreground in a data folder, tiles of `prepare_tiles` or not.
 
@@ -129,7 +134,7 @@ def foreground_in_tiles(data_dir, classes=1, foreground=None):
     try:
         cut = json.loads(path.read_text(encoding="utf-8"))
         used, ids, meaning = cut["foreground"], cut["classes"] > 1, cut["meaning"]
-        used = used and sorted(used)
+        used = used and _in_order(used)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
@@ -137,7 +142,7 @@ def foreground_in_tiles(data_dir, classes=1, foreground=None):
         ) from error
     if ids or (classes == 1 and foreground is None):
         return foreground
-    if classes > 1 or sorted(foreground) != used:
+    if classes > 1 or _in_order(foreground) != used:
         given = f"--classes {classes}" if classes > 1 else f"--foreground {','.join(map(str, foreground))}"
         raise InputError(
             f"{given} received, but by {path} the tiles were cut for one class ({meaning}); expected the same. Leave "

@@ -111,6 +111,8 @@ FAULTS = {
     "a missing image": (make_data, ["predict", "nowhere.png"], "nowhere.png"),
     "no predictions": (make_data, ["evaluate"], "predict"),
     "a foreground value that is not there": (make_data, ["--foreground", "7"], "--foreground 7"),
+    "a foreground name that is not there": (make_data, ["--foreground", "Tumor"], "none is --foreground Tumor"),
+    "no foreground value": (make_data, ["--foreground", "1,"], "such as 2"),
     "wrong classes": (make_data, ["train", "--classes", "3"], "class ids 0 to 2"),
     "an option that is no number": (make_data, ["--epochs", "many"], "many"),
     "no epochs": (make_data, ["--epochs", "0"], "from 1"),
@@ -245,6 +247,30 @@ def test_foreground_given_again_after_preparing(tmp_path, monkeypatch, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert "--foreground 1" in line and "tiles.json" in line and "foreground: 2" in line
     assert not seen
+
+
+def test_foreground_by_name_is_remembered_with_the_tiles(tmp_path, capsys):
+    source = tmp_path / "drawn"
+    (source / "Masks").mkdir(parents=True)
+    for index in range(5):
+        write_png(
+            source / "Images" / f"f{index}.png", np.random.default_rng(index).integers(0, 255, (64, 64), np.uint8)
+        )
+        features = []
+        for name, left in (("Tumor", 4), ("2", 40)):  # 20×20 and 20×20 pixels
+            ring = [[left, 4], [left + 20, 4], [left + 20, 24], [left, 24], [left, 4]]
+            geometry, kind = {"type": "Polygon", "coordinates": [ring]}, {"classification": {"name": name}}
+            features.append({"type": "Feature", "geometry": geometry, "properties": kind})
+        (source / "Masks" / f"f{index}.geojson").write_text(json.dumps(features))
+    for chosen, pixels in (("Tumor", 400), ("2,Tumor", 800)):
+        data = tmp_path / chosen
+        assert main.main(["prepare", "--source", str(source), "--data", str(data), "--foreground", chosen]) == 0
+        masks = sorted((data / "Train data" / "Masks").iterdir())
+        assert all((images.read_mask(mask) == 255).sum() == pixels for mask in masks)
+        assert main.main(["check", "--data", str(data), "--foreground", chosen]) in (0, 2)
+        assert f"--foreground {chosen}: `prepare` has applied it" in capsys.readouterr().out
+    assert main.main(["check", "--data", str(data), "--foreground", "Tumor"]) == 2
+    assert "--foreground Tumor received" in capsys.readouterr().err
 
 
 def test_training_reads_each_file_once_to_check_and_once_to_train(tmp_path, monkeypatch):

@@ -74,6 +74,7 @@ ROWS, COLUMNS = np.mgrid[:64, :64]
 CELL = np.hypot(ROWS - 30, COLUMNS - 34) < 18.2
 CORE = np.hypot(ROWS - 30, COLUMNS - 34) < 8
 LEVELS = CELL.astype(np.uint8) + CORE
+ROUND = np.clip(0.5 + (18.2 - np.hypot(ROWS - 30, COLUMNS - 34)) / 4, 0, 1)  # smoothed over 4 pixels
 SMOOTH = np.clip(18.7 - np.hypot(ROWS - 30, COLUMNS - 34), 0, 1)  # anti-aliased
 
 
@@ -102,6 +103,10 @@ def jpeg(path, array):
     Image.fromarray(array).save(path, quality=85, subsampling=0)
 
 
+def coarse(path, array):
+    Image.fromarray(array).save(path, quality=75, subsampling=2)
+
+
 def inverting(path, array):
     tifffile.imwrite(path, array, photometric="miniswhite")
 
@@ -121,6 +126,15 @@ BINARY = {
     "JPEG": ({"suffix": ".jpg", "save": jpeg}, np.uint8(255) * CELL),
     "JPEG 0/128/255": ({"suffix": ".jpg", "save": jpeg}, np.array([0, 128, 255], np.uint8)[LEVELS]),
     "JPEG colours": ({"suffix": ".jpg", "save": jpeg}, coloured((0, 0, 0), (255, 0, 0), (0, 255, 0))),
+    "JPEG colours on white": ({"suffix": ".jpg", "save": jpeg}, coloured((255, 255, 255), (255, 0, 0), (0, 0, 255))),
+    "JPEG, one colour": ({"suffix": ".jpg", "save": jpeg}, coloured((0, 0, 0), (255, 0, 0), (255, 0, 0))),
+    "JPEG, coarse colour": ({"suffix": ".jpg", "save": coarse}, coloured((0, 0, 0), (255, 0, 0), (255, 0, 0))),
+    "anti-aliased colour": ({}, np.rint(ROUND[..., np.newaxis] * (255, 0, 0)).astype(np.uint8)),
+    "−1 and 0": ({"suffix": ".tif", "save": tifffile.imwrite}, CELL.astype(np.int16) - 1),
+    "0 and −1": ({"suffix": ".tif", "save": tifffile.imwrite}, -CELL.astype(np.int16)),
+    "objects from 0, −1 around": ({"suffix": ".tif", "save": tifffile.imwrite}, LEVELS.astype(np.int16) - 1),
+    "alpha channel only": ({}, np.dstack([np.zeros((64, 64, 3), np.uint8), np.uint8(255) * CELL])),
+    "alpha channel of white": ({}, np.dstack([np.full((64, 64, 3), 255, np.uint8), np.uint8(255) * CELL])),
     "inverted": ({}, np.uint8(255) * ~CELL),
     "inverted 1-bit": ({}, ~CELL),
     "inverted JPEG": ({"suffix": ".jpg", "save": jpeg}, np.uint8(255) * ~CELL),
@@ -210,8 +224,10 @@ def test_two_ways_of_storing_the_same_are_both_read(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "classes"),
     [
-        ((np.uint8(255) * CELL, LEVELS), 1),
+        ((np.uint8(255) * CELL, LEVELS), 3),
         ((np.uint8(255) * CELL, np.uint8(1) * CELL), 2),
+        ((np.uint8(255) * ~CELL, LEVELS), 1),
+        ((np.uint8(255) * CELL, np.array([0, 1, 255], np.uint8)[LEVELS]), 1),  # 255 may mean "ignore" in the second
         ((np.rint(255 * SMOOTH).astype(np.uint8), np.uint8(1) * CELL), 1),
         ((coloured((0, 0, 0), (255, 0, 0), (0, 0, 255)), LEVELS), 1),
     ],
@@ -219,6 +235,114 @@ def test_two_ways_of_storing_the_same_are_both_read(tmp_path):
 def test_encodings_that_contradict_each_other_are_refused_by_name(tmp_path, arrays, classes):
     with pytest.raises(InputError, match=r"different encodings.*m[01]\.png.*m[01]\.png.*--foreground"):
         survey(store(tmp_path, *arrays)).coding(classes)
+
+
+def test_labels_outlines_and_0_255_in_one_folder_all_mean_above_0(tmp_path):
+    found = store(tmp_path, np.uint8(255) * CELL, np.where(CELL, 1 + ROWS // 6, 0).astype(np.uint8), CELL)
+    found[2].mask.unlink()
+    square = {"type": "Polygon", "coordinates": [[[8, 8], [24, 8], [24, 24], [8, 24], [8, 8]]]}
+    for name in ("", "Tumor"):
+        kind = {"classification": {"name": name}} if name else {}
+        text = json.dumps([{"type": "Feature", "geometry": square, "properties": kind}])
+        found[2].mask.with_suffix(".geojson").write_text(text)
+        pairs = find_pairs(tmp_path)
+        coding = survey(pairs).coding()
+        assert "stored in different ways" in coding.explanation and "m1.png" in coding.explanation
+        drawn = (ROWS >= 8) & (ROWS < 24) & (COLUMNS >= 8) & (COLUMNS < 24)
+        for pair, truth in zip(pairs, (CELL, CELL, drawn), strict=True):
+            np.testing.assert_array_equal(coding.decode(read_mask_of(pair, (64, 64))), truth)
+
+
+def grid_of_cells(colours):
+    """Squares of 6×6 pixels in a grid of 8×8, each of its own colour on the first one: RGB (128, 128, 3) and truth."""
+    rows, columns = np.mgrid[:128, :128]
+    inside = (rows % 8 > 0) & (rows % 8 < 7) & (columns % 8 > 0) & (columns % 8 < 7)
+    number = np.where(inside, 1 + rows // 8 * 16 + columns // 8, 0)
+    return colours[number], inside
+
+
+@pytest.mark.parametrize("around", [0, 255])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_colour_for_each_cell(tmp_path, around, suffix):
+    colours = np.random.default_rng(1).integers(40, 216, (257, 3)).astype(np.uint8)
+    colours[0] = around
+    array, truth = grid_of_cells(colours)
+    for index in range(2):
+        put(tmp_path / "Images", f"m{index}.png", size=(128, 128))
+        (tmp_path / "Masks").mkdir(exist_ok=True)
+        Image.fromarray(array).save(tmp_path / "Masks" / f"m{index}{suffix}", quality=95, subsampling=0)
+    facts = survey(find_pairs(tmp_path))
+    coding = facts.coding()
+    decoded = coding.decode(read_mask_of(find_pairs(tmp_path)[0], (128, 128)))
+    assert (decoded != truth).mean() <= (0.03 if suffix == ".jpg" else 0)
+    assert f"everything but {around}" in coding.explanation
+    if suffix == ".png":
+        new = COLOUR | 0x123456  # a colour of none of these cells, as further images have it
+        np.testing.assert_array_equal(coding.decode(np.array([[new, around]])), [[1, 0]])
+        red, green, blue = colours[1].tolist()
+        chosen = facts.coding(foreground=(f"#{red:02X}{green:02x}{blue:02x}",))
+        assert chosen.decode(read_mask_of(find_pairs(tmp_path)[0], (128, 128))).sum() == 36
+        with pytest.raises(InputError, match="257 values or colours"):
+            facts.coding(classes=3)
+
+
+def outlined(folder):
+    """An image with a Tumor and a Stroma outline of 10×10 and 20×10 pixels."""
+    put(folder / "Images", "a.png", size=(64, 64))
+    features = []
+    for name, left, width in (("Tumor", 4, 10), ("Stroma", 30, 20)):
+        ring = [[left, 4], [left + width, 4], [left + width, 14], [left, 14], [left, 4]]
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        properties = {"classification": {"name": name}}
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    (folder / "Masks").mkdir()
+    (folder / "Masks" / "a.geojson").write_text(json.dumps(features))
+    return find_pairs(folder)
+
+
+def test_foreground_by_the_name_of_an_outline_class(tmp_path):
+    (pair,) = outlined(tmp_path)
+    facts = survey([pair])
+    for chosen, pixels in ((("Tumor",), 100), (("stroma",), 200), (("Tumor", "Stroma"), 300)):
+        coding = facts.coding(foreground=chosen)
+        again = MaskCoding(**json.loads(json.dumps(vars(coding))))  # as a model's card keeps it
+        assert again.decode(read_mask_of(pair, (64, 64))).sum() == pixels
+    assert "foreground: Tumor, Stroma" in coding.explanation
+    for chosen, named in ((("Tumr",), "Tumr"), (("Tumor", "Strom"), "Strom"), (("#ff0000",), "#ff0000"), ((7,), "7")):
+        with pytest.raises(InputError, match=f"values 0, Stroma, Tumor; none is --foreground {named}. Choose"):
+            facts.coding(foreground=chosen)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_foreground_by_colour(tmp_path, suffix):
+    array = coloured((0, 0, 0), (0, 255, 0), (255, 0, 0))
+    (pair,) = store(tmp_path, array, suffix=suffix, save=jpeg if suffix == ".jpg" else None)
+    facts = survey([pair])
+    for chosen, truth in (("#ff0000", CORE), ("#00FF00", CELL & ~CORE)):
+        coding = facts.coding(foreground=(chosen,))
+        assert (coding.decode(read_mask_of(pair, (64, 64))) != truth).sum() <= (60 if suffix == ".jpg" else 0)
+    for unknown in ("#0000ff", "#ff", "red"):
+        with pytest.raises(InputError, match=f"none is --foreground {unknown}"):
+            facts.coding(foreground=(unknown,))
+
+
+def test_small_numbers_in_jpeg_files_are_refused(tmp_path):
+    (pair,) = store(tmp_path, np.uint8(1) * CELL, suffix=".jpg", save=jpeg)
+    for keywords in ({}, {"foreground": (1,)}, {"classes": 2}):
+        with pytest.raises(InputError, match=r"JPEG.*m0\.jpg.*PNG"):
+            survey([pair]).coding(**keywords)
+
+
+def test_values_below_0_without_a_background_are_not_called_empty():
+    with pytest.raises(InputError, match="values -1, 0, none above 0.*--foreground -1"):
+        mask_coding({-1: 10, 0: 10})
+
+
+@pytest.mark.parametrize("ids", [[1], [1, 2], [1, 2, 3, 4, 5]])
+def test_255_beside_class_ids_may_mean_ignore(ids):
+    coding = mask_coding({0: 100, 255: 20} | dict.fromkeys(ids, 10))
+    assert coding.decode(np.array([[0, *ids, 255]])).tolist() == [[0, *[1] * len(ids), 1]]
+    assert coding.explanation.endswith(f"255 too; if it means 'ignore': --foreground {','.join(map(str, ids))}")
 
 
 def test_instance_labels_that_end_at_255_are_no_soft_edges():
