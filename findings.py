@@ -63,8 +63,8 @@ KINDS = {
         "Keep the whole slide, patient or field either in Train data or in Test data."),
     "inverted mask": ("warning", "Foreground is here what the other masks call background.",
         "Look at the contact sheet; invert these masks."),
-    "mask does not fit": ("warning", "What it outlines is not brighter or darker than the rest, as under the other "
-        "masks: another image's mask, or one that was shifted, turned or mirrored.",
+    "mask does not fit": ("warning", "The other masks outline what is brighter (or darker) than its surroundings, this "
+        "one does not: it is another image's, or was shifted, turned or mirrored.",
         "Look at it on the contact sheet; export the mask of this image again."),
     "mixed mask encodings": ("warning", "These masks use other values than the rest; one rule is used for all of them.",
         "Export all masks in the same way."),

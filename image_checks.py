@@ -21,7 +21,7 @@ def check_exposure(case):
     case.told |= {id(look) for look in looks if look.constant or min(look.size) < 16}
     looks = [look for look in looks if not look.constant and min(look.size) >= 16]
     _check_minority(case, looks, "bit depth", lambda look: _DEPTHS.get(look.dtype, look.dtype))
-    _check_minority(case, looks, "colour and grey mixed", lambda look: "colour" if look.colour else "grey")
+    _check_minority(case, looks, "colour and grey mixed", lambda look: "in colour" if look.colour else "grey")
     odd = set()  # ids
     for dtype in {look.dtype for look in looks}:
         fields = _fields([look for look in looks if look.dtype == dtype])

@@ -127,9 +127,9 @@ def check(args):
     except OSError as error:  # a folder that only its owner may write to
         print(f"no contact sheet: {error}")
     if fatal := sum(finding.severity == "fatal" for finding in diagnosis.findings):
-        counted = "1 kind" if fatal == 1 else f"{fatal} kinds"
+        counted, them = ("1 kind", "it") if fatal == 1 else (f"{fatal} kinds", "them")
         raise images.InputError(
-            f"{counted} of fault above would spoil a training; expected none. Mend them and run check again."
+            f"{counted} of fault above would spoil a training; expected none. Mend {them} and run check again."
         )
 
 

@@ -128,7 +128,7 @@ def _check_inverted(case, coding, training, upright, sign):
     if np.median([look.share for look in training]) >= 0.5 and len(wrong) < 0.8 * len(turned):
         return
     tests = [look for look in wrong if look.part == TEST]
-    if len(tests) > 1 and len(tests) == sum(0 < look.share < 1 for look in case.of(TEST, masks=True)):
+    if len(tests) > 1 and len(tests) >= 0.8 * sum(0 < look.share < 1 for look in case.of(TEST, masks=True)):
         case.add("opposite test masks", [look.pair.mask for look in tests], f"Training masks: {coding.explanation}.")
         case.told |= set(map(id, tests))
     inverted = [look for look in wrong if id(look) not in case.told]
