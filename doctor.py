@@ -82,6 +82,8 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     image_checks.check_exact_copies(case)
     if thorough:
         image_checks.check_likeness(case, quiet)
+    image_checks.check_copied_masks(case)
+    mask_checks.check_fit(case)
     if case.looks and len([look for look in case.looks if look.part == TRAIN]) < FEW:
         case.add("few images", [])
     findings = sorted(case.findings, key=lambda f: (SEVERITIES.index(f.severity), ORDER.index(f.kind)))
@@ -94,7 +96,8 @@ class _Case:
     def __init__(self, data_dir):
         self.data_dir, self.looks, self.findings = data_dir, [], []
         self.pairings = {}  # by part, where training would pair it so
-        self.copies, self.swapped, self.mixed = set(), set(), set()  # by id of a look, so that one fault is told once
+        # By id of a look, or by two of them, so that one fault is told once.
+        self.copies, self.near, self.swapped, self.mixed, self.told = set(), set(), set(), set(), set()
 
     def name(self, path):
         return path.relative_to(self.data_dir).as_posix()
@@ -219,7 +222,11 @@ def _check_reading(case):
                 faults.setdefault((kind, remedy), []).append((path, seen.replace(f"{path.parent}{os.sep}", "", 1)))
     for (kind, remedy), files in faults.items():  # what helps depends on what the reader of the file saw
         other = OTHERWISE.get(kind) if remedy else ""
-        case.add(kind, [path for path, _ in files], files[0][1], remedy=f"{remedy} {other}" if other else remedy)
+        seen = files[0][1]
+        if len(files) == 1:  # the name is said before
+            seen = seen.removeprefix(f"{files[0][0].name}: ")
+            seen = seen[:1].upper() + seen[1:]
+        case.add(kind, [path for path, _ in files], seen, remedy=f"{remedy} {other}" if other else remedy)
     named = {path for files in faults.values() for path, _ in files}
     case.add_if("mask is a picture", [
         look.pair.mask for look in case.looks
@@ -227,10 +234,10 @@ def _check_reading(case):
     ])  # fmt: skip
     usual = np.median([look.distinct for look in case.of()] or [0])
     if usual > 16:
-        case.add_if("picture is a mask", [
-            look.pair.image for look in case.of()
-            if look.distinct <= 3 and not look.constant and id(look) not in swapped
-        ])  # fmt: skip
+        masks = [look for look in case.of() if look.distinct <= 3 and not look.constant and id(look) not in swapped]
+        case.add_if("picture is a mask", [look.pair.image for look in masks])
+        case.swapped = swapped | set(map(id, masks))
+        case.told |= case.swapped
 
 
 OTHERWISE = {
@@ -258,7 +265,7 @@ def _summary(case, coding):
             meaning = f"; {coding.explanation}" if coding and part == TRAIN else ""
             paired = case.pairings.get(part)
             meaning = f"; {paired.explanation}{meaning}" if paired and not paired.plain else meaning
-            lines.append(f"{title}: {len(looks)} images, {masks} with masks, {span}{meaning}")
+            lines.append(f"{title}: {len(looks)} image{'s' * (len(looks) > 1)}, {masks} with masks, {span}{meaning}")
         elif part == TEST:
             lines.append(f"test: no images in {case.data_dir / TEST / 'Images'}")
     return lines

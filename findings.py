@@ -52,6 +52,8 @@ KINDS = {
         "Export the mask at the image's size (height×width)."),
     "mask encoding": ("fatal", "What the mask values mean cannot be told.",
         "Save the masks as 8-bit grey, 0 background and 255 cells, or give --foreground or --classes."),
+    "opposite test masks": ("fatal", "The test masks call cells what the training masks call background: every score "
+        "would be worthless.", "Invert the masks of the part that is wrong, so that one value means cells in both."),
     "mask is a picture": ("fatal", "It has the many grey values of a photograph, not the few of a mask.",
         "Put the mask there instead."),
     "no foreground": ("fatal", "All masks are empty: there is nothing to learn.", "Check the export of the masks."),
@@ -59,8 +61,11 @@ KINDS = {
         "Check the export of the masks, or name the values to learn with --foreground."),
     "leakage": ("warning", "The network is trained on what it is tested with, so its score will be too good.",
         "Keep the whole slide, patient or field either in Train data or in Test data."),
-    "inverted mask": ("warning", "Its foreground is what the other masks call background.",
-        "Invert this mask."),
+    "inverted mask": ("warning", "Foreground is here what the other masks call background.",
+        "Look at the contact sheet; invert these masks."),
+    "mask does not fit": ("warning", "The other masks outline what is brighter (or darker) than its surroundings, this "
+        "one does not: it is another image's, or was shifted, turned or mirrored.",
+        "Look at it on the contact sheet; export the mask of this image again."),
     "mixed mask encodings": ("warning", "These masks use other values than the rest; one rule is used for all of them.",
         "Export all masks in the same way."),
     "full mask": ("warning", "Foreground everywhere, not one background pixel: often a failed export.",

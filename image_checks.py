@@ -4,6 +4,7 @@
 """
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,16 +18,21 @@ def check_exposure(case):
     looks = [look for look in case.of() if id(look) not in case.swapped]
     case.add_if("constant image", [look.pair.image for look in looks if look.constant])
     case.add_if("tiny image", [look.pair.image for look in looks if min(look.size) < 16])
+    case.told |= {id(look) for look in looks if look.constant or min(look.size) < 16}
     looks = [look for look in looks if not look.constant and min(look.size) >= 16]
     _check_minority(case, looks, "bit depth", lambda look: _DEPTHS.get(look.dtype, look.dtype))
-    _check_minority(case, looks, "colour and grey mixed", lambda look: "colour" if look.colour else "grey")
-    odd = []
+    _check_minority(case, looks, "colour and grey mixed", lambda look: "in colour" if look.colour else "grey")
+    odd = set()  # ids
     for dtype in {look.dtype for look in looks}:
-        odd += _odd_exposures([look for look in looks if look.dtype == dtype])
-    case.add_if("exposure", [look.pair.image for look in looks if look in odd])
+        fields = _fields([look for look in looks if look.dtype == dtype])
+        for field in _odd_exposures(list(fields)):
+            odd |= set(map(id, fields[field]))
+    odd = [look for look in looks if id(look) in odd]
+    case.add_if("exposure", [look.pair.image for look in odd])
+    case.told |= set(map(id, odd))
 
 
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floating point"}
+_DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "floating point"}
 
 
 def _check_minority(case, looks, kind, feature):
@@ -36,11 +42,46 @@ def _check_minority(case, looks, kind, feature):
         for name, count in others:
             severity = "warning" if len(looks) >= FEW and count <= 0.2 * len(looks) else "note"
             files = [look.pair.image for look in looks if feature(look) == name]
-            case.add(kind, files, f"{count} images are {name}, the rest {usual}.", severity)
+            counted = "1 image is" if count == 1 else f"{count} images are"
+            case.add(kind, files, f"{counted} {name}, the rest {usual}.", severity)
+
+
+@dataclass(frozen=True, eq=False)
+class _Exposure:
+    """What `looks.Look` tells of the exposure of an image, or of the field that tiles were cut from."""
+
+    low: float
+    high: float
+    level: float
+    clipped: float
+    share: float | None
+    inside: float | None
+    dtype: str
+
+
+def _fields(looks):
+    """From each `_Exposure` to the looks that it is of: one image, or all tiles of a field.
+
+    A tile with hardly a cell is flatter and brighter or darker than its field, and is no worse for it.
+    """
+    cuts = {}
+    for look in looks:
+        cuts.setdefault((look.pair.group, look.pair.levels) if look.pair.levels else id(look), []).append(look)
+    fields = {}
+    for tiles in cuts.values():
+        first = tiles[0]
+        low, high = map(np.mean, first.pair.levels) if first.pair.levels else (first.low, first.high)
+        level, clipped = (np.median([getattr(tile, name) for tile in tiles]) for name in ("level", "clipped"))
+        share, inside = (
+            max((value for value in (getattr(tile, name) for tile in tiles) if value is not None), default=None)
+            for name in ("share", "inside")
+        )
+        fields[_Exposure(float(low), float(high), level, clipped, share, inside, first.dtype)] = tiles
+    return fields
 
 
 def _odd_exposures(looks):
-    """Looks, all of one dtype, that differ from the others beyond what different fields of one kind do."""
+    """Those of `_Exposure`, all of one dtype, that differ beyond what different fields of one kind do."""
     # A field with hardly a cell is flat and has every right to be.
     worth = [look for look in looks if look.share is None or look.share > 0.005]
     odd = [look for look in worth if look.dtype == "uint8" and look.high - look.low < 12]
@@ -48,7 +89,7 @@ def _odd_exposures(looks):
         return odd
     spans = np.array([look.high - look.low for look in looks])
     levels = np.array([look.level for look in looks])
-    clipped = np.median([look.clipped for look in looks])
+    clipped, most_clipped = np.quantile([look.clipped for look in looks], (0.5, 0.8))
     usual, level = np.median(spans), np.median(levels)
     full = 255 if looks[0].dtype == "uint8" else max(np.median([look.high for look in looks]), 1e-9)
     away = max(0.3 * full, 8 * 1.4826 * np.median(np.abs(levels - level)))
@@ -57,6 +98,8 @@ def _odd_exposures(looks):
         if look.high - look.low < usual / 6
         or look.high - look.low > usual * 8
         or (look.clipped > 0.25 + 2 * clipped and _cells_clipped(look, full))
+        # A white ground too, where no other image has one.
+        or (look.clipped > 0.5 and most_clipped < 0.05 and look.level - level > 0.15 * full)
         or abs(look.level - level) > away
     ]  # fmt: skip
 
@@ -74,7 +117,7 @@ def check_groups(case):
             groups[look.part].setdefault(look.pair.group, []).append(look.pair.image)
     shared = sorted(set(groups[TRAIN]) & set(groups[TEST]))
     # One name for everything, such as image_tile_1 to image_tile_90, is no slide's name.
-    generic = len(set(groups[TRAIN]) | set(groups[TEST])) == 1
+    generic = len({look.pair.group for look in case.looks}) == 1
     for group in shared:
         files = groups[TEST][group] + groups[TRAIN][group]
         detail = f"By the file names, {group} is both in Train data and in Test data."
@@ -95,20 +138,26 @@ def check_exact_copies(case):
         for first, second in _couples(copies):
             case.copies.add(frozenset((id(first), id(second))))
             if first.part == second.part:
+                case.told |= {id(first), id(second)}
                 twice.append(_both(case, first, second))
             else:
                 leaks.append(_both(case, first, second))
     case.add_if("leakage", leaks, "The same picture in training and test.")
     case.add_if("duplicate image", twice)
+
+
+def check_copied_masks(case):
+    """One mask for pictures that are not one, after copies and near duplicates have been looked for."""
     masks = {}
     for look in case.of(masks=True):
         if look.mask_hash:
             masks.setdefault(look.mask_hash, []).append(look)
-    case.add_if("duplicate mask", [
-        f"{case.name(first.pair.mask)} = {case.name(second.pair.mask)}"
-        for copies in masks.values() for first, second in _couples(copies)
-        if first.picture_hash != second.picture_hash
-    ])  # fmt: skip
+    copied = [
+        couple for copies in masks.values() for couple in _couples(copies)
+        if frozenset(map(id, couple)) not in case.copies | case.near
+    ]  # fmt: skip
+    case.add_if("duplicate mask", [f"{case.name(one.pair.mask)} = {case.name(two.pair.mask)}" for one, two in copied])
+    case.told |= {id(look) for couple in copied for look in couple}
 
 
 def _couples(copies):
@@ -130,6 +179,7 @@ def check_likeness(case, quiet):
         found[frozenset((id(first), id(second)))] = (first, second, "near duplicate")
     for first, second in likeness.overlaps(looks, quiet):
         found.setdefault(frozenset((id(first), id(second))), (first, second, "overlapping fields"))
+    case.near = {key for key, (*_, kind) in found.items() if kind == "near duplicate"}
     leaks, rest = {}, {}
     for key, (first, second, kind) in found.items():
         if key in case.copies or first.part == second.part == TEST:

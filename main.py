@@ -109,6 +109,7 @@ def prepare(args):
 def check(args):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
     import doctor
+    import images
     import sheet
 
     apply_preparation(args)
@@ -125,7 +126,11 @@ def check(args):
             print(f"look at {drawn} of the images with their masks outlined: {path}")
     except OSError as error:  # a folder that only its owner may write to
         print(f"no contact sheet: {error}")
-    diagnosis.refuse()
+    if fatal := sum(finding.severity == "fatal" for finding in diagnosis.findings):
+        counted, them = ("1 kind", "it") if fatal == 1 else (f"{fatal} kinds", "them")
+        raise images.InputError(
+            f"{counted} of fault above would spoil a training; expected none. Mend {them} and run check again."
+        )
 
 
 def check_quickly(args):

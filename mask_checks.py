@@ -10,7 +10,7 @@ import numpy as np
 from findings import FEW, in_parts
 from images import InputError, some
 from masks import value_text
-from pairs import TRAIN
+from pairs import TEST, TRAIN
 from survey import MaskFacts, Survey
 
 
@@ -100,20 +100,67 @@ def check_masks(case, coding):
         case.add("no foreground", [look.pair.mask for look in training])
         return
     everything = case.of(masks=True)
+    upright = [look for look in training if 0 < look.share < 1 and not _upside_down(look)]
     case.add_if("full mask", [look.pair.mask for look in everything if look.share == 1])
-    sign = _sign(everything)
+    sign = _sign(upright or everything)
     empty = [look for look in everything if not look.share and id(look) not in case.mixed]
     odd = _wrongly_empty(empty, [look for look in everything if 0 < look.share < 1], sign)
     # Where most empty masks are right, emptiness is a habit of this folder and a few more are no alarm.
     case.add_if(
         "empty mask", [look.pair.mask for look in odd], severity="note" if 2 * len(odd) < len(empty) else None
     )  # fmt: skip
-    if len(training) >= FEW and np.median(shares) < 0.5:
-        case.add_if("inverted mask", [
-            look.pair.mask for look in everything
-            if 0.5 < look.share < 1 and look.border > 0.5 and look.contrast * sign < 0
-        ])  # fmt: skip
+    if len(training) >= FEW and len(upright) >= 3:
+        _check_inverted(case, coding, training, upright, sign)
     _check_balance(case, coding, training)
+
+
+def _upside_down(look):
+    """True where the foreground fills the border and most of the image, as the background does elsewhere."""
+    return 0.5 < look.share < 1 and look.border > 0.5
+
+
+def _check_inverted(case, coding, training, upright, sign):
+    """Masks of the opposite meaning, one, many or all of a part: told by the training masks that look upright."""
+    turned = [look for look in case.of(masks=True) if _upside_down(look)]
+    usual = np.median([abs(look.contrast) for look in upright])
+    wrong = [look for look in turned if look.contrast * sign < -0.3 * usual]
+    # Where cells fill most images, as in crops of single cells, some of them differ in sign without being inverted.
+    if np.median([look.share for look in training]) >= 0.5 and len(wrong) < 0.8 * len(turned):
+        return
+    tests = [look for look in wrong if look.part == TEST]
+    if len(tests) > 1 and len(tests) >= 0.8 * sum(0 < look.share < 1 for look in case.of(TEST, masks=True)):
+        case.add("opposite test masks", [look.pair.mask for look in tests], f"Training masks: {coding.explanation}.")
+        case.told |= set(map(id, tests))
+    inverted = [look for look in wrong if id(look) not in case.told]
+    count, detail = sum(look.part == TRAIN for look in inverted), ""
+    if 4 * count >= len(training):
+        detail = (
+            f"{count} of {len(training)} training masks, those with foreground along the border, mean the opposite "
+            "of the rest."
+        )
+    case.add_if("inverted mask", [look.pair.mask for look in inverted], detail)
+    case.told |= set(map(id, inverted))
+
+
+SMALLEST_SHARE = 0.002  # of foreground, below which its contrast is that of a few pixels
+
+
+def check_fit(case):
+    """Masks that do not lie on the picture: contrast is lost there, where it is much alike in all other images."""
+    looks = [
+        look for look in case.of(masks=True)
+        if look.share is not None and SMALLEST_SHARE < look.share < 1 and id(look) not in case.told
+    ]  # fmt: skip
+    if len(looks) < FEW:
+        return
+    contrasts = np.array([look.contrast for look in looks])
+    usual = np.median(contrasts)
+    below = (usual - contrasts) * np.sign(usual)  # the upper half is wide where a few images are almost empty
+    if abs(usual) > 0.5 and 1.4826 * np.median(below[below >= 0]) < 0.3 * abs(usual):
+        case.add_if(
+            "mask does not fit",
+            [look.pair.mask for look, low in zip(looks, below > 0.7 * abs(usual), strict=True) if low],
+        )
 
 
 def _sign(looks):

@@ -16,6 +16,7 @@ from scale import fitted_size, resize
 OUTLINE = (213, 94, 0)  # vermilion of Okabe & Ito's palette: stands out on stained and on grey cells
 CLASS_OUTLINES = (OUTLINE, (0, 114, 178), (0, 158, 115), (204, 121, 167))  # the same palette's, class by class
 STEP_COLOURS = ("#0072b2", "#56b4e9", "#5e4fa2", "#b07d00", "#4d4d4d")  # of the architecture's boxes
+TINT = 0.25  # share of that colour in what lies inside the outline, on a contact sheet
 RESULT = "#d55e00"  # its last box
 DOWN, UP, COPY, COPIED = "#aa3377", "#00795a", "#8a8f98", "#d3dae3"  # its arrows; the image, channels copied across
 TEXT = "#333333"
@@ -65,9 +66,12 @@ def _outline(picture, region, colour, thickness=1):
     return cv2.drawContours(picture.copy(), outlines, -1, colour, thickness)
 
 
-def display(image):
-    """An image of any intensity as 8-bit, as the network sees it: uint8 (height, width, channels)."""
-    return np.rint(images.normalise(image, *images.intensity_range(image)) * 255).astype(np.uint8)
+def display(image, levels=None):
+    """An image of any intensity as 8-bit, as the network sees it: uint8 (height, width, channels).
+
+    levels : for a tile, those of its field (`pairs.Pair.levels`); None: the image's own.
+    """
+    return np.rint(images.normalise(image, *images.levels(image, levels)) * 255).astype(np.uint8)
 
 
 def panels(pictures, path=None, inches=4.0, dpi=120):
@@ -92,10 +96,11 @@ def panels(pictures, path=None, inches=4.0, dpi=120):
 
 
 def contact_sheet(tiles, path, columns=8, side_px=200):
-    """Many small pictures with their masks outlined, their names and what is wrong with them, as one PNG.
+    """Many small pictures with their masks outlined and tinted, their names and what is wrong with them, as one PNG.
 
-    tiles: list of dictionaries with `image` (height, width, 1 or 3) or None where it cannot be read, `mask` (height,
-    width) class ids or None, `name`, and `faults`, a list of words. Each class has its own colour.
+    The tint tells which side of an outline is foreground. tiles: list of dictionaries with `image` (height, width, 1
+    or 3) or None where it cannot be read, `mask` (height, width) class ids or None, `name`, `faults`, a list of words,
+    and perhaps `levels` as in `display`. Each class has its own colour.
     """
     import warnings
 
@@ -131,11 +136,13 @@ def _thumbnail(tile, side_px):
         cv2.line(square, (0, side_px), (side_px, 0), (200, 200, 200), 1)
         return square
     height, width = fitted_size(*tile["image"].shape[:2], side_px)
-    picture = images.to_channels(resize(display(tile["image"]), height, width), 3)
+    picture = images.to_channels(resize(display(tile["image"], tile.get("levels")), height, width), 3)
     if tile["mask"] is not None:
         mask = resize(tile["mask"], height, width, nearest=True)
         for number in np.unique(mask[mask > 0]):
-            picture = _outline(picture, mask == number, CLASS_OUTLINES[(number - 1) % len(CLASS_OUTLINES)])
+            region, colour = mask == number, CLASS_OUTLINES[(number - 1) % len(CLASS_OUTLINES)]
+            picture[region] = np.rint((1 - TINT) * picture[region] + TINT * np.array(colour))
+            picture = _outline(picture, region, colour)
     top, left = (side_px - height) // 2, (side_px - width) // 2
     square[top : top + height, left : left + width] = picture
     return square

@@ -50,6 +50,6 @@ def _pictures(look, coding):
         if look.pair.mask and not look.mask_is_picture:
             stored = read_mask_of(look.pair, image.shape[:2])
             mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
-        return {"image": image, "mask": mask}
+        return {"image": image, "mask": mask, "levels": look.pair.levels}
     except InputError:
         return {"image": image if "image" in locals() else None, "mask": None}

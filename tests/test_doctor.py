@@ -281,6 +281,33 @@ def every_mask(function, part=TRAIN):
     return spoil
 
 
+def some_masks(function, names, part=TRAIN):
+    def spoil(folder):
+        for name in names:
+            change(mask, function, name, part)(folder)
+
+    return spoil
+
+
+def exchange_masks(folder):
+    first, second = mask(folder), mask(folder, "cell5")
+    one, two = first.read_bytes(), second.read_bytes()
+    first.write_bytes(two)
+    second.write_bytes(one)
+
+
+def leaked_as_jpeg(folder):
+    """A training image as a JPEG among the tests, with its mask as it was."""
+    store(folder / TEST / "Images" / "other.jpg", np.array(Image.open(image(folder))), quality=70)
+    shutil.copy(mask(folder), mask(folder, "other", TEST))
+
+
+def one_slide_among_other_names(folder):
+    for path_of in (image, mask):
+        path_of(folder).rename(path_of(folder, "p1_field1"))
+        path_of(folder, "cell9", TEST).rename(path_of(folder, "p1_field2", TEST))
+
+
 def deep(folder):
     path = image(folder)
     tifffile.imwrite(path.with_suffix(".tif"), np.array(Image.open(path)).astype(np.uint16) * 257)
@@ -349,6 +376,19 @@ FAULTS = {
     "one inverted mask": (change(mask, lambda m: 255 - m), "inverted mask", "Train data/Masks/cell3.png"),
     "an inverted test mask": (change(mask, lambda m: 255 - m, "cell9", TEST), "inverted mask",
         "Test data/Masks/cell9.png"),
+    "all test masks inverted": (every_mask(lambda m: 255 - m, TEST), "opposite test masks",
+        "Test data/Masks/cell9.png"),
+    "all training masks inverted": (every_mask(lambda m: 255 - m), "opposite test masks", "Test data/Masks/cell9.png"),
+    "half of the training masks inverted": (some_masks(lambda m: 255 - m, ["cell0", "cell1", "cell2", "cell3"]),
+        "inverted mask", "Train data/Masks/cell3.png"),
+    "five of eight training masks inverted": (some_masks(lambda m: 255 - m, [f"cell{i}" for i in range(5)]),
+        "inverted mask", "Train data/Masks/cell3.png"),
+    "a mirrored mask": (change(mask, lambda m: m[:, ::-1]), "mask does not fit", "Train data/Masks/cell3.png"),
+    "a turned mask": (change(mask, lambda m: m.T), "mask does not fit", "Train data/Masks/cell3.png"),
+    "a shifted mask": (change(mask, lambda m: np.roll(m, 40, 0)), "mask does not fit", "Train data/Masks/cell3.png"),
+    "a mirrored test mask": (change(mask, lambda m: m[::-1], "cell9", TEST), "mask does not fit",
+        "Test data/Masks/cell9.png"),
+    "two masks exchanged": (exchange_masks, "mask does not fit", "Train data/Masks/cell5.png"),
     "an empty mask": (change(mask, np.zeros_like), "empty mask", "Train data/Masks/cell3.png"),
     "an empty test mask": (change(mask, np.zeros_like, "cell9", TEST), "empty mask", "Test data/Masks/cell9.png"),
     "a full mask": (change(mask, lambda m: np.full_like(m, 255)), "full mask", "Train data/Masks/cell3.png"),
@@ -388,10 +428,12 @@ FAULTS = {
     "a training image as test": (leak(lambda a: a), "leakage", "Test data/Images/other.png"),
     "a turned training image": (leak(np.rot90), "leakage", "Test data/Images/other.png"),
     "a training image saved again": (saved_again, "leakage", "Test data/Images/again.jpg"),
+    "a training pair saved as JPEG": (leaked_as_jpeg, "leakage", "Test data/Images/other.jpg"),
     "a shifted training image": (leak(lambda a: a[20:, 30:]), "leakage", "Test data/Images/other.png"),
     "overlapping fields in test": (tiles_in_both(), "leakage", "Test data/Images/field_b.png"),
     "a tile of a training field": (tile_of_a_field, "leakage", "Test data/Images/piece.png"),
     "one slide in both": (same_slide, "leakage", "Test data/Images/slideA_field2.png"),
+    "one slide in both, other names beside": (one_slide_among_other_names, "leakage", "Test data/Images/p1_field2.png"),
     "a test mask missing": (lambda f: mask(f, "cell9", TEST).unlink(), "missing test mask",
         "Test data/Images/cell9.png"),
     "images in a subfolder": (in_subfolder, "file not read", "Train data/Images/more/cell90.png"),
@@ -399,7 +441,7 @@ FAULTS = {
 }  # fmt: skip
 FATAL = {
     "no images", "swapped Images and Masks", "unreadable image", "unreadable mask", "missing mask", "duplicate name",
-    "size mismatch", "no foreground", "no background", "mask is a picture", "mask encoding",
+    "opposite test masks", "size mismatch", "no foreground", "no background", "mask is a picture", "mask encoding",
 }  # fmt: skip
 
 
@@ -428,3 +470,61 @@ def test_each_fault_is_named_with_its_file(tmp_path, good, name):
         with pytest.raises(InputError) as error:
             doctor.examine(folder, thorough=False, quiet=True).refuse()
         assert "\n" not in str(error.value)
+
+
+def test_a_white_ground_is_named_where_no_other_image_has_one(tmp_path):
+    folder = fill(tmp_path / "grey", lambda i: grey(0.8 - 0.4 * i), binary)
+    change(image, lambda p: np.clip(p.astype(int) + 90, 0, 255).astype(np.uint8))(folder)
+    (finding,) = complaints(doctor.examine(folder, quiet=True))
+    assert (finding.kind, finding.files) == ("exposure", ("Train data/Images/cell3.png",))
+    white = fill(tmp_path / "white", lambda i: grey(np.minimum(1.1 - 0.6 * i, 1)), binary)
+    assert complaints(doctor.examine(white, quiet=True)) == []
+
+
+def cut_fields(folder, dark=None):
+    """Six fields of three tiles each, as `prepare` records them: one of cells, two with a sliver of one."""
+    rows = ["file,group,low,high"]
+    for field in range(6):
+        picture, labels = make_scene(field)
+        lamp = 0.1 if field == dark else 1
+        ground = np.full((128, 128), 0.05) + 0.002 * np.random.default_rng(field).random((128, 128))
+        sliver, part = ground.copy(), np.zeros_like(labels)
+        sliver[:6], part[:6] = 0.08, 1
+        for tile, (pixels, cells) in enumerate([(picture, labels), (sliver, part), (sliver[::-1], part[::-1])]):
+            pixels = pixels + 0.02 * np.random.default_rng(10 * field + tile).random(pixels.shape)
+            pair_of(folder, f"field{field}_tile_{tile}", grey(lamp * pixels), binary(cells), TRAIN)
+            low, high = np.quantile(grey(lamp * picture), (0.001, 0.999))
+            rows.append(f"field{field}_tile_{tile}.png,field{field},{low},{high}")
+    (folder / "tiles.csv").write_text("\n".join(rows))
+    return folder
+
+
+def test_tiles_are_exposed_as_their_field_is(tmp_path):
+    def exposed(folder):
+        found = complaints(doctor.examine(folder, thorough=False, quiet=True))
+        return [file for finding in found if finding.kind == "exposure" for file in finding.files]
+
+    folder = cut_fields(tmp_path / "good")
+    assert exposed(folder) == []
+    (folder / "tiles.csv").unlink()  # as images of their own, nearly empty and full ones do differ
+    assert len(exposed(folder)) > 5
+    folder = cut_fields(tmp_path / "dark", dark=2)
+    assert exposed(folder) == [f"Train data/Images/field2_tile_{tile}.png" for tile in range(3)]
+
+
+def test_each_fault_is_told_once(tmp_path, good, capsys):
+    import main
+
+    folder = tmp_path / "data"
+    shutil.copytree(good, folder)
+    cut_short(image, 0.6)(folder)
+    mask(folder, "cell5").unlink()
+    assert main.main(["check", "--data", str(folder)]) == 2
+    told = capsys.readouterr()
+    assert told.out.count("cell3.png") == 1 and told.out.count("cell5.png") == 1
+    assert told.err.splitlines()[-1] == (
+        "error: 2 kinds of fault above would spoil a training; expected none. Mend them and run check again."
+    )
+    with pytest.raises(InputError) as error:  # a training says all in its one line
+        doctor.examine(folder, thorough=False, quiet=True).refuse()
+    assert str(error.value).count("cell3.png") == 1 and "truncated" in str(error.value)

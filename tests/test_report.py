@@ -109,3 +109,23 @@ def test_a_contact_sheet_shows_outlines_names_and_unreadable_files(tmp_path):
     colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
     assert {OUTLINE, (0, 114, 178)} <= colours, "a class has no outline"
     assert (picture[:, -8:] == 255).all(), "something runs out of the picture"
+
+
+def test_a_contact_sheet_tells_which_side_of_an_outline_is_foreground(tmp_path):
+    mask = np.zeros((200, 200), np.uint8)
+    mask[50:150, 50:150] = 1
+    for name, shown in (("cells", mask), ("inverted", 1 - mask)):
+        tile = {"image": np.zeros((200, 200, 1), np.uint8), "mask": shown, "name": name, "faults": []}
+        contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
+        picture = read(tmp_path / "sheet.png")[10:210, 10:210, :3]
+        tint = np.rint(0.25 * np.array(OUTLINE))  # a quarter of the colour over black
+        assert np.abs(picture[100, 100] - tint * shown[100, 100]).max() <= 1
+        assert np.abs(picture[20, 20] - tint * shown[20, 20]).max() <= 1
+
+
+def test_a_contact_sheet_shows_an_empty_tile_in_the_levels_of_its_field(tmp_path):
+    image = np.random.default_rng(0).integers(236, 240, (200, 200, 1)).astype(np.uint8)
+    tile = {"image": image, "mask": None, "name": "tile", "faults": [], "levels": ((40.0,), (240.0,))}
+    contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
+    picture = read(tmp_path / "sheet.png")[12:208, 12:208, 0]
+    assert picture.min() >= 249  # 236 of 40…240 is 98 %, 250 of 255
