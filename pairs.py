@@ -17,15 +17,17 @@ import slides
 from images import InputError, some
 
 GROUP_PATTERN = re.compile(r"^(.+?)[ _.-](?:field|fov|tile|crop|patch|region|roi)[ _.-]?\d.*$", re.IGNORECASE)
-IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "groundtruth", "gt")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "originals", "imagestr")  # the last one is nnU-Net's
+MASK_FOLDERS = (
+    "masks", "mask", "labels", "label", "annotations", "groundtruth", "ground truth", "ground_truth", "gt", "labelstr",
+)  # fmt: skip
 # Words around the common part of two names; 0000 is nnU-Net's channel, d the Herlev set's, cp_masks Cellpose's.
 IMAGE_WORDS = ("image", "images", "img", "im", "raw", "original", "orig", "photo", "0000")
 MASK_WORDS = (
     "mask", "masks", "label", "labels", "labelled", "gt", "ground_truth", "seg", "segmentation", "segmented",
     "annotation", "annotations", "annotated", "manual", "cp_masks", "simple_segmentation", "roiset", "rois", "roi", "d",
 )  # fmt: skip
-TRAIN, TEST = "Train data", "Test data"
+TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
 RECORD = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
 
 
@@ -98,17 +100,95 @@ def find_pairing(folder, masks="required", with_slides=False):
         if any(_subfolder(sub, IMAGE_FOLDERS) for sub in _folders(folder)):
             return _pair_nested(folder, required, more)
         if _files(folder, more):
+            _refuse_one_of_two(folder)
             return _pair_mixed(folder, required, more)
-    image_dir = image_dir or folder / "Images"
-    pictures = _files(image_dir, more)
+    pictures = _files(image_dir or folder / "Images", more) if image_dir or not folder.is_dir() else []
     if not pictures:
-        raise InputError(
-            f"{image_dir}: no images found; expected files such as PNG, TIFF or JPEG. Put your images there."
-        )
+        raise _no_images(folder, image_dir, more)
     sources = mask_sources(mask_dir) if mask_dir else []
     if not sources:  # LabelMe keeps its outlines beside the images
-        sources, mask_dir = _annotation_files(image_dir), mask_dir or folder / "Masks"
-    return _pair_lists(pictures, sources, required, image_dir, mask_dir)
+        sources = _annotation_files(image_dir)
+        others = [sub.name for sub in _folders(folder) if sub != image_dir]
+        if required and not sources and mask_dir is None and others:
+            raise InputError(
+                f"{folder}: {image_dir.name} and no masks; of its other folders ({some(others)}) none has the name of "
+                f"a masks folder; expected one of {', '.join(MASK_FOLDERS)}. Rename the folder of masks to Masks."
+            )
+    return _pair_lists(pictures, sources, required, image_dir, mask_dir or folder / "Masks")
+
+
+def own_pictures(data_dir):
+    """Where pictures lie in a data folder outside `Raw data`, `Train data` and `Test data`; None where there are none.
+
+    They are the user's own, to be given as --source. The contact sheet of `check` is none of them.
+    """
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        return None
+    ours = {name.casefold() for name in (TRAIN, TEST, RAW)}
+    pictures = [path for path in images.list_images(data_dir, slides.SUFFIXES) if path.name != "check.png"]
+    if pictures:
+        return data_dir
+    image_dir = _subfolder(data_dir, IMAGE_FOLDERS)
+    for sub in ([image_dir] if image_dir else []) + [s for s in _folders(data_dir) if s.name.casefold() not in ours]:
+        if (found := _with_images(sub)) is not None:
+            return found
+    return None
+
+
+def _with_images(folder, more=slides.SUFFIXES, depth=3):
+    """The first folder, `folder` or one so many levels below, that holds images; None where there is none."""
+    if images.list_images(folder, more):
+        return folder
+    below = (_with_images(sub, more, depth - 1) for sub in _folders(folder)) if depth else ()
+    return next((found for found in below if found is not None), None)
+
+
+def _no_images(folder, image_dir, more):
+    """The `InputError` for a folder without images where they are looked for: it says where there are some."""
+    where, wanted = image_dir or folder / "Images", "expected files such as PNG, TIFF or JPEG."
+    found = _with_images(folder, more) if folder.is_dir() else None
+    if found is None:
+        return InputError(f"{where}: no images found; {wanted} Put your images there.")
+    if image_dir:
+        inner = [sub.name for sub in _folders(image_dir) if _with_images(sub, more)]
+        if inner:
+            return InputError(
+                f"{image_dir}: no images found; those in its subfolders ({some(inner)}) are not read; {wanted} Move "
+                "them up into this folder, with the name of the subfolder before theirs where names are equal."
+            )
+        return InputError(f"{where}: no images found; {wanted} Put your images there.")
+    named = (*IMAGE_FOLDERS, *MASK_FOLDERS)
+    above = [found.parent, found.parent.parent] if found.name.casefold() in named else []
+    fits = [path for path in reversed(above) if path != folder and path.is_relative_to(folder) and _is_source(path)]
+    if fits:
+        return InputError(
+            f"{folder}: no images found in it; expected the folder that holds Images and Masks, or a folder for each "
+            f"image. Name this one instead: {fits[0]}"
+        )
+    seen = some((sub.name for sub in _folders(folder)), 6)
+    return InputError(
+        f"{folder}: no folder of images by its name among {seen}; expected one of {', '.join(IMAGE_FOLDERS)}, and for "
+        f"masks {', '.join(MASK_FOLDERS)}. Rename them to Images and Masks."
+    )
+
+
+def _is_source(folder):
+    try:
+        return bool(find_pairing(folder, "optional", with_slides=True).pairs)
+    except InputError:
+        return False
+
+
+def _refuse_one_of_two(folder):
+    """`InputError` for a folder Images, or Masks, that is named without the one above, which holds both."""
+    above = folder.resolve().parent
+    both = [_subfolder(above, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS)]
+    if all(both) and folder.resolve() in both and not _annotation_files(folder):
+        raise InputError(
+            f"{folder}: one of the two folders {both[0].name} and {both[1].name}; expected the folder that holds both. "
+            f"Name this one instead: {above}"
+        )
 
 
 def _pair_lists(pictures, sources, required, image_dir, mask_dir):
@@ -165,6 +245,12 @@ def _pair_nested(folder, required, more):
         image_dir, mask_dir = _subfolder(sub, IMAGE_FOLDERS), _subfolder(sub, MASK_FOLDERS)
         pictures = _files(image_dir, more) if image_dir else []
         masked = mask_dir is not None and bool(mask_sources(mask_dir))
+        if len(pictures) > 1 and _is_source(sub):
+            sets = [other.name for other in _folders(folder) if _subfolder(other, IMAGE_FOLDERS)]
+            raise InputError(
+                f"{folder}: holds several sets of images with masks ({some(sets, 6)}); expected one. Name one of them "
+                f"instead, such as {sub}"
+            )
         if len(pictures) > 1:
             raise InputError(
                 f"{image_dir}: {len(pictures)} images; expected one image where each has a folder of its own. "

@@ -159,6 +159,11 @@ def _find(data_dir, source, annotations):
     raw_dir = data_dir / "Raw data"
     if source is None and annotations is not None:
         raise InputError(f"{annotations}: annotations of no image; expected --source FILE beside it. Name the image.")
+    if source is None and is_cut_short(data_dir):
+        raise InputError(
+            f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
+            "be run again with the same --source. Do that, or delete this folder."
+        )
     source = raw_dir if source is None else Path(source)
     if not source.exists():
         raise InputError(f"{source}: no such folder; expected one with Images and Masks in it. Check the path.")
@@ -170,14 +175,41 @@ def _find(data_dir, source, annotations):
             "Put the files of annotations beside the images instead."
         )
     if (source / "Raw data").is_dir():
-        source = source / "Raw data"
-    copying = source.resolve() != raw_dir.resolve()
-    if not copying and (data_dir / ASIDE / "Raw data").exists():
+        own = pairs.own_pictures(source)
+        if own is None:
+            source = source / "Raw data"
+        elif own.parent.resolve() != source.resolve() or own.name.casefold() not in pairs.IMAGE_FOLDERS:
+            raise InputError(
+                f"{source}: images in {own} and a folder Raw data beside them; expected one place. Name the folder "
+                "with --source that holds your images alone, or move them into Raw data with their masks."
+            )
+    return pairs.find_pairing(source, with_slides=True), source.resolve() != raw_dir.resolve()
+
+
+def is_cut_short(data_dir):
+    """True where `data_dir` holds the rest of a `prepare_tiles` that was killed before all of `Raw data` was there."""
+    aside = Path(data_dir) / ASIDE
+    return (aside / "Raw data").exists() or (aside.exists() and not holds_files(aside.parent / "Raw data"))
+
+
+def refuse_forgotten_source(data_dir):
+    """Raise `InputError` where `data_dir`, without raw images, holds the user's own: those in it wait for --source.
+
+    The sample belongs into a folder of its own.
+    """
+    data_dir = Path(data_dir)
+    if own := pairs.own_pictures(data_dir):
         raise InputError(
-            f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
-            "be run again with the same --source. Do that, or delete this folder."
+            f"{data_dir}: no Raw data, but images found in {own}: run python main.py prepare "
+            f'--source "{data_dir}" --data my_folder'
         )
-    return pairs.find_pairing(source, with_slides=True), copying
+    expected = {"readme.md", "check.png", *(f"{part} data" for part in ("raw", "train", "test"))}
+    for path in sorted(data_dir.glob("*")):
+        if not _is_hidden(path) and path.name.casefold() not in expected:
+            raise InputError(
+                f"{path}: stands where the sample would be written; expected an empty folder, or your images in "
+                f'{data_dir / "Raw data"}. Name another with --data.'
+            )
 
 
 def _annotated(image, annotations):

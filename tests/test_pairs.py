@@ -170,6 +170,58 @@ def test_the_real_set_of_one_file_an_object(real_data):
     assert set(np.unique(mask)) == {0, 255} and 0.005 < (mask > 0).mean() < 0.2
 
 
+def layout(folder, kind):
+    """(the folder to name, words of the message) of one mistaken layout."""
+    names = ("a.png", "b.png")
+    if kind == "sets":
+        for sub in ("train/images", "train/masks", "test/images", "test/masks"):
+            put(folder / sub, *names)
+        return folder, f"several sets of images with masks .test, train.*such as {folder / 'test'}"
+    if kind == "too high":
+        for name in ("id1", "id2"):
+            put(folder / "x" / "stage1_train" / name / "images", f"{name}.png")
+            put(folder / "x" / "stage1_train" / name / "masks", "1.png", "2.png")
+        return folder / "x", f"Name this one instead: {folder / 'x' / 'stage1_train'}"
+    if kind == "one set too high":
+        put(folder / "mine" / "Images", *names)
+        put(folder / "mine" / "Masks", *names)
+        return folder, f"such as {folder / 'mine'}"
+    if kind == "too low":
+        put(folder / "Images", *names)
+        put(folder / "Masks", *names)
+        return folder / "Images", f"one of the two folders Images and Masks.*instead: {folder.resolve()}"
+    if kind == "subfolders":
+        put(folder / "Images" / "patient1", *names)
+        put(folder / "Masks" / "patient1", *names)
+        return folder, "subfolders .patient1. are not read"
+    if kind == "names of masks":
+        put(folder / "Images", *names)
+        put(folder / "Umrisse", *names)
+        return folder, "other folders .Umrisse. .*expected one of masks, "
+    put(folder / "Bilder", *names)
+    put(folder / "Umrisse", *names)
+    return folder, "among Bilder, Umrisse; expected one of images, .*and for masks masks, "
+
+
+@pytest.mark.parametrize(
+    "kind", ["sets", "too high", "one set too high", "too low", "subfolders", "names of masks", "names"]
+)
+def test_a_mistaken_layout_is_answered_with_what_to_name(tmp_path, kind):
+    folder, words = layout(tmp_path, kind)
+    with pytest.raises(InputError, match=words) as error:
+        find_pairs(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "names", [("Originals", "Ground Truth"), ("imagesTr", "labelsTr"), ("images", "ground_truth")]
+)
+def test_other_names_of_the_two_folders(tmp_path, names):
+    put(tmp_path / names[0], "a_0000.png", "b_0000.png")
+    put(tmp_path / names[1], "a.png", "b.png")
+    assert len(find_pairs(tmp_path)) == 2
+
+
 def outline(points, label=""):
     return {"label": label, "points": points, "shape_type": "polygon"}
 

@@ -233,6 +233,53 @@ def test_a_data_folder_is_a_source_by_its_raw_data(tmp_path):
     assert {k: v for k, v in listing(tmp_path / "mine").items() if k in before} == before
 
 
+def test_pictures_added_beside_raw_data_are_not_overlooked(tmp_path):
+    data = make_source(tmp_path / "mine", [(40, 40)] * 5)
+    assert main.main(["prepare", "--source", str(data), "--data", str(data)]) == 0
+    for kind in ("Images", "Masks"):
+        shutil.copy(next((data / kind).glob("slide0*")), data / kind / ("new" + (".tif" if kind == "Images" else ".png")))
+    assert main.main(["prepare", "--source", str(data), "--data", str(data)]) == 0
+    assert "new.tif" in {row["image"] for row in rows_of(data)}
+    shutil.rmtree(data / "Images")
+    for folder in ("Images", "Masks"):
+        put = data / "field7" / folder
+        put.mkdir(parents=True)
+        write_png(put / "a.png", np.eye(9, dtype=np.uint8) * 255)
+    with pytest.raises(InputError, match="field7.* and a folder Raw data beside them"):
+        prepare_tiles(data, data, quiet=True)
+
+
+@pytest.mark.parametrize("layout", ["Images", "one folder", "unknown names"])
+@pytest.mark.parametrize("command", [[], ["prepare"], ["check"]])
+def test_a_forgotten_source_is_named_and_no_sample_is_put_beside_it(tmp_path, capsys, layout, command):
+    folder = tmp_path / "forgot"
+    if layout == "one folder":
+        write_png(folder / "a.png", np.eye(9, dtype=np.uint8))
+        write_png(folder / "a_mask.png", np.eye(9, dtype=np.uint8))
+    else:
+        make_source(folder, [(40, 40)] * 2)
+    if layout == "unknown names":
+        (folder / "Images").rename(folder / "Bilder")
+    before = listing(folder)
+    assert main.main([*command, "--data", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f'python main.py prepare --source "{folder}" --data my_folder' in line
+    assert {k: v for k, v in listing(folder).items() if k != "check.png"} == before
+
+
+def test_the_sample_is_written_beside_nothing_of_the_users(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main.main(["prepare", "--data", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "notes.txt" in line and listing(tmp_path).keys() == {"notes.txt"}
+    (tmp_path / "notes.txt").unlink()
+    (tmp_path / prepare.ASIDE / "Raw data").mkdir(parents=True)
+    for command in ([], ["prepare"]):
+        assert main.main([*command, "--data", str(tmp_path)]) == 2
+        assert "cut short" in capsys.readouterr().err
+    assert not listing(tmp_path)
+
+
 STRANGERS = [
     "Raw data/Images/slide0_field0.tif", "Raw data/Masks/slide1_field0.png", "Raw data/Images/mine.png",
     "Train data/Images/mine.png", "Test data/Masks/mine.png", "Train data/Masks/slide0_field0_tile_00_00.png",
