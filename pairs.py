@@ -125,12 +125,12 @@ def own_pictures(data_dir):
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         return None
-    ours = {name.casefold() for name in (TRAIN, TEST, RAW)}
+    others = {name.casefold() for name in (TRAIN, TEST, RAW)} | set(MASK_FOLDERS)
     pictures = [path for path in images.list_images(data_dir, slides.SUFFIXES) if path.name != "check.png"]
     if pictures:
         return data_dir
     image_dir = _subfolder(data_dir, IMAGE_FOLDERS)
-    for sub in ([image_dir] if image_dir else []) + [s for s in _folders(data_dir) if s.name.casefold() not in ours]:
+    for sub in ([image_dir] if image_dir else []) + [s for s in _folders(data_dir) if s.name.casefold() not in others]:
         if (found := _with_images(sub)) is not None:
             return found
     return None

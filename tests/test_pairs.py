@@ -213,9 +213,7 @@ def test_a_mistaken_layout_is_answered_with_what_to_name(tmp_path, kind):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "names", [("Originals", "Ground Truth"), ("imagesTr", "labelsTr"), ("images", "ground_truth")]
-)
+@pytest.mark.parametrize("names", [("Originals", "Ground Truth"), ("imagesTr", "labelsTr"), ("images", "ground_truth")])
 def test_other_names_of_the_two_folders(tmp_path, names):
     put(tmp_path / names[0], "a_0000.png", "b_0000.png")
     put(tmp_path / names[1], "a.png", "b.png")
