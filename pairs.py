@@ -83,7 +83,8 @@ def find_pairing(folder, masks="required", with_slides=False):
 
     Names pair by exact stem, in any Unicode normal form. Where that leaves a file over, a convention is looked for
     that leaves none: a word before or after the common name (`x_mask`, `mask_x`, `image_1`/`mask_1`), then a difference
-    in upper and lower case. A convention that fits only a part of the folder is not used.
+    in upper and lower case, then any one text before or after the image's name in all masks (`x_nuclei`). A convention
+    that fits only a part of the folder is not used.
 
     Parameters
     ----------
@@ -202,6 +203,9 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
             return _only(fitting, mask_dir)
         if not fold:
             closest = max(tried, key=lambda attempt: len(attempt[0]))  # the exact one where several are as close
+    found = _by_common_rest(pictures, sources, required)
+    if found:
+        return _only([found], mask_dir)
     found, left, orphans = closest
     how = f" (the others as in {_example(found)})" if found else ""
     if required and left:
@@ -324,6 +328,33 @@ def _only(fitting, folder):
     line = f"masks by {'the same name' if exact else 'a naming convention'}, as in {_example(found)}"
     plain = exact and all(mask.suffix.lower() in images.IMAGE_SUFFIXES and mask.is_file() for mask in found.values())
     return Pairing(_sorted_pairs(found | dict.fromkeys(left)), line, plain)
+
+
+def _by_common_rest(pictures, sources, required):
+    """The attempt in which all masks are named like their image with one text before or after it; None without one.
+
+    The text holds a letter, and is apart from the name: by a space, `_`, `-` or `.`, or by a digit beside a letter. So
+    img1 and img10 never meet. Where more than one text fits, none is taken.
+    """
+    masks = {_key(path): path for path in sources}
+    by_key = {_key(path): path for path in pictures}
+    first, fitting = next(iter(masks), ""), []
+    for key in by_key:
+        rest = len(first) - len(key)
+        for before, after in ((first[:rest], ""), ("", first[len(key) :])) if rest > 0 and key else ():
+            if before + key + after != first or not any(sign.isalpha() for sign in before + after):
+                continue
+            found = {}
+            for mask, path in masks.items():
+                name = mask.removeprefix(before).removesuffix(after)
+                inner = (name[:1], before[-1:]) if before else (name[-1:], after[:1])
+                apart = inner[1] in " _.-" or (inner[0].isdigit() and inner[1].isalpha())
+                if before + name + after == mask and name in by_key and apart:
+                    found[by_key[name]] = path
+            left = [path for path in pictures if path not in found]
+            if len(found) == len(masks) and not (required and left):
+                fitting.append(({path: found[path] for path in pictures if path in found}, left, []))
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _example(found):

@@ -63,6 +63,11 @@ def test_faults_of_a_folder_are_named(tmp_path, image_names, mask_names, named):
         (["149", "150"], ["149-d", "150-d"]),  # Herlev
         (["a_mask", "b_mask"], ["a_mask", "b_mask"]),
         (["A1", "b1"], ["a1", "B1"]),
+        (["a", "b_nuclei_1"], ["a_nuclei", "b_nuclei_1_nuclei"]),  # a word of no list
+        (["img1", "img10"], ["img1_binary", "img10_binary"]),
+        (["a", "ab"], ["a_marked_1", "ab_marked_1"]),
+        (["x", "y"], ["lbl_x", "lbl_y"]),
+        (["1", "2"], ["1cells", "2cells"]),
     ],
 )
 def test_a_convention_that_fits_the_whole_folder_is_used_and_said(tmp_path, image_names, mask_names):
@@ -89,6 +94,10 @@ def test_a_convention_that_fits_the_whole_folder_is_used_and_said(tmp_path, imag
         (["1"], ["01"], r"no mask for 1\.png"),
         (["a"], ["a_mask", "b_mask"], r"no image for mask b_mask\.png"),
         (["a", "image_a"], ["mask_a"], r"no mask for"),
+        (["img1", "img10"], ["img10", "img100"], r"no mask for img1\.png"),
+        (["a", "b"], ["a_01", "b_01"], r"no mask for a\.png, b\.png"),
+        (["a", "b"], ["a_nuclei", "b_cells"], r"no mask for a\.png, b\.png"),
+        (["a", "b"], ["acells", "bcells"], r"no mask for a\.png, b\.png"),
     ],
 )
 def test_a_convention_that_fits_a_part_only_is_not_used(tmp_path, image_names, mask_names, named):
