@@ -771,6 +771,21 @@ def test_region_areas_of_ordinary_images_become_fields_too(tmp_path, dtype):
     assert prepare_tiles(tmp_path / "data", source, quiet=True).written == 0
 
 
+def test_a_point_beside_outlines_is_said_once(tmp_path):
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [3, 4]}, "properties": {}}
+    source = make_source(tmp_path / "raw", [(40, 50)] * 3)
+    for i in range(3):
+        (source / "Masks" / f"slide{i}_field0.png").unlink()
+        draw(source / "Masks" / f"slide{i}_field0.geojson", rectangle(5, 5, 9, 9), *[point] * i)
+    done = prepare_tiles(tmp_path / "data", source, quiet=True)
+    lines = [line for line in done.remarks if "Point" in line]
+    expected = "slide1_field0.geojson, slide2_field0.geojson (3 of type Point) are left out"
+    assert lines == [f"shapes without an area in {expected}"]
+    draw(source / "Masks" / "slide0_field0.geojson", point)
+    with pytest.raises(InputError, match="slide0_field0.geojson: nothing but shapes of type Point"):
+        prepare_tiles(tmp_path / "other", source, quiet=True)
+
+
 def test_class_names_survive_the_cutting(tmp_path):
     make_slide(tmp_path / "a.tif")
     cells = [rectangle(20, 30, 10, 12, "nucleus"), rectangle(15, 25, 40, 40, "cytoplasm")]
