@@ -6,16 +6,19 @@ in ImageJ and QuPath. OpenCV's and Pillow's polygon fills colour the boundary pi
 a pixel fatter; the few lines of `inside` do not, and holes cost nothing.
 """
 
+import base64
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from images import InputError, replacing
+from images import InputError, read_mask, replacing
 
 SUFFIXES = {".json", ".geojson", ".roi", ".zip"}
 FAR = 2**40  # pixels: no image reaches further
@@ -64,11 +67,13 @@ class Drawing:
     shapes : list of `Shape`, the annotated objects.
     regions : list of `Shape` of one part each, the areas in which all objects are annotated; [] where none is marked.
     size : (height, width) of the image in pixels where the file states it, else None.
+    without_area : what was left out since it has no area, such as {"point": 2}.
     """
 
     shapes: list
     regions: list
     size: tuple | None
+    without_area: dict = field(default_factory=dict)
 
 
 def name_value(name):
@@ -86,21 +91,24 @@ def name_value(name):
 def read_drawing(path):
     """Everything drawn in one file: a `Drawing`.
 
-    Read are LabelMe's polygons, rectangles and circles; GeoJSON polygons and multi-polygons with holes (QuPath); and
-    ImageJ's polygon, freehand, traced, oval, rectangle and composite ROIs, whose group number is their class.
+    Read are LabelMe's polygons, rectangles, circles and masks; GeoJSON polygons and multi-polygons with holes (QuPath);
+    and ImageJ's polygon, freehand, traced, oval, rectangle and composite ROIs, whose group number is their class.
 
     Of the classes ending in `*`, which QuPath keeps for areas that are no objects, `Region*` marks the areas in which
     all objects are annotated; the others, such as Ignore*, are left out.
 
-    Raises `InputError` for a damaged file and for shapes without an area, such as points and lines.
+    Points, lines and other shapes without an area are left out and counted.
+
+    Raises `InputError` for a damaged file and for one that holds nothing but shapes without an area.
     """
     path = Path(path)
     try:
         if path.suffix.lower() in (".zip", ".roi"):
-            return Drawing(_imagej(path), [], None)
+            shapes, without_area = _imagej(path)
+            return _drawing(path, shapes, None, without_area)
         value = json.loads(path.read_text(encoding="utf-8-sig"))
         labelme = isinstance(value, dict) and "shapes" in value
-        shapes, size = _labelme(value, path) if labelme else (_geojson(value, path), None)
+        shapes, size, without_area = _labelme(value, path) if labelme else _geojson(value, path)
     except InputError:
         raise
     except (
@@ -118,8 +126,17 @@ def read_drawing(path):
             f"{path}: not a readable annotation file ({reason}); expected LabelMe JSON, QuPath GeoJSON or ImageJ ROIs. "
             "Export it again."
         ) from error
+    return _drawing(path, shapes, size, without_area)
+
+
+def _drawing(path, shapes, size, without_area):
+    if without_area and not shapes:
+        raise InputError(
+            f"{path}: nothing but shapes of type {', '.join(without_area)}, which have no area; expected closed "
+            "outlines. Draw around the cells, as polygons for example."
+        )
     regions = [shape for shape in shapes if is_region(shape.name)]
-    return Drawing([shape for shape in shapes if not is_region(shape.name)], regions, size)
+    return Drawing([shape for shape in shapes if not is_region(shape.name)], regions, size, dict(without_area))
 
 
 def read_shapes(path):
@@ -244,7 +261,7 @@ def write_geojson(path, shapes, cut_from=None):
 
 
 def _labelme(value, path):
-    shapes = []
+    shapes, without_area = [], Counter()
     for shape in value["shapes"]:
         name = str(shape.get("label") or "")
         if _is_no_object(name):
@@ -255,16 +272,60 @@ def _labelme(value, path):
             points = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
         elif kind == "circle":  # the centre and a point on the circle
             points = _ellipse(points[0], np.hypot(*(points[1] - points[0])) * np.ones(2))
+        elif kind == "mask":  # a picture of its own, at the upper left corner of a box
+            top_left = np.round(points.min(0))
+            shapes.append(
+                _shape(name, [[ring] for ring in _borders(_picture(shape["mask"]))], path).moved(*top_left[::-1])
+            )
+            continue
         elif kind != "polygon":
-            raise _no_area(path, kind)
+            without_area[kind] += 1
+            continue
         shapes.append(_shape(name, [[points]], path))
     height, width = value.get("imageHeight"), value.get("imageWidth")
-    return shapes, (int(height), int(width)) if height and width else None
+    return shapes, (int(height), int(width)) if height and width else None, without_area
+
+
+def _picture(text):
+    """The pixels above 0 of a PNG in base64: bool (height, width)."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "mask.png"
+        path.write_bytes(base64.b64decode(text, validate=True))
+        try:
+            return read_mask(path) > 0
+        except InputError as error:
+            raise ValueError("a mask that is no PNG in base64") from error  # the file that people know is another
+
+
+def _borders(mask):
+    """The rings around the pixels that are True in a bool (height, width), along the edges of the pixels.
+
+    Each edge between a marked and an unmarked pixel is walked once, with the marked one on its right.
+    """
+    padded = np.pad(mask.astype(np.int8), 1)
+    down, right = np.diff(padded, axis=0)[:, 1:-1], np.diff(padded, axis=1)[1:-1]
+    following = {}
+    for grid, into, along in ((down, 1, (1, 0)), (right, -1, (0, 1))):
+        for sign in (1, -1):
+            for row, column in np.argwhere(grid == sign).tolist():
+                ends = [(column, row), (column + along[0], row + along[1])]
+                start, end = ends if sign == into else ends[::-1]
+                following.setdefault(start, []).append(end)
+    rings = []
+    while following:
+        ring = [next(iter(following))]
+        while ring[-1] in following:
+            ends = following[ring[-1]]
+            ring.append(ends.pop())
+            if not ends:
+                del following[ring[-2]]
+        rings.append(np.array(ring[:-1], float))
+    return rings
 
 
 def _geojson(value, path):
     features = value if isinstance(value, list) else value.get("features", [value])
-    shapes = []
+    shapes, without_area = [], Counter()
     for feature in features:
         geometry, properties = feature.get("geometry", feature), feature.get("properties") or {}
         classification = properties.get("classification") or {}
@@ -272,31 +333,33 @@ def _geojson(value, path):
         if _is_no_object(name):
             continue
         if geometry["type"] not in ("Polygon", "MultiPolygon"):
-            raise _no_area(path, geometry["type"])
+            without_area[geometry["type"]] += 1
+            continue
         parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
         parts = [[np.asarray(ring, float)[:, :2] for ring in part] for part in parts]
         separate = [[part] for part in parts] if is_region(name) else [parts]
         shapes += [_shape(name, some_parts, path) for some_parts in separate]
-    return shapes
+    return shapes, None, without_area
 
 
 def _imagej(path):
     import roifile  # only where there are such files
 
     rois = roifile.roiread(path)
-    shapes = []
+    shapes, without_area = [], Counter()
     for roi in rois if isinstance(rois, list) else [rois]:
         kind = roi.roitype
         areas = ("RECT", "OVAL", "POLYGON", "FREEHAND", "TRACED")
         if kind.name not in areas:
-            raise _no_area(path, kind.name.lower())
+            without_area[kind.name.lower()] += 1
+            continue
         if kind.name == "OVAL":  # roifile draws ovals with 32 corners, too few for a large cell
             corners = np.array([(roi.left, roi.top), (roi.right, roi.bottom)], float)
             rings = [_ellipse(corners.mean(0), (corners[1] - corners[0]) / 2)]
         else:
             rings = [np.asarray(ring, float) for ring in roi.coordinates(multi=True)]
         shapes.append(_shape(str(roi.group or ""), [rings], path))
-    return shapes
+    return shapes, without_area
 
 
 def _shape(name, parts, path):
@@ -313,13 +376,6 @@ def _shape(name, parts, path):
 def _closed(ring):
     """The ring ending where it starts, as GeoJSON has it."""
     return ring if (ring[0] == ring[-1]).all() else np.concatenate([ring, ring[:1]])
-
-
-def _no_area(path, kind):
-    return InputError(
-        f"{path}: a shape of type {kind}, which has no area that can be read here; expected closed outlines. Redraw it "
-        "as a polygon, or delete it."
-    )
 
 
 def _ellipse(centre, radii):

@@ -176,6 +176,9 @@ class _Case:
                 count = "files"
             seen = f"{seen} {raw_dir} holds {count} that are not cut into tiles yet."
             remedy = f'Cut them with: python main.py prepare --data "{self.data_dir}"'
+        elif own := pairing.own_pictures(self.data_dir):
+            seen = f"{seen} Images found in {own}."
+            remedy = f'Run: python main.py prepare --source "{self.data_dir}" --data my_folder'
         self.add("no images", [], seen, remedy=remedy)
 
     def add_if(self, kind, files, detail="", severity=None):

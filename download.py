@@ -10,8 +10,10 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from tqdm import tqdm
@@ -128,7 +130,12 @@ def fetch_cervix(data_dir, base_url=BASE_URL, registry=REGISTRY, wait_s=0.5, tim
             print(f"the {len(fields)} fields are in {data_dir} already; nothing was fetched or changed")
             return 0
         _refuse_other_files(data_dir, written)
-        _download(fields, cache, base_url, wait_s, timeout_s)
+        new = [folder for folder in (cache, cache.parent, data_dir) if not folder.exists()]
+        try:
+            _download(fields, cache, base_url, wait_s, timeout_s)
+        except BaseException:
+            _remove_empty([*(cache / field.name / kind for field in fields for kind in ("images", "masks", "")), *new])
+            raise
         with images.replacing(cache / "LICENCE.txt") as temporary:
             temporary.write_text(LICENCE, encoding="utf-8")
         _write_fields(fields, data_dir, names, written)
@@ -201,6 +208,12 @@ def _download(fields, cache, base_url, wait_s, timeout_s):
         leftover.unlink()
 
 
+def _remove_empty(folders):
+    for folder in folders:
+        with suppress(OSError):  # it holds files
+            folder.rmdir()
+
+
 def _fetch(store, name, downloader, wait_s):
     """One file into the cache: pooch writes it under a temporary name, checks its SHA-256 and then renames it."""
     import requests
@@ -238,8 +251,9 @@ def _fetch(store, name, downloader, wait_s):
         if downloader.stop.wait(pause if attempt < ATTEMPTS - 1 else 0):
             return
     raise InputError(
-        f"{store.get_url(name)}: {problem}, {ATTEMPTS} times; expected a file of the public set. Check the internet "
-        "connection or the proxy, then run it again: files that are whole are kept and not fetched again."
+        f"{urlsplit(store.get_url(name)).netloc}: {problem}, {ATTEMPTS} times; expected {name} of the public set. "
+        "Check the internet connection or the proxy, then run it again: files that are whole are kept and not fetched "
+        "again."
     )
 
 

@@ -46,10 +46,11 @@ def main(arguments=None):
 def run_all(args):
     """prepare if there is nothing yet, train, predict, evaluate."""
     import pairs
-    from prepare import holds_files
+    from prepare import holds_files, is_cut_short, refuse_forgotten_source
 
     if not (pairs.has_files(args.data) or holds_files(args.data / "Train data")):
-        if args.data_given and not holds_files(args.data / "Raw data"):
+        if args.data_given and not (holds_files(args.data / "Raw data") or is_cut_short(args.data)):
+            refuse_forgotten_source(args.data)
             raise pairs.InputError(
                 f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it, or whole fields "
                 f"in 'Raw data/Images' and 'Raw data/Masks'. Put your images "
@@ -72,9 +73,12 @@ def run_all(args):
 
 def prepare(args):
     """Cut your images and masks into tiles for training and testing; without any, make the sample."""
-    from prepare import RECORD, holds_files, prepare_tiles
+    from prepare import RECORD, holds_files, is_cut_short, prepare_tiles, refuse_forgotten_source
 
-    if args.source == "sample" or (args.source is None and not holds_files(args.data / "Raw data")):
+    nothing = args.source is None and not (holds_files(args.data / "Raw data") or is_cut_short(args.data))
+    if args.source == "sample" or (nothing and args.annotations is None):
+        if nothing:
+            refuse_forgotten_source(args.data)
         from sample import write_sample
 
         write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
@@ -199,7 +203,7 @@ def predict(args):
         predictor = Predictor(model)
     levels = {} if args.paths else recorded_levels(args.data)
     predict_files(predictor, paths, out_dir, args.probability, levels)
-    print(f"{len(paths)} masks written to {out_dir} by {model}")
+    print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
 
 
 def evaluate(args):

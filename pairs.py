@@ -17,15 +17,17 @@ import slides
 from images import InputError, some
 
 GROUP_PATTERN = re.compile(r"^(.+?)[ _.-](?:field|fov|tile|crop|patch|region|roi)[ _.-]?\d.*$", re.IGNORECASE)
-IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "groundtruth", "gt")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "originals", "imagestr")  # the last one is nnU-Net's
+MASK_FOLDERS = (
+    "masks", "mask", "labels", "label", "annotations", "groundtruth", "ground truth", "ground_truth", "gt", "labelstr",
+)  # fmt: skip
 # Words around the common part of two names; 0000 is nnU-Net's channel, d the Herlev set's, cp_masks Cellpose's.
 IMAGE_WORDS = ("image", "images", "img", "im", "raw", "original", "orig", "photo", "0000")
 MASK_WORDS = (
     "mask", "masks", "label", "labels", "labelled", "gt", "ground_truth", "seg", "segmentation", "segmented",
     "annotation", "annotations", "annotated", "manual", "cp_masks", "simple_segmentation", "roiset", "rois", "roi", "d",
 )  # fmt: skip
-TRAIN, TEST = "Train data", "Test data"
+TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
 RECORD = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
 
 
@@ -81,7 +83,8 @@ def find_pairing(folder, masks="required", with_slides=False):
 
     Names pair by exact stem, in any Unicode normal form. Where that leaves a file over, a convention is looked for
     that leaves none: a word before or after the common name (`x_mask`, `mask_x`, `image_1`/`mask_1`), then a difference
-    in upper and lower case. A convention that fits only a part of the folder is not used.
+    in upper and lower case, then any one text before or after the image's name in all masks (`x_nuclei`). A convention
+    that fits only a part of the folder is not used.
 
     Parameters
     ----------
@@ -98,17 +101,95 @@ def find_pairing(folder, masks="required", with_slides=False):
         if any(_subfolder(sub, IMAGE_FOLDERS) for sub in _folders(folder)):
             return _pair_nested(folder, required, more)
         if _files(folder, more):
+            _refuse_one_of_two(folder)
             return _pair_mixed(folder, required, more)
-    image_dir = image_dir or folder / "Images"
-    pictures = _files(image_dir, more)
+    pictures = _files(image_dir or folder / "Images", more) if image_dir or not folder.is_dir() else []
     if not pictures:
-        raise InputError(
-            f"{image_dir}: no images found; expected files such as PNG, TIFF or JPEG. Put your images there."
-        )
+        raise _no_images(folder, image_dir, more)
     sources = mask_sources(mask_dir) if mask_dir else []
     if not sources:  # LabelMe keeps its outlines beside the images
-        sources, mask_dir = _annotation_files(image_dir), mask_dir or folder / "Masks"
-    return _pair_lists(pictures, sources, required, image_dir, mask_dir)
+        sources = _annotation_files(image_dir)
+        others = [sub.name for sub in _folders(folder) if sub != image_dir]
+        if required and not sources and mask_dir is None and others:
+            raise InputError(
+                f"{folder}: {image_dir.name} and no masks; of its other folders ({some(others)}) none has the name of "
+                f"a masks folder; expected one of {', '.join(MASK_FOLDERS)}. Rename the folder of masks to Masks."
+            )
+    return _pair_lists(pictures, sources, required, image_dir, mask_dir or folder / "Masks")
+
+
+def own_pictures(data_dir):
+    """Where pictures lie in a data folder outside `Raw data`, `Train data` and `Test data`; None where there are none.
+
+    They are the user's own, to be given as --source. The contact sheet of `check` is none of them.
+    """
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        return None
+    others = {name.casefold() for name in (TRAIN, TEST, RAW)} | set(MASK_FOLDERS)
+    pictures = [path for path in images.list_images(data_dir, slides.SUFFIXES) if path.name != "check.png"]
+    if pictures:
+        return data_dir
+    image_dir = _subfolder(data_dir, IMAGE_FOLDERS)
+    for sub in ([image_dir] if image_dir else []) + [s for s in _folders(data_dir) if s.name.casefold() not in others]:
+        if (found := _with_images(sub)) is not None:
+            return found
+    return None
+
+
+def _with_images(folder, more=slides.SUFFIXES, depth=3):
+    """The first folder, `folder` or one so many levels below, that holds images; None where there is none."""
+    if images.list_images(folder, more):
+        return folder
+    below = (_with_images(sub, more, depth - 1) for sub in _folders(folder)) if depth else ()
+    return next((found for found in below if found is not None), None)
+
+
+def _no_images(folder, image_dir, more):
+    """The `InputError` for a folder without images where they are looked for: it says where there are some."""
+    where, wanted = image_dir or folder / "Images", "expected files such as PNG, TIFF or JPEG."
+    found = _with_images(folder, more) if folder.is_dir() else None
+    if found is None:
+        return InputError(f"{where}: no images found; {wanted} Put your images there.")
+    if image_dir:
+        inner = [sub.name for sub in _folders(image_dir) if _with_images(sub, more)]
+        if inner:
+            return InputError(
+                f"{image_dir}: no images found; those in its subfolders ({some(inner)}) are not read; {wanted} Move "
+                "them up into this folder, with the name of the subfolder before theirs where names are equal."
+            )
+        return InputError(f"{where}: no images found; {wanted} Put your images there.")
+    named = (*IMAGE_FOLDERS, *MASK_FOLDERS)
+    above = [found.parent, found.parent.parent] if found.name.casefold() in named else []
+    fits = [path for path in reversed(above) if path != folder and path.is_relative_to(folder) and _is_source(path)]
+    if fits:
+        return InputError(
+            f"{folder}: no images found in it; expected the folder that holds Images and Masks, or a folder for each "
+            f"image. Name this one instead: {fits[0]}"
+        )
+    seen = some((sub.name for sub in _folders(folder)), 6)
+    return InputError(
+        f"{folder}: no folder of images by its name among {seen}; expected one of {', '.join(IMAGE_FOLDERS)}, and for "
+        f"masks {', '.join(MASK_FOLDERS)}. Rename them to Images and Masks."
+    )
+
+
+def _is_source(folder):
+    try:
+        return bool(find_pairing(folder, "optional", with_slides=True).pairs)
+    except InputError:
+        return False
+
+
+def _refuse_one_of_two(folder):
+    """`InputError` for a folder Images, or Masks, that is named without the one above, which holds both."""
+    above = folder.resolve().parent
+    both = [_subfolder(above, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS)]
+    if all(both) and folder.resolve() in both and not _annotation_files(folder):
+        raise InputError(
+            f"{folder}: one of the two folders {both[0].name} and {both[1].name}; expected the folder that holds both. "
+            f"Name this one instead: {above}"
+        )
 
 
 def _pair_lists(pictures, sources, required, image_dir, mask_dir):
@@ -122,6 +203,9 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
             return _only(fitting, mask_dir)
         if not fold:
             closest = max(tried, key=lambda attempt: len(attempt[0]))  # the exact one where several are as close
+    found = _by_common_rest(pictures, sources, required)
+    if found:
+        return _only([found], mask_dir)
     found, left, orphans = closest
     how = f" (the others as in {_example(found)})" if found else ""
     if required and left:
@@ -165,6 +249,12 @@ def _pair_nested(folder, required, more):
         image_dir, mask_dir = _subfolder(sub, IMAGE_FOLDERS), _subfolder(sub, MASK_FOLDERS)
         pictures = _files(image_dir, more) if image_dir else []
         masked = mask_dir is not None and bool(mask_sources(mask_dir))
+        if len(pictures) > 1 and _is_source(sub):
+            sets = [other.name for other in _folders(folder) if _subfolder(other, IMAGE_FOLDERS)]
+            raise InputError(
+                f"{folder}: holds several sets of images with masks ({some(sets, 6)}); expected one. Name one of them "
+                f"instead, such as {sub}"
+            )
         if len(pictures) > 1:
             raise InputError(
                 f"{image_dir}: {len(pictures)} images; expected one image where each has a folder of its own. "
@@ -238,6 +328,33 @@ def _only(fitting, folder):
     line = f"masks by {'the same name' if exact else 'a naming convention'}, as in {_example(found)}"
     plain = exact and all(mask.suffix.lower() in images.IMAGE_SUFFIXES and mask.is_file() for mask in found.values())
     return Pairing(_sorted_pairs(found | dict.fromkeys(left)), line, plain)
+
+
+def _by_common_rest(pictures, sources, required):
+    """The attempt in which all masks are named like their image with one text before or after it; None without one.
+
+    The text holds a letter, and is apart from the name: by a space, `_`, `-` or `.`, or by a digit beside a letter. So
+    img1 and img10 never meet. Where more than one text fits, none is taken.
+    """
+    masks = {_key(path): path for path in sources}
+    by_key = {_key(path): path for path in pictures}
+    first, fitting = next(iter(masks), ""), []
+    for key in by_key:
+        rest = len(first) - len(key)
+        for before, after in ((first[:rest], ""), ("", first[len(key) :])) if rest > 0 and key else ():
+            if before + key + after != first or not any(sign.isalpha() for sign in before + after):
+                continue
+            found = {}
+            for mask, path in masks.items():
+                name = mask.removeprefix(before).removesuffix(after)
+                inner = (name[:1], before[-1:]) if before else (name[-1:], after[:1])
+                apart = inner[1] in " _.-" or (inner[0].isdigit() and inner[1].isalpha())
+                if before + name + after == mask and name in by_key and apart:
+                    found[by_key[name]] = path
+            left = [path for path in pictures if path not in found]
+            if len(found) == len(masks) and not (required and left):
+                fitting.append(({path: found[path] for path in pictures if path in found}, left, []))
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _example(found):

@@ -164,13 +164,14 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
     Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after
     the masks of all others are written.
     """
-    stems = [Path(path).stem for path in paths]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise InputError(
-            f"several images are named {', '.join(twice[:3])}; expected one image a name, since masks are named after "
-            "them. Rename them or predict the folders one by one."
-        )
+    first = {}
+    for path in map(Path, paths):
+        if path.stem in first:
+            raise InputError(
+                f"{first[path.stem]} and {path} share the name {path.stem}; expected one image a name, since masks are "
+                "named after them. Rename one, or predict them one by one with another --out for each."
+            )
+        first[path.stem] = path
     out_dir, written, unreadable = Path(out_dir), [], []
     for name in (RECORD, PROBABILITIES):  # they speak of all masks in the folder, and these change now
         (out_dir / name).unlink(missing_ok=True)

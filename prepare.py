@@ -2,17 +2,15 @@
 
 Whole groups (slides, patients, fields) go to training or to testing, never parts of one. Pixels are copied, never
 resampled: putting the tiles back by `tiles.csv` gives the field and its mask exactly. Nothing that stands in the data
-folder already is changed: a second run finds its own files and has nothing to do.
+folder already is changed: a second run finds its own files and has nothing to do, or adds the tiles of new pictures.
 """
 
-import csv
-import io
-import json
 import os
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from filecmp import cmp
 from pathlib import Path
 
@@ -22,11 +20,11 @@ from tqdm import tqdm
 import images
 import pairs
 import slides
-from images import InputError
+from images import InputError, some
 from masks import MaskCoding, read_mask_of
 from regions import cut_fields
 from survey import survey
-from tiles import MEANING, Tile, drop_empty, plan_tiles, raw_name
+from tiles import MEANING, drop_empty, meaning_text, plan_tiles, raw_name, read_standing, record_text
 
 RECORD = pairs.RECORD
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
@@ -41,8 +39,7 @@ class Prepared:
     tiles : list of `Tile`, the rows of `tiles.csv`.
     empty : number of empty training tiles that the fields hold, kept or not.
     coding : the `masks.MaskCoding` by which the masks were read.
-    remarks : list of lines for people: how image and mask were paired, which fields were cut out of slides, what the
-        mask values mean, what is odd.
+    remarks : list of lines for people: which fields were cut out of slides, what the mask values mean, what is odd.
     written : number of files written; 0 where everything stood there already.
     """
 
@@ -92,13 +89,17 @@ def prepare_tiles(
         `regions.cut_fields` finds are taken in their place, as PNG with outlines as GeoJSON.
     annotations : file with what was drawn on `source`, where that is one image or slide.
     tile_px : side of a tile. An image shorter than this keeps its own length: nothing is enlarged.
-    overlap_px : pixels that neighbouring tiles share at least, below tile_px.
+    overlap_px : pixels that neighbouring tiles share at least, three quarters of tile_px at most.
     keep_empty : share, 0…1, of the training tiles without foreground that is kept. Test tiles are all kept, since a
         score must count what is found where nothing is.
     test_share : share of the groups that is kept for testing, 0 up to but not including 1.
     group_by : regular expression or CSV file for `pairs.group_by`; None: groups by file name (`pairs.group_of`).
     classes, foreground : as in `survey.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
     seed : decides which groups are tested and which empty tiles are kept.
+    quiet : False prints how image and mask were paired, before the work begins, and shows progress.
+
+    Where `data_dir` was prepared before with the same options, groups keep their part and fields their tiles; new ones
+    are added, and of new groups as many are tested as `test_share` of all groups still lacks.
 
     Returns a `Prepared`. Raises `InputError`, with nothing written, for an unreadable image, a missing mask, an option
     out of range, or a file in the data folder that stands in the way.
@@ -106,18 +107,28 @@ def prepare_tiles(
     _check_options(tile_px, overlap_px, keep_empty, test_share)
     data_dir = Path(data_dir)
     pairing, copying = _find(data_dir, source, annotations)
+    if not quiet:
+        print(f"{len(pairing.pairs)} pairs: {pairing.explanation}", flush=True)
+    options = {"tile_px": tile_px, "overlap_px": overlap_px, "keep_empty": keep_empty, "test_share": test_share}
+    options |= {
+        "seed": seed,
+        "classes": classes,
+        "foreground": None if foreground is None else sorted(foreground, key=str),
+    }
+    standing, left_out = read_standing(data_dir, options)
     with _fields_of(pairing, data_dir, copying, quiet) as (found, remarks):
         found = found if group_by is None else pairs.group_by(found, group_by)
         found = sorted(found, key=lambda pair: pair.stem)
+        _refuse_changes(data_dir, found, standing)
 
         seen = survey(found, quiet=quiet)
         coding = seen.coding(classes, foreground)
-        tested = {pair.group for pair in pairs.split_by_group(found, test_share, seed)[1]} if test_share else set()
-        tiles = []
+        tested = _tested_groups(found, standing, left_out, test_share, seed)
+        planned = []
         for pair, size in zip(found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
             mask = coding.decode(read_mask_of(pair, size))
-            tiles += plan_tiles(pair, mask, "test" if pair.group in tested else "train", tile_px, overlap_px)
-        tiles, empty = drop_empty(tiles, keep_empty, seed)
+            planned += plan_tiles(pair, mask, "test" if pair.group in tested else "train", tile_px, overlap_px)
+        tiles, empty = _kept(planned, standing, left_out, keep_empty, seed)
         if not any(tile.part == "train" for tile in tiles):
             raise InputError(
                 f"no training tile is left: none holds foreground and --keep-empty is {keep_empty}; expected some. "
@@ -125,25 +136,32 @@ def prepare_tiles(
             )
         _refuse_strangers(data_dir, tiles, found if copying else None)
 
-        aside = data_dir / ASIDE
+        aside, made = data_dir / ASIDE, not data_dir.exists()
         shutil.rmtree(aside, ignore_errors=True)
         try:
             tiles = _write_aside(data_dir, found, tiles, coding, copying, quiet)
-            _write_record(data_dir, tiles)
-            _write_meaning(data_dir, coding, foreground)
+            if changed := set(standing) - set(tiles):
+                raise _in_the_way(data_dir / RECORD, f", since {some(sorted({t.image for t in changed}))} changed")
+            gone = {tile.image for tile in planned} - {tile.image for tile in tiles}
+            _write_record(data_dir, MEANING, meaning_text(options, coding.explanation, gone))
+            _write_record(data_dir, RECORD, record_text(tiles))
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
+            if made:
+                with suppress(OSError):  # it holds something by now
+                    data_dir.rmdir()
             raise
-    remarks = [*([] if pairing.plain else [pairing.explanation]), *remarks, coding.explanation, *seen.notes(coding)]
+    remarks = [*remarks, coding.explanation, *seen.notes(coding)]
     return Prepared(tiles, empty, coding, remarks, _move(aside, data_dir))
 
 
 def _check_options(tile_px, overlap_px, keep_empty, test_share):
     if tile_px < 1:
         raise InputError(f"tile size {tile_px}; expected at least 1 pixel. Leave it out for 256.")
-    if not 0 <= overlap_px < tile_px:
+    if not 0 <= overlap_px <= tile_px * 3 // 4:  # each pixel is then in up to 16 tiles; beyond, in thousands
         raise InputError(
-            f"overlap {overlap_px}; expected 0 to {tile_px - 1}, below the tile size. Choose a smaller one."
+            f"overlap {overlap_px}; expected 0 to {tile_px * 3 // 4}, three quarters of the tile size of {tile_px}. "
+            "Choose a smaller one."
         )
     if not 0 <= keep_empty <= 1:
         raise InputError(f"share of empty tiles {keep_empty}; expected 0 (none kept) to 1 (all). Choose one of these.")
@@ -159,6 +177,11 @@ def _find(data_dir, source, annotations):
     raw_dir = data_dir / "Raw data"
     if source is None and annotations is not None:
         raise InputError(f"{annotations}: annotations of no image; expected --source FILE beside it. Name the image.")
+    if source is None and is_cut_short(data_dir):
+        raise InputError(
+            f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
+            "be run again with the same --source. Do that, or delete this folder."
+        )
     source = raw_dir if source is None else Path(source)
     if not source.exists():
         raise InputError(f"{source}: no such folder; expected one with Images and Masks in it. Check the path.")
@@ -170,14 +193,41 @@ def _find(data_dir, source, annotations):
             "Put the files of annotations beside the images instead."
         )
     if (source / "Raw data").is_dir():
-        source = source / "Raw data"
-    copying = source.resolve() != raw_dir.resolve()
-    if not copying and (data_dir / ASIDE / "Raw data").exists():
+        own = pairs.own_pictures(source)
+        if own is None:
+            source = source / "Raw data"
+        elif own.parent.resolve() != source.resolve() or own.name.casefold() not in pairs.IMAGE_FOLDERS:
+            raise InputError(
+                f"{source}: images in {own} and a folder Raw data beside them; expected one place. Name the folder "
+                "with --source that holds your images alone, or move them into Raw data with their masks."
+            )
+    return pairs.find_pairing(source, with_slides=True), source.resolve() != raw_dir.resolve()
+
+
+def is_cut_short(data_dir):
+    """True where `data_dir` holds the rest of a `prepare_tiles` that was killed before all of `Raw data` was there."""
+    aside = Path(data_dir) / ASIDE
+    return (aside / "Raw data").exists() or (aside.exists() and not holds_files(aside.parent / "Raw data"))
+
+
+def refuse_forgotten_source(data_dir):
+    """Raise `InputError` where `data_dir`, without raw images, holds the user's own: those in it wait for --source.
+
+    The sample belongs into a folder of its own.
+    """
+    data_dir = Path(data_dir)
+    if own := pairs.own_pictures(data_dir):
         raise InputError(
-            f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
-            "be run again with the same --source. Do that, or delete this folder."
+            f"{data_dir}: no Raw data, but images found in {own}: run python main.py prepare "
+            f'--source "{data_dir}" --data my_folder'
         )
-    return pairs.find_pairing(source, with_slides=True), copying
+    expected = {"readme.md", "check.png", *(f"{part} data" for part in ("raw", "train", "test"))}
+    for path in sorted(data_dir.glob("*")):
+        if not _is_hidden(path) and path.name.casefold() not in expected:
+            raise InputError(
+                f"{path}: stands where the sample would be written; expected an empty folder, or your images in "
+                f"{data_dir / 'Raw data'}. Name another with --data."
+            )
 
 
 def _annotated(image, annotations):
@@ -223,6 +273,57 @@ def _is_cut(path, data_dir):
     return path.is_relative_to(data_dir / FIELDS)
 
 
+# -------------------------------------------------------------------------------------------- what stands there already
+
+
+def _refuse_changes(data_dir, found, standing):
+    """`InputError` where a field that tiles were cut from is not there any more, or is of another group now."""
+    groups = {raw_name(pair): pair.group for pair in found}
+    gone = sorted({tile.image for tile in standing} - groups.keys())
+    if gone:
+        raise InputError(
+            f"{data_dir / RECORD}: lists tiles of {some(gone)}, which this prepare was not given; expected all "
+            "pictures of before, and new ones beside them. Put the new ones with their masks into Raw data and leave "
+            f"--source out, or move Train data, Test data, {RECORD} and {MEANING} away first."
+        )
+    moved = [tile for tile in standing if tile.group != groups[tile.image]]
+    if moved:
+        raise InputError(
+            f"{data_dir / RECORD}: {moved[0].image} is of group {moved[0].group}, and of {groups[moved[0].image]} now; "
+            "expected the groups of before. Give the same --group-by, name an empty folder with --data, or move Train "
+            f"data, Test data, {RECORD} and {MEANING} away first."
+        )
+
+
+def _tested_groups(found, standing, left_out, share, seed):
+    """The groups whose tiles are kept for testing: those of before, and of new ones as many as `share` asks for."""
+    if not share:
+        return set()
+    if not standing:
+        return {pair.group for pair in pairs.split_by_group(found, share, seed)[1]}
+    tested = {tile.group for tile in standing if tile.part == "test"}
+    trained = {tile.group for tile in standing if tile.part == "train"}
+    trained |= {pair.group for pair in found if raw_name(pair) in left_out}  # of test fields no tile is left out
+    new = [pair for pair in found if pair.group not in tested | trained]
+    groups = {pair.group for pair in found}
+    lacking = (max(1, int(share * len(groups))) if len(groups) > 1 else 0) - len(tested)
+    return tested | set(_shuffled({pair.group for pair in new}, seed)[: max(0, lacking)])
+
+
+def _shuffled(groups, seed):
+    groups = sorted(groups)
+    return [groups[i] for i in np.random.default_rng([seed, 0x5EED]).permutation(len(groups))]
+
+
+def _kept(planned, standing, left_out, keep_empty, seed):
+    """The planned tiles to write: of fields that were cut before the same as then; (tiles, empty training tiles)."""
+    known = {tile.image for tile in standing} | left_out
+    stems = {(tile.image, Path(tile.file).stem) for tile in standing}
+    new = set(drop_empty([tile for tile in planned if tile.image not in known], keep_empty, seed)[0])
+    empty = sum(tile.part == "train" and tile.foreground == 0 for tile in planned)
+    return [tile for tile in planned if tile in new or (tile.image, Path(tile.file).stem) in stems], empty
+
+
 # ------------------------------------------------------------------------------------------------- writing and moving
 
 
@@ -247,10 +348,10 @@ def _refuse_strangers(data_dir, tiles, copied):
                 raise _in_the_way(path)
 
 
-def _in_the_way(path):
+def _in_the_way(path, reason=", since this prepare would not write it so"):
     return InputError(
-        f"{path}: stands in the way, since this prepare would not write it so; nothing was changed. Name an empty "
-        f"folder with --data, or move Train data, Test data, {RECORD} and {MEANING} away first."
+        f"{path}: stands in the way{reason}; nothing was changed. Name an empty folder with --data, or move Train "
+        f"data, Test data, {RECORD} and {MEANING} away first."
     )
 
 
@@ -272,7 +373,11 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
     for tile in tiles:
         by_image.setdefault(tile.image, []).append(tile)
 
+    stop = threading.Event()
+
     def work(pair):
+        if stop.is_set():
+            return []
         image = images.read(pair.image)
         mask = coding.decode(read_mask_of(pair, image.shape[:2]))
         if copying or _is_cut(pair.image, data_dir):
@@ -283,6 +388,8 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
         suffix, done = images.lossless_suffix(image), []
         low, high = (" ".join(f"{value:.6g}" for value in levels) for levels in images.intensity_range(image))
         for tile in by_image.get(raw_name(pair), ()):
+            if stop.is_set():
+                break
             folder, stem = f"{tile.part.capitalize()} data", Path(tile.file).stem
             tile = replace(tile, file=stem + suffix, low=low, high=high)
             _write(data_dir, f"{folder}/Images/{tile.file}", tile.cut(image))
@@ -291,8 +398,13 @@ def _write_aside(data_dir, found, tiles, coding, copying, quiet):
         return done
 
     with ThreadPoolExecutor(2) as pool:
-        bar = tqdm(pool.map(work, found), "cut", len(found), unit="image", leave=False, delay=1, disable=quiet)
-        return [tile for done in bar for tile in done]
+        try:
+            bar = tqdm(pool.map(work, found), "cut", len(found), unit="image", leave=False, delay=1, disable=quiet)
+            return [tile for done in bar for tile in done]
+        except BaseException:  # Ctrl-C, or one of them failed: drop what waits, end what runs
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _copy(path, data_dir, name):
@@ -323,34 +435,21 @@ def _write(data_dir, name, array):
     images.write(data_dir / ASIDE / name, array)
 
 
-def _write_record(data_dir, tiles):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [column.name for column in fields(Tile)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(tile) for tile in tiles)
-    _write_once(data_dir, RECORD, text.getvalue().encode())
-
-
-def _write_meaning(data_dir, coding, foreground):
-    values = None if foreground is None else sorted(foreground, key=str)  # names may be among the numbers
-    meaning = {"classes": coding.classes, "foreground": values, "meaning": coding.explanation}
-    _write_once(data_dir, MEANING, json.dumps(meaning, indent=2, ensure_ascii=False).encode() + b"\n")
-
-
-def _write_once(data_dir, name, content):
-    if not (data_dir / name).exists():
+def _write_record(data_dir, name, text):
+    """Write `tiles.csv` or `tiles.json` aside, unless it stands there so; `read_standing` has refused others' files."""
+    if not (data_dir / name).exists() or (data_dir / name).read_bytes() != text.encode():
         with images.replacing(data_dir / ASIDE / name) as temporary:
-            temporary.write_bytes(content)
-    elif (data_dir / name).read_bytes() != content:
-        raise _in_the_way(data_dir / name)
+            temporary.write_bytes(text.encode())
 
 
 def _move(aside, data_dir):
-    """Move what was written aside to its place, `tiles.csv` and `tiles.json` last; returns the number of files."""
-    paths = sorted(path for path in aside.rglob("*") if path.is_file())
+    """Move what was written aside to its place, `tiles.json` and `tiles.csv` last; returns the number of files."""
+    records = [aside / MEANING, aside / RECORD]
+    paths = sorted(path for path in aside.rglob("*") if path.is_file() and path not in records)
+    paths += [path for path in records if path.exists()]
     for path in paths:
         target = data_dir / path.relative_to(aside)
-        if target.exists():  # it came while this ran
+        if target.exists() and path not in records:  # it came while this ran
             raise _in_the_way(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(path, target)

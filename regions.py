@@ -4,6 +4,8 @@ Nobody outlines every cell of a slide. In QuPath, an annotation of the class Reg
 are outlined; each becomes a field. What is outlined elsewhere is left out, because the cells beside it are not.
 """
 
+from collections import Counter
+
 import numpy as np
 from tqdm import tqdm
 
@@ -34,11 +36,14 @@ def cut_fields(found, folder, quiet=False):
     Returns (pairs, remarks): list of `pairs.Pair`, and a list of lines for people. Raises `InputError` for a slide that
     cannot be read or has no outlines, for outlines outside the image and for a field of more than `images.MAX_PIXELS`.
     """
-    pairs, remarks, marked, guessed = [], [], [], []
+    pairs, remarks, marked, guessed, pointed, kinds = [], [], [], [], [], Counter()
     areas = shapes = unused = odd = 0
     for pair in tqdm(found, "fields", unit="image", leave=False, delay=1, disable=quiet or None):
         drawing = _drawing(pair)
-        if drawing is None:
+        if drawing and drawing.without_area:
+            pointed.append(pair.mask.name)
+            kinds.update(drawing.without_area)
+        if drawing is None or not (drawing.regions or slides.is_slide(pair.image)):
             pairs.append(pair)
             continue
         cut, left, filled = _cut(pair, drawing, folder)
@@ -49,6 +54,9 @@ def cut_fields(found, folder, quiet=False):
             unused, odd = unused + left, odd + filled
         else:
             guessed.append(pair.image.name)
+    if pointed:
+        counts = ", ".join(f"{count} of type {kind}" for kind, count in kinds.items())
+        remarks.append(f"shapes without an area in {some(pointed)} ({counts}) are left out")
     if marked:
         line = f"{areas} Region* areas of {some(marked)}: each is a field"
         line += f"; {unused} of {shapes} outlines lie outside them and are left out" if unused else ""
@@ -68,15 +76,14 @@ def cut_fields(found, folder, quiet=False):
 
 
 def _drawing(pair):
-    """What is drawn on a slide, or on an image with Region* areas; None where the pair is a field as it stands."""
+    """What is drawn on an image or slide; None where its mask is no file of outlines."""
     outlined = pair.mask.is_file() and pair.mask.suffix.lower() in annotations.SUFFIXES
     if pair.image.suffix.lower() in slides.SUFFIXES and not outlined:
         raise InputError(
             f"{pair.mask}: not outlines, beside the slide {pair.image.name}; expected what was drawn on it as QuPath "
             "GeoJSON. In QuPath: File › Export objects as GeoJSON."
         )
-    drawing = annotations.read_drawing(pair.mask) if outlined else None
-    return drawing if drawing and (drawing.regions or slides.is_slide(pair.image)) else None
+    return annotations.read_drawing(pair.mask) if outlined else None
 
 
 def _cut(pair, drawing, folder):

@@ -1,7 +1,9 @@
 """Tiles of a field: where they lie, which are kept, and what `prepare` recorded of them."""
 
+import csv
+import io
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,77 @@ def raw_name(pair):
 def _in_order(foreground):
     """What --foreground names, numbers and texts, in an order of its own, so that two of them can be compared."""
     return sorted(str(value).casefold() for value in foreground)
+
+
+OPTIONS = {
+    "tile_px": "--tile-size", "overlap_px": "--overlap", "keep_empty": "--keep-empty", "test_share": "--test-share",
+    "seed": "--seed", "classes": "--classes", "foreground": "--foreground",
+}  # fmt: skip
+
+
+def record_text(tiles):
+    """The text of `tiles.csv`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [column.name for column in fields(Tile)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(tile) for tile in tiles)
+    return text.getvalue()
+
+
+def meaning_text(options, meaning, left_out):
+    """The text of `tiles.json`: how the tiles were cut, what the masks mean, and the fields of which none was kept."""
+    return _json_text(options | {"meaning": meaning, "left_out": sorted(left_out)})
+
+
+def _json_text(value):
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_standing(data_dir, options):
+    """What an earlier run cut into a data folder.
+
+    Parameters: options, dictionary with the keys of `OPTIONS`, to be compared with those of before.
+    Returns (tiles, left_out): list of `Tile`, [] where none was cut, and the set of the fields of which no tile was
+    kept. Raises `InputError` where the options differ, and where `tiles.csv` or `tiles.json` is not as it was written.
+    """
+    data_dir, tiles, left_out = Path(data_dir), [], set()
+    away = f"name an empty folder with --data, or move Train data, Test data, {RECORD} and {MEANING} away first."
+    path = data_dir / RECORD
+    try:
+        if path.exists():
+            text = path.read_bytes().decode()
+            for row in csv.DictReader(io.StringIO(text, newline="")):
+                tiles.append(Tile(**{field.name: field.type(row[field.name]) for field in fields(Tile)}))
+            if record_text(tiles) != text:
+                raise ValueError
+        path = data_dir / MEANING
+        if path.exists():
+            text = path.read_bytes().decode()
+            cut = json.loads(text)
+            left_out = set(cut["left_out"])
+            if _json_text(cut) != text:
+                raise ValueError
+            other = [
+                f"{OPTIONS[name]} {_shown(cut[name])}, now {_shown(options[name])}"
+                for name in OPTIONS
+                if cut[name] != options[name]
+            ]
+            if other:
+                raise InputError(
+                    f"{path}: the tiles there were cut with {'; '.join(other)}; expected the options of before. Give "
+                    f"these, {away}"
+                )
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: stands in the way, not as prepare wrote it; nothing was changed. To go on, {away}"
+        ) from error
+    return tiles, left_out
+
+
+def _shown(value):
+    return "not given" if value is None else ",".join(map(str, value)) if isinstance(value, list) else value
 
 
 def foreground_in_tiles(data_dir, classes=1, foreground=None):

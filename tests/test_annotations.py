@@ -1,5 +1,6 @@
 """Outlines become exactly the pixels whose centres they enclose."""
 
+import base64
 import json
 
 import numpy as np
@@ -20,7 +21,7 @@ from annotations import (
     read_shapes,
     write_geojson,
 )
-from images import InputError
+from images import InputError, write_png
 
 SQUARE = [(2, 1), (6, 1), (6, 4), (2, 4)]  # x, y: columns 2 to 5, rows 1 to 3
 HOLE = [(3, 2), (5, 2), (5, 3), (3, 3)]  # columns 3 and 4 of row 2
@@ -166,7 +167,7 @@ def test_an_annotated_image_without_objects_is_background(tmp_path):
         ("a.zip", b"PK no zip", r"a\.zip: not a readable annotation"),
         ("a.roi", b"Iout and no more", r"a\.roi: not a readable annotation"),
         ("a.roi", b"", r"a\.roi: not a readable annotation"),
-        ("a.json", labelme(("x", [(1, 1)], "point")), "type point, which has no area"),
+        ("a.json", labelme(("x", [(1, 1)], "point")), "nothing but shapes of type point, which have no area"),
         ("a.json", labelme(("x", [(1, 1), (2, 2)], "polygon")), "fewer than three points"),
         ("a.json", labelme(("x", SQUARE, "polygon"), height=9), r"9×10 pixels, but the image has 8×10"),
         ("a.geojson", feature("LineString", SQUARE), "type LineString"),
@@ -210,6 +211,32 @@ def test_a_region_area_is_never_an_object(tmp_path):
     drawing = read_drawing(write(tmp_path / "b.json", drawn))
     assert [shape.name for shape in drawing.shapes] == ["x"] and drawing.size == (8, 10)
     assert [region.box() for region in drawing.regions] == [(0, 0, 7, 9)]
+
+
+def test_shapes_without_an_area_are_left_out_and_counted(tmp_path):
+    drawn = labelme(("x", SQUARE, "polygon"), ("x", [(1, 1)], "point"), ("x", [(1, 1), (2, 2)], "line"))
+    drawing = read_drawing(write(tmp_path / "a.json", drawn))
+    assert len(drawing.shapes) == 1 and drawing.without_area == {"point": 1, "line": 1}
+    features = [feature("Polygon", [[*SQUARE, SQUARE[0]]]), feature("Point", [1, 1]), feature("Point", [2, 2])]
+    drawing = read_drawing(write(tmp_path / "b.geojson", features))
+    assert len(drawing.shapes) == 1 and drawing.without_area == {"Point": 2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mask_of_labelme_gives_its_pixels(tmp_path, seed):
+    pixels = np.random.default_rng(seed).random((5, 6)) < 0.6  # holes and pixels that touch at a corner
+    pixels[0, 0] = pixels[4, 5] = True
+    write_png(tmp_path / "m.png", np.uint8(255) * pixels)
+    shape = {"label": "x", "points": [[3, 2], [8, 6]], "shape_type": "mask"}  # its first and its last pixel, x and y
+    shape["mask"] = base64.b64encode((tmp_path / "m.png").read_bytes()).decode()
+    path = write(tmp_path / "a.json", {"shapes": [shape], "imageHeight": 8, "imageWidth": 10})
+    expected = np.zeros((8, 10), bool)
+    expected[2:7, 3:9] = pixels
+    np.testing.assert_array_equal(read_annotation(path, (8, 10))[0] > 0, expected)
+    for damaged in ("no picture", "YWJj"):
+        shape["mask"] = damaged
+        with pytest.raises(InputError, match="a.json"):
+            read_drawing(write(tmp_path / "a.json", {"shapes": [shape]}))
 
 
 def test_which_class_names_mark_an_area():

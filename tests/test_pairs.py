@@ -63,6 +63,11 @@ def test_faults_of_a_folder_are_named(tmp_path, image_names, mask_names, named):
         (["149", "150"], ["149-d", "150-d"]),  # Herlev
         (["a_mask", "b_mask"], ["a_mask", "b_mask"]),
         (["A1", "b1"], ["a1", "B1"]),
+        (["a", "b_nuclei_1"], ["a_nuclei", "b_nuclei_1_nuclei"]),  # a word of no list
+        (["img1", "img10"], ["img1_binary", "img10_binary"]),
+        (["a", "ab"], ["a_marked_1", "ab_marked_1"]),
+        (["x", "y"], ["lbl_x", "lbl_y"]),
+        (["1", "2"], ["1cells", "2cells"]),
     ],
 )
 def test_a_convention_that_fits_the_whole_folder_is_used_and_said(tmp_path, image_names, mask_names):
@@ -89,6 +94,10 @@ def test_a_convention_that_fits_the_whole_folder_is_used_and_said(tmp_path, imag
         (["1"], ["01"], r"no mask for 1\.png"),
         (["a"], ["a_mask", "b_mask"], r"no image for mask b_mask\.png"),
         (["a", "image_a"], ["mask_a"], r"no mask for"),
+        (["img1", "img10"], ["img10", "img100"], r"no mask for img1\.png"),
+        (["a", "b"], ["a_01", "b_01"], r"no mask for a\.png, b\.png"),
+        (["a", "b"], ["a_nuclei", "b_cells"], r"no mask for a\.png, b\.png"),
+        (["a", "b"], ["acells", "bcells"], r"no mask for a\.png, b\.png"),
     ],
 )
 def test_a_convention_that_fits_a_part_only_is_not_used(tmp_path, image_names, mask_names, named):
@@ -168,6 +177,56 @@ def test_the_real_set_of_one_file_an_object(real_data):
     assert len(found.pairs) == 16
     mask = read_mask_of(found.pairs[0], (1024, 1024))
     assert set(np.unique(mask)) == {0, 255} and 0.005 < (mask > 0).mean() < 0.2
+
+
+def layout(folder, kind):
+    """(the folder to name, words of the message) of one mistaken layout."""
+    names = ("a.png", "b.png")
+    if kind == "sets":
+        for sub in ("train/images", "train/masks", "test/images", "test/masks"):
+            put(folder / sub, *names)
+        return folder, f"several sets of images with masks .test, train.*such as {folder / 'test'}"
+    if kind == "too high":
+        for name in ("id1", "id2"):
+            put(folder / "x" / "stage1_train" / name / "images", f"{name}.png")
+            put(folder / "x" / "stage1_train" / name / "masks", "1.png", "2.png")
+        return folder / "x", f"Name this one instead: {folder / 'x' / 'stage1_train'}"
+    if kind == "one set too high":
+        put(folder / "mine" / "Images", *names)
+        put(folder / "mine" / "Masks", *names)
+        return folder, f"such as {folder / 'mine'}"
+    if kind == "too low":
+        put(folder / "Images", *names)
+        put(folder / "Masks", *names)
+        return folder / "Images", f"one of the two folders Images and Masks.*instead: {folder.resolve()}"
+    if kind == "subfolders":
+        put(folder / "Images" / "patient1", *names)
+        put(folder / "Masks" / "patient1", *names)
+        return folder, "subfolders .patient1. are not read"
+    if kind == "names of masks":
+        put(folder / "Images", *names)
+        put(folder / "Umrisse", *names)
+        return folder, "other folders .Umrisse. .*expected one of masks, "
+    put(folder / "Bilder", *names)
+    put(folder / "Umrisse", *names)
+    return folder, "among Bilder, Umrisse; expected one of images, .*and for masks masks, "
+
+
+@pytest.mark.parametrize(
+    "kind", ["sets", "too high", "one set too high", "too low", "subfolders", "names of masks", "names"]
+)
+def test_a_mistaken_layout_is_answered_with_what_to_name(tmp_path, kind):
+    folder, words = layout(tmp_path, kind)
+    with pytest.raises(InputError, match=words) as error:
+        find_pairs(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("names", [("Originals", "Ground Truth"), ("imagesTr", "labelsTr"), ("images", "ground_truth")])
+def test_other_names_of_the_two_folders(tmp_path, names):
+    put(tmp_path / names[0], "a_0000.png", "b_0000.png")
+    put(tmp_path / names[1], "a.png", "b.png")
+    assert len(find_pairs(tmp_path)) == 2
 
 
 def outline(points, label=""):

@@ -223,3 +223,9 @@ def test_images_without_masks_are_left_out(predicted):
     assert len(evaluate_folder(predicted, predicted / "Predicted images")["images"]) == 1
     (predicted / "Masks" / "a.png").unlink()
     assert evaluate_folder(predicted, predicted / "Predicted images") is None
+
+
+def test_two_images_of_one_name_are_both_named(tmp_path):
+    with pytest.raises(InputError, match=r"a\.png and .*a\.tif share the name a; expected one") as error:
+        predict_files(None, [tmp_path / "a.png", tmp_path / "b.png", tmp_path / "a.tif"], tmp_path)
+    assert "\n" not in str(error.value)

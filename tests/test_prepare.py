@@ -106,7 +106,7 @@ def test_spans_cover_an_axis_and_share_the_overlap(length, tile, data):
     data=st.data(),
 )
 def test_stitching_gives_every_field_and_mask_back(sizes, kind, channels, classes, tile, data):
-    overlap = data.draw(st.integers(0, tile - 1))
+    overlap = data.draw(st.integers(0, tile * 3 // 4))
     sizes = [(30, 30), *sizes]  # of a few pixels alone, all could be foreground, which is refused
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -233,6 +233,55 @@ def test_a_data_folder_is_a_source_by_its_raw_data(tmp_path):
     assert {k: v for k, v in listing(tmp_path / "mine").items() if k in before} == before
 
 
+def test_pictures_added_beside_raw_data_are_not_overlooked(tmp_path):
+    data = make_source(tmp_path / "mine", [(40, 40)] * 5)
+    assert main.main(["prepare", "--source", str(data), "--data", str(data)]) == 0
+    for kind in ("Images", "Masks"):
+        shutil.copy(
+            next((data / kind).glob("slide0*")), data / kind / ("new" + (".tif" if kind == "Images" else ".png"))
+        )
+    assert main.main(["prepare", "--source", str(data), "--data", str(data)]) == 0
+    assert "new.tif" in {row["image"] for row in rows_of(data)}
+    shutil.rmtree(data / "Images")
+    for folder in ("Images", "Masks"):
+        put = data / "field7" / folder
+        put.mkdir(parents=True)
+        write_png(put / "a.png", np.eye(9, dtype=np.uint8) * 255)
+    with pytest.raises(InputError, match="field7.* and a folder Raw data beside them"):
+        prepare_tiles(data, data, quiet=True)
+
+
+@pytest.mark.parametrize("layout", ["Images", "one folder", "unknown names"])
+@pytest.mark.parametrize("command", [[], ["prepare"], ["check"]])
+def test_a_forgotten_source_is_named_and_no_sample_is_put_beside_it(tmp_path, capsys, layout, command):
+    folder = tmp_path / "forgot"
+    if layout == "one folder":
+        write_png(folder / "a.png", np.eye(9, dtype=np.uint8))
+        write_png(folder / "a_mask.png", np.eye(9, dtype=np.uint8))
+    else:
+        make_source(folder, [(40, 40)] * 2)
+    if layout == "unknown names":
+        (folder / "Images").rename(folder / "Bilder")
+    before = listing(folder)
+    assert main.main([*command, "--data", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f'python main.py prepare --source "{folder}" --data my_folder' in line
+    assert {k: v for k, v in listing(folder).items() if k != "check.png"} == before
+
+
+def test_the_sample_is_written_beside_nothing_of_the_users(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main.main(["prepare", "--data", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "notes.txt" in line and listing(tmp_path).keys() == {"notes.txt"}
+    (tmp_path / "notes.txt").unlink()
+    (tmp_path / prepare.ASIDE / "Raw data").mkdir(parents=True)
+    for command in ([], ["prepare"]):
+        assert main.main([*command, "--data", str(tmp_path)]) == 2
+        assert "cut short" in capsys.readouterr().err
+    assert not listing(tmp_path)
+
+
 STRANGERS = [
     "Raw data/Images/slide0_field0.tif", "Raw data/Masks/slide1_field0.png", "Raw data/Images/mine.png",
     "Train data/Images/mine.png", "Test data/Masks/mine.png", "Train data/Masks/slide0_field0_tile_00_00.png",
@@ -264,10 +313,102 @@ def test_other_options_do_not_mix_with_the_tiles_of_an_earlier_run(tmp_path):
     source = make_source(tmp_path / "raw", [(90, 70)] * 4)
     prepare_tiles(tmp_path / "data", source, tile_px=32, quiet=True)
     before = listing(tmp_path)
-    for options in ({"tile_px": 40}, {"tile_px": 32, "overlap_px": 1}, {"tile_px": 32, "seed": 5, "test_share": 0.5}):
-        with pytest.raises(InputError, match="stands in the way"):
-            prepare_tiles(tmp_path / "data", source, quiet=True, **options)
+    for options, words in {
+        (("tile_px", 40),): "--tile-size 32, now 40; expected",
+        (("tile_px", 32), ("overlap_px", 1)): "--overlap 0, now 1",
+        (("tile_px", 32), ("seed", 5), ("test_share", 0.5)): "--test-share 0.2, now 0.5; --seed 0, now 5",
+        (("tile_px", 32), ("foreground", (255,))): "--foreground not given, now 255",
+        (("tile_px", 32), ("group_by", r"slide\d_f")): "slide0_field0.tif is of group slide0, and of slide0_f now",
+    }.items():
+        with pytest.raises(InputError, match=words) as error:
+            prepare_tiles(tmp_path / "data", source, quiet=True, **dict(options))
+        assert "\n" not in str(error.value)
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("copying", [True, False], ids=["source", "Raw data"])
+def test_new_pictures_are_added_and_what_is_there_stays(tmp_path, monkeypatch, copying):
+    source, data = make_source(tmp_path / "raw", [(70, 50)] * 12, empty=True), tmp_path / "data"
+    options = {"tile_px": 32, "keep_empty": 0.3, "quiet": True, "test_share": 0.25}
+    first = make_source(tmp_path / "first", [(70, 50)] * 5, empty=True)
+    for kind in ("Images", "Masks"):
+        for path in (source / kind).iterdir():
+            if (first / kind / path.name).exists():
+                shutil.copy(path, first / kind)
+    prepare_tiles(data, first, **options)
+    before, rows = listing(data), rows_of(data)
+    more = [path for kind in ("Images", "Masks") for path in (source / kind).iterdir()]
+    for path in more:
+        target = (first if copying else data / "Raw data") / path.parent.name / path.name
+        if not target.exists():
+            shutil.copy(path, target)
+    given = first if copying else None
+    real, count = prepare.os.replace, [0]
+
+    def killed(a, b):
+        if prepare.ASIDE not in str(b) and ".prepare" in str(a):
+            count[0] += 1
+            if count[0] == 30:
+                raise Killed
+        real(a, b)
+
+    if copying:  # killed in the middle of the moves, and repeated
+        monkeypatch.setattr(prepare.os, "replace", killed)
+        with pytest.raises(Killed):
+            prepare_tiles(data, given, **options)
+        monkeypatch.setattr(prepare.os, "replace", real)
+    done = prepare_tiles(data, given, **options)
+    after = listing(data)
+    assert {k: v for k, v in after.items() if k in before and "tiles." not in k} == {
+        k: v for k, v in before.items() if "tiles." not in k
+    }
+    assert all(row in rows_of(data) for row in rows) and len(rows_of(data)) > len(rows)
+    parts = {tile.group: tile.part for tile in done.tiles}
+    assert sum(part == "test" for part in parts.values()) == 3  # a quarter of 12 groups; of 5 it was one
+    assert {row["group"]: row["part"] for row in rows}.items() <= parts.items()
+    assert prepare_tiles(data, given, **options).written == 0 and listing(data) == after
+    for name in ("Images/slide0_field0.tif", "Masks/slide0_field0.png"):  # taken away again
+        ((first if copying else data / "Raw data") / name).unlink()
+    with pytest.raises(InputError, match=r"tiles.csv: lists tiles of slide0_field0.tif, .*Put the new ones"):
+        prepare_tiles(data, given, **options)
+
+
+def test_an_edited_table_is_not_overwritten(tmp_path):
+    source, data = make_source(tmp_path / "raw", [(40, 40)] * 3), tmp_path / "data"
+    prepare_tiles(data, source, quiet=True)
+    for name, change in {"tiles.csv": ("slide0,", "mine,"), "tiles.json": ("  ", " ")}.items():
+        text = (data / name).read_text()
+        (data / name).write_text(text.replace(*change))
+        before = listing(data)
+        with pytest.raises(InputError, match=name):
+            prepare_tiles(data, source, quiet=True)
+        assert listing(data) == before
+        (data / name).write_text(text)
+
+
+def test_too_large_an_overlap_is_refused_before_any_file(tmp_path, capsys):
+    source = make_source(tmp_path / "raw", [(70, 50)])
+    command = ["prepare", "--data", str(tmp_path / "data"), "--source", str(source), "--tile-size", "33"]
+    assert main.main([*command, "--overlap", "25"]) == 2
+    assert "expected 0 to 24, three quarters" in capsys.readouterr().err and not (tmp_path / "data").exists()
+    assert main.main([*command, "--overlap", "24"]) == 0
+    assert capsys.readouterr().out.startswith("1 pairs: masks by the same name, as in slide0_field0.tif")
+
+
+def test_ctrl_c_while_cutting_stops_at_once_and_leaves_nothing(tmp_path, monkeypatch):
+    source, read = make_source(tmp_path / "raw", [(90, 70)] * 30), []
+    real = prepare.images.write_png
+
+    def interrupted(path, array):
+        read.append(path)
+        if len(read) == 5:
+            raise KeyboardInterrupt
+        real(path, array)
+
+    monkeypatch.setattr(prepare.images, "write_png", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_tiles(tmp_path / "data", source, tile_px=32, quiet=True)
+    assert len(read) < 200 and not (tmp_path / "data").exists()
 
 
 def test_hidden_files_are_no_obstacle(tmp_path):
@@ -416,7 +557,7 @@ def faulty(tmp_path, fault):
         return (data, source), {"tile_px": 32, "test_share": 0}, "Rename one"
     options = {"overlap": {"overlap_px": 256}, "keep": {"keep_empty": 1.5}, "share": {"test_share": 1.0},
                "tile": {"tile_px": 0}}  # fmt: skip
-    words = {"overlap": "expected 0 to 255", "keep": "1.5", "share": "1.0", "tile": "at least 1"}
+    words = {"overlap": "expected 0 to 192", "keep": "1.5", "share": "1.0", "tile": "at least 1"}
     return (data, source), options[fault], words[fault]
 
 
@@ -628,6 +769,21 @@ def test_region_areas_of_ordinary_images_become_fields_too(tmp_path, dtype):
     mask = images.read_mask(tmp_path / "data/Train data/Masks/slide0_field0_region1.png")
     assert np.count_nonzero(mask) == 10 * 12 + 10 * 5 and mask.max() == 255
     assert prepare_tiles(tmp_path / "data", source, quiet=True).written == 0
+
+
+def test_a_point_beside_outlines_is_said_once(tmp_path):
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [3, 4]}, "properties": {}}
+    source = make_source(tmp_path / "raw", [(40, 50)] * 3)
+    for i in range(3):
+        (source / "Masks" / f"slide{i}_field0.png").unlink()
+        draw(source / "Masks" / f"slide{i}_field0.geojson", rectangle(5, 5, 9, 9), *[point] * i)
+    done = prepare_tiles(tmp_path / "data", source, quiet=True)
+    lines = [line for line in done.remarks if "Point" in line]
+    expected = "slide1_field0.geojson, slide2_field0.geojson (3 of type Point) are left out"
+    assert lines == [f"shapes without an area in {expected}"]
+    draw(source / "Masks" / "slide0_field0.geojson", point)
+    with pytest.raises(InputError, match="slide0_field0.geojson: nothing but shapes of type Point"):
+        prepare_tiles(tmp_path / "other", source, quiet=True)
 
 
 def test_class_names_survive_the_cutting(tmp_path):
