@@ -1,6 +1,6 @@
 """Where a training starts: from trained weights where they fit, else from nothing.
 
-The repository ships two sets of weights (weights/README.md says what they were trained on and how well they do).
+The repository ships weights (weights/README.md says what they were trained on and how well they do).
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from pathlib import Path
 from images import InputError
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
-PAP_SMEAR, SAMPLE = WEIGHTS / "pap_smear.keras", WEIGHTS / "sample.keras"
+PAP_SMEAR = WEIGHTS / "pap_smear.keras"
 
 
 def fingerprint(picture):

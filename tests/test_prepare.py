@@ -264,8 +264,9 @@ def test_a_forgotten_source_is_named_and_no_sample_is_put_beside_it(tmp_path, ca
         (folder / "Images").rename(folder / "Bilder")
     before = listing(folder)
     assert main.main([*command, "--data", str(folder)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f'python main.py prepare --source "{folder}" --data my_folder' in line
+    said = capsys.readouterr()
+    assert len(said.err.splitlines()) == 1
+    assert f'python main.py prepare --source "{folder}" --data my_folder' in said.out + said.err
     assert {k: v for k, v in listing(folder).items() if k != "check.png"} == before
 
 
