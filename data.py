@@ -277,7 +277,7 @@ class TrainingBatches(keras.utils.PyDataset):
         for index in range(len(samples)):
             mask = samples[index].mask
             self.turns += [index] * min(64, -(-mask.shape[0] // tile_px) * -(-mask.shape[1] // tile_px))
-            held = sum(np.bincount(band.ravel(), minlength=256) for band in images.bands(mask))
+            held = images.value_counts(mask)
             pixels += held
             rng = np.random.default_rng([seed, index])
             drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]

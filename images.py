@@ -488,6 +488,12 @@ def bands(array, pixels=2**20):
     return [array[first : first + rows] for first in range(0, len(array), rows)]
 
 
+def value_counts(array):
+    """Pixels of each value that the dtype of a uint8 or uint16 array can hold: int64 of shape (256,) or (65536,)."""
+    # By bands, since bincount makes 64-bit integers of all that it is given.
+    return sum(np.bincount(band.ravel(), minlength=np.iinfo(array.dtype).max + 1) for band in bands(array))
+
+
 def to_channels(image, channels):
     """The image with 1 or 3 channels: colour to grey by ITU-R BT.601 luma, grey to colour by repetition."""
     if image.shape[2] == channels:

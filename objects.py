@@ -58,19 +58,20 @@ def true_objects(pair, mask, coding, mask_values):
     plain &= coding.threshold == 1 and not coding.inverted
     if coding.classes == 1 and pair.mask.is_dir():
         parts = (coding.decode(read_mask_of(replace(pair, mask=path), mask.shape)) for path in mask_sources(pair.mask))
-        return _numbered(parts, mask), "files"
+        return _numbered(((..., part > 0) for part in parts), mask), "files"
     if coding.classes == 1 and one_value and pair.mask.suffix.lower() in annotations.SUFFIXES:
         shapes = sorted(annotations.read_shapes(pair.mask)[0], key=annotations.Shape.area, reverse=True)
-        return _numbered((annotations.rasterise([shape], mask.shape) for shape in shapes), mask), "outlines"
+        return _numbered((annotations.filled(shape, mask.shape) for shape in shapes), mask), "outlines"
     if plain and len(mask_values) > MOST_CLASSES and max(mask_values) < COLOUR:
         return np.where(mask, read_mask_of(pair, mask.shape), 0), "labels"
     return components(mask), "components"
 
 
 def _numbered(parts, mask):
+    """The foreground `mask` with a number for each of `parts`: (place in it, bool pixels there), later ones on top."""
     labels = np.zeros(mask.shape, np.int32)
-    for number, part in enumerate(parts, start=1):
-        labels[(part > 0) & mask] = number
+    for number, (place, pixels) in enumerate(parts, start=1):
+        labels[place][pixels & mask[place]] = number
     return labels
 
 

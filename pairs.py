@@ -458,7 +458,7 @@ def group_by(pairs, by):
     Returns a list of `Pair`. Raises `InputError` for a pattern or a table that does not give every image its group.
     """
     if str(by).lower().endswith(".csv"):
-        groups = _read_groups(Path(by))
+        groups = _groups_in(_read_rows(Path(by)), Path(by))
         keys = [[name for name in (_normal(pair.image.name), _normal(pair.stem)) if name in groups] for pair in pairs]
         found = [groups[names[0]] if names else None for names in keys]
         remedy = f"expected a row for each image in {by}. Add the rows."
@@ -484,9 +484,11 @@ def recorded(pairs, data_dir):
 
     Raises `InputError` for a table without the columns file and group, or with others than numbers for levels.
     """
-    if not (Path(data_dir) / RECORD).is_file():
+    path = Path(data_dir) / RECORD
+    if not path.is_file():
         return list(pairs)
-    groups, levels = _read_groups(Path(data_dir) / RECORD), recorded_levels(data_dir)
+    rows = _read_rows(path)
+    groups, levels = _groups_in(rows, path), _levels_in(rows, path)
     names = [_normal(pair.image.name) for pair in pairs]
     return [
         replace(pair, group=groups.get(name) or pair.group, levels=levels.get(name))
@@ -496,8 +498,13 @@ def recorded(pairs, data_dir):
 
 def recorded_levels(data_dir):
     """From the name of a tile in `data_dir`/tiles.csv to its `Pair.levels`; empty where there is no such table."""
-    path, levels = Path(data_dir) / RECORD, {}
-    for row in _read_rows(path) if path.is_file() else ():
+    path = Path(data_dir) / RECORD
+    return _levels_in(_read_rows(path), path) if path.is_file() else {}
+
+
+def _levels_in(rows, path):
+    levels = {}
+    for row in rows:
         if row.get("low"):
             try:
                 low, high = (tuple(float(value) for value in row[column].split()) for column in ("low", "high"))
@@ -510,9 +517,9 @@ def recorded_levels(data_dir):
     return levels
 
 
-def _read_groups(path):
+def _groups_in(rows, path):
     groups = {}
-    for row in _read_rows(path):
+    for row in rows:
         name, group = _normal((row["file"] or "").strip()), (row["group"] or "").strip()
         if groups.setdefault(name, group) != group:
             raise InputError(f"{path}: {name} is in groups {groups[name]} and {group}; expected one. Mend the table.")

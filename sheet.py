@@ -44,12 +44,12 @@ def write_sheet(diagnosis, path, most=48):
 
 
 def _pictures(look, coding):
+    image = mask = None
     try:
         image = images.read(look.pair.image)
-        mask = None
         if look.pair.mask and not look.mask_is_picture:
             stored = read_mask_of(look.pair, image.shape[:2])
             mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
-        return {"image": image, "mask": mask, "levels": look.pair.levels}
     except InputError:
-        return {"image": image if "image" in locals() else None, "mask": None}
+        pass  # what could not be read is said by a finding, and its place left empty
+    return {"image": image, "mask": mask, "levels": look.pair.levels}

@@ -200,8 +200,7 @@ def mask_facts(pair, size):
 
 def _histogram(array):
     if array.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
-        # By bands, since bincount makes 64-bit integers of all that it is given.
-        counts = sum(np.bincount(band.ravel(), minlength=np.iinfo(array.dtype).max + 1) for band in images.bands(array))
+        counts = images.value_counts(array)
         values = np.flatnonzero(counts)
         return values, counts[values]
     values, counts = np.unique(array, return_counts=True)
