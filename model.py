@@ -15,11 +15,13 @@ import h5py
 import keras
 from keras import layers
 
+from conv_norm import NormalizedConv2D
 from images import LUMINANCE, InputError
 
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
 UPSAMPLINGS = ("nearest", "transposed")
+SAMPLING_PX = 8  # batch statistics come from one position in so many rows and columns of image pixels
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -44,21 +46,16 @@ def check_input_size(height, width, depth=4):
 # --- the U-Net --------------------------------------------------------------------------------------------------------
 
 
-def conv_block(x, filters, normalization, name):
+def conv_block(x, filters, normalization, name, sampling=1):
     """Two times 3x3 convolution, normalisation, ReLU. (batch, H, W, any) -> (batch, H, W, filters)."""
     for i in (1, 2):
         conv = f"{name}_conv{i}"
-        x = layers.Conv2D(
-            filters,
-            3,
-            padding="same",
-            use_bias=normalization == "none",  # a normalisation has its own offset
-            kernel_initializer="he_normal",
-            name=conv,
-        )(x)
+        options = {"padding": "same", "kernel_initializer": "he_normal", "name": conv}
         if normalization == "batch":
-            x = layers.BatchNormalization(momentum=0.9, name=f"{conv}_norm")(x)
-        elif normalization == "group":
+            x = NormalizedConv2D(filters, 3, sampling, **options)(x)
+        else:
+            x = layers.Conv2D(filters, 3, use_bias=normalization == "none", **options)(x)
+        if normalization == "group":
             x = layers.GroupNormalization(_groups(filters), name=f"{conv}_norm")(x)
         x = layers.ReLU(name=f"{conv}_relu")(x)
     return x
@@ -113,8 +110,10 @@ def unet(
 
     x = inputs = keras.Input((None, None, channels), name="image")
     skips = []
+    # each level's statistics from a grid of about the same positions in the image
+    samplings = {level: max(1, SAMPLING_PX >> (level - 1)) for level in range(1, depth + 1)}
     for level in range(1, depth + 1):
-        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"enc{level}")
+        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"enc{level}", samplings[level])
         if dropout and level == depth:
             x = layers.Dropout(dropout, name=f"enc{level}_dropout")(x)
         skips.append(x)
@@ -127,7 +126,7 @@ def unet(
     for level in range(depth, 0, -1):
         x = up_block(x, filters * 2 ** (level - 1), upsampling, f"dec{level}")
         x = layers.Concatenate(name=f"dec{level}_concat")([skips.pop(), x])
-        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"dec{level}")
+        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"dec{level}", samplings[level])
 
     # float32 also where the rest computes in float16: a sigmoid near 0 or 1 needs the digits
     x = layers.Conv2D(classes, 1, kernel_initializer="he_normal", dtype="float32", name="head")(x)
@@ -257,17 +256,22 @@ def classic_unet(input_shape=(256, 256, 1), *, filters=64):
 # --- how much it computes ---------------------------------------------------------------------------------------------
 
 
-def count_multiply_adds(model, height, width):
+def count_multiply_adds(model, height, width, training=False):
     """Multiply-adds of all convolutions in one forward pass over one (height, width) image.
 
-    Twice this number is the usual FLOP count; a training step costs about three times a forward pass.
+    Twice this number is the usual FLOP count; a training step costs about three times a forward pass. With `training`
+    the convolutions that only serve the statistics of batch normalisation are counted too, and it is a float.
     """
     convolutions = [x for x in model.layers if isinstance(x, (layers.Conv2D, layers.Conv2DTranspose))]
     # a transposed convolution multiplies once per input pixel, the others once per output pixel
     ends = [x.input if isinstance(x, layers.Conv2DTranspose) else x.output for x in convolutions]
     image = keras.KerasTensor((1, height, width, model.input_shape[-1]))
     shapes = [end.shape for end in keras.Model(model.input, ends).compute_output_spec(image)]
-    return sum(h * w * math.prod(x.kernel.shape) for x, (_, h, w, _) in zip(convolutions, shapes, strict=True))
+    counts = [h * w * math.prod(x.kernel.shape) for x, (_, h, w, _) in zip(convolutions, shapes, strict=True)]
+    if training:
+        sampled = [(count, getattr(x, "sampling", 1)) for x, count in zip(convolutions, counts, strict=True)]
+        counts += [count / sampling**2 for count, sampling in sampled if sampling > 1]
+    return sum(counts)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

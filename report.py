@@ -214,7 +214,8 @@ def _in_words(layer):
         transposed = "transposed " if "Transpose" in kind else ""
         activation = layer.activation.__name__
         after = "" if activation == "linear" else f", {_ACTIVATIONS.get(activation, activation)}"
-        return f"{layer.kernel_size[0]}×{layer.kernel_size[1]} {transposed}convolution{after}"
+        normalised = ", batch normalisation" if kind == "NormalizedConv2D" else ""
+        return f"{layer.kernel_size[0]}×{layer.kernel_size[1]} {transposed}convolution{normalised}{after}"
     if kind == "Activation":
         return _ACTIVATIONS.get(layer.activation.__name__, layer.activation.__name__)
     if hasattr(layer, "pool_size"):
@@ -225,7 +226,7 @@ def _in_words(layer):
 
 
 _ACTIVATIONS = {"relu": "ReLU"}
-_LAYERS = {"BatchNormalization": "batch normalisation", "GroupNormalization": "group normalisation",
+_LAYERS = {"GroupNormalization": "group normalisation",
            "ReLU": "ReLU", "Dropout": "dropout", "Concatenate": "joined"}  # fmt: skip
 
 

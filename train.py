@@ -293,8 +293,8 @@ def _accuracy(classes):
 
 def _tflop(network, settings, steps):
     """10^12 operations of the whole training: one forward and two backward passes, 2 operations a multiply-add."""
-    pixels = networks.count_multiply_adds(network, settings.tile_px, settings.tile_px)
-    return round(6 * pixels * settings.batch * steps * settings.epochs / 1e12, 2)
+    multiply_adds = networks.count_multiply_adds(network, settings.tile_px, settings.tile_px, training=True)
+    return round(6 * multiply_adds * settings.batch * steps * settings.epochs / 1e12, 2)
 
 
 def _write_history(path, history):

@@ -77,7 +77,7 @@ def test_layer_names_are_stable():
     names = [layer.name for layer in networks.unet(filters=2, depth=2, dropout=0.1).layers]
 
     def block(level):
-        return [f"{level}_conv{i}{part}" for i in (1, 2) for part in ("", "_norm", "_relu")]
+        return [f"{level}_conv{i}{part}" for i in (1, 2) for part in ("", "_relu")]
 
     assert names == [
         "image",
@@ -194,6 +194,8 @@ def test_multiply_adds_by_hand(upsampling, up):
     decoder = 64 * 9 * (4 * 2 + 2 * 2) + 64 * 2 * 1
     assert networks.count_multiply_adds(model, 8, 8) == encoder + bottleneck + up + decoder
     assert networks.count_multiply_adds(model, 16, 24) == 6 * (encoder + bottleneck + up + decoder)
+    sampled = 64 * 9 * (1 * 2 + 2 * 2 + 4 * 2 + 2 * 2) / 8**2  # the first level's statistics, every 8th row and column
+    assert networks.count_multiply_adds(model, 8, 8, training=True) == encoder + bottleneck + up + decoder + sampled
 
 
 # --- the classic network ----------------------------------------------------------------------------------------------
@@ -397,7 +399,7 @@ def test_model_code_names_no_backend():
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.split(".")[0])
-    assert imported <= {"h5py", "images", "json", "keras", "math", "numbers", "os", "pathlib", "zipfile"}
+    assert imported <= {"conv_norm", "h5py", "images", "json", "keras", "math", "numbers", "os", "pathlib", "zipfile"}
 
 
 # --- starting from trained weights ------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "objects": {"images", "annotations", "pairs", "masks", "metrics"},
     "calibration": {"images", "metrics"},
     "otsu": {"images", "metrics"},
-    "model": {"images"},
+    "conv_norm": set(),
+    "model": {"images", "conv_norm"},
     "sample": {"images"},
     "tiles": {"images", "pairs"},
     "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     },
 }
 # fmt: on
-MAY_IMPORT_KERAS = {"model", "data", "losses", "watchdog", "train"}
+MAY_IMPORT_KERAS = {"conv_norm", "model", "data", "losses", "watchdog", "train"}
 
 
 def imports_of(path):
