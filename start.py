@@ -10,6 +10,8 @@ from images import InputError
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 PAP_SMEAR = WEIGHTS / "pap_smear.keras"
+SAMPLE = WEIGHTS / "sample.keras"
+TRAINED_ON = {PAP_SMEAR.name: "Pap smears", SAMPLE.name: "synthetic Pap smears"}
 
 
 def fingerprint(picture):
@@ -22,9 +24,10 @@ def start_from(init, network, pictures):
 
     Parameters
     ----------
-    init : path of a model file; "none" for nothing; "auto" for the shipped weights where they fit the network and were
-        not trained on the very pictures at hand: validation would then measure what was learnt by heart.
-    pictures : function giving the `fingerprint`s of all pictures at hand, asked only where needed.
+    init : path of a model file; "none" for nothing; "auto" for the first of the shipped weights, `PAP_SMEAR`, then
+        `SAMPLE`, that fits the network and was not trained on the very pictures at hand: validation would then measure
+        what was learnt by heart.
+    pictures : function giving the `fingerprint`s of all pictures at hand, asked only for "auto".
 
     Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
     """
@@ -35,13 +38,18 @@ def start_from(init, network, pictures):
     if init != "auto":
         networks.transfer(networks.load(init)[0], network)
         return f"starting from {init}"
-    if not PAP_SMEAR.is_file():
-        return f"starting from nothing: {PAP_SMEAR} is not there"
-    source, card = networks.load(PAP_SMEAR)
-    if set(card["trained_on"]) & set(pictures()):
-        return f"starting from nothing: {PAP_SMEAR.name} was trained on some of these very pictures"
-    try:
-        networks.transfer(source, network)
-    except InputError:
-        return f"starting from nothing: {PAP_SMEAR.name} is a network of another shape"
-    return f"starting from {PAP_SMEAR.name}, trained on Pap smears (--init none starts from nothing)"
+    here, why_not = set(pictures()), "no weights are shipped with this copy"
+    for path in (PAP_SMEAR, SAMPLE):
+        if not path.is_file():
+            continue
+        source, card = networks.load(path)
+        if here & set(card["trained_on"]):
+            why_not = f"{path.name} was trained on some of these very pictures"
+            continue
+        try:
+            networks.transfer(source, network)
+        except InputError:
+            why_not = f"{path.name} is a network of another shape"
+            continue
+        return f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)"
+    return f"starting from nothing: {why_not}"

@@ -1,7 +1,7 @@
 """Train the weights that the repository ships, and score them on the real test fields.
 
     python benchmarks/make_weights.py sample FOLDER      weights/sample.keras, from synthetic fields alone
-    python benchmarks/make_weights.py pap_smear FOLDER   weights/pap_smear.keras, from these and 8 real training fields
+    python benchmarks/make_weights.py pap_smear FOLDER   weights/pap_smear.keras, from there with 8 real training fields
 
 FOLDER as for `python benchmarks/real_data.py cervix`. The test fields of the sample and of the real set are never
 trained on.
@@ -19,11 +19,11 @@ from real_data import run, write_cervix
 import images
 import model as networks
 from sample import write_sample
-from start import WEIGHTS, fingerprint
+from start import SAMPLE, WEIGHTS, fingerprint
 from train import Settings, train
 
 SAMPLES = {"sample": (0, 1, 2), "pap_smear": (0,)}  # seeds of the samples trained on
-EPOCHS = 10
+START = {"sample": "none", "pap_smear": str(SAMPLE)}
 
 
 def main():
@@ -37,7 +37,7 @@ def main():
         for seed in SAMPLES[args.weights]:
             add_sample(data, Path(folder) / str(seed), seed)
         trained = Path(folder) / "run"
-        card = train(data, trained, Settings(epochs=EPOCHS, validation_share=0.1, init="none"))
+        card = train(data, trained, Settings(validation_share=0.1, init=START[args.weights]))
         network, stored = networks.load(trained / "model.keras")
         pictures = sorted((data / "Train data" / "Images").iterdir())
         stored["trained_on"] = [fingerprint(images.read(path)) for path in pictures]

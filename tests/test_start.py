@@ -17,6 +17,7 @@ def shipped(tmp_path, monkeypatch):
     picture = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
     networks.save(network, tmp_path / "pap_smear.keras", {"trained_on": [start.fingerprint(picture)]})
     monkeypatch.setattr(start, "PAP_SMEAR", tmp_path / "pap_smear.keras")
+    monkeypatch.setattr(start, "SAMPLE", tmp_path / "sample.keras")
     return network, picture
 
 
@@ -40,6 +41,16 @@ def test_shipped_weights_are_not_taken_for_the_pictures_they_were_trained_on(shi
     network = untrained()
     line = start.start_from("auto", network, lambda: ["other", start.fingerprint(shipped[1])])
     assert same(network, untrained()) and "trained on some of these very pictures" in line
+
+
+def test_the_second_weights_are_taken_where_the_first_have_seen_the_pictures(shipped, tmp_path):
+    second = networks.unet(1, 1, filters=2, depth=1)
+    networks.save(second, tmp_path / "sample.keras", {"trained_on": ["another"]})
+    network = untrained()
+    line = start.start_from("auto", network, lambda: [start.fingerprint(shipped[1])])
+    assert same(network, second) and line.startswith("starting from sample.keras")
+    line = start.start_from("auto", untrained(), lambda: ["another", start.fingerprint(shipped[1])])
+    assert line.startswith("starting from nothing")
 
 
 @pytest.mark.parametrize("options", [{"filters": 4}, {"depth": 2}])
