@@ -29,16 +29,15 @@ def start_from(init, network, pictures):
         what was learnt by heart.
     pictures : function giving the `fingerprint`s of all pictures at hand, asked only for "auto".
 
-    Returns one line for people, and True where `network` holds trained weights now. Raises `InputError` where a file
-    that was named cannot be read or does not fit.
+    Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
     """
     import model as networks  # only now: `predict` asks for the path alone, before Keras loads
 
     if init == "none":
-        return "starting from nothing (--init none)", False
+        return "starting from nothing (--init none)"
     if init != "auto":
         networks.transfer(networks.load(init)[0], network)
-        return f"starting from {init}", True
+        return f"starting from {init}"
     here, why_not = set(pictures()), "no weights are shipped with this copy"
     for path in (PAP_SMEAR, SAMPLE):
         if not path.is_file():
@@ -52,5 +51,5 @@ def start_from(init, network, pictures):
         except InputError:
             why_not = f"{path.name} is a network of another shape"
             continue
-        return f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)", True
-    return f"starting from nothing: {why_not}", False
+        return f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)"
+    return f"starting from nothing: {why_not}"

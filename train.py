@@ -32,7 +32,6 @@ from survey import survey
 from watchdog import DeadNetwork, Watchdog, choose_crop
 
 SMALLEST_EPOCH = 220  # steps; fewer teach too little where there are few images
-SMALLEST_EPOCH_TRAINED = 110  # the same where training starts from trained weights
 NEW_DRAW = 2**31  # added to the seed of a training that starts again: a draw that no --seed gives
 OTSU_IMAGES = 20  # so many tell whether the cells are dark or bright
 
@@ -46,7 +45,7 @@ class Settings:
 
     seed: int = 0
     epochs: int = 5
-    steps: int | None = None  # steps an epoch; None: as many as see every pixel about once, and not too few
+    steps: int | None = None  # steps an epoch; None: as many as see every pixel about once, 220 at least
     batch: int = 4
     tile_px: int = 256
     classes: int = 1
@@ -123,6 +122,7 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None, callbacks=(
         seed=settings.seed,
         workers=settings.workers,
     )
+    batches.steps = settings.steps or max(SMALLEST_EPOCH, -(-batches.tiles // settings.batch))
     checks = ValidationBatches(held_out, settings.tile_px, settings.batch) if validation else None
     say(
         f"{len(training)} images to train on, {len(validation)} held out to validate; "
@@ -147,20 +147,16 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None, callbacks=(
         known = held_out if validation else samples
         shown = (known[i] for i in range(min(OTSU_IMAGES, len(known))))
         card["dark_foreground"] = foreground_is_dark((sample.image, sample.mask) for sample in shown)
-    restarts = []
+    crop, restarts = choose_crop(batches), []
     for seed in (settings.seed, settings.seed + NEW_DRAW):
-        network = _new_network(settings, channels, batches, seed)
-        trained = False
+        network, dice = _new_network(settings, channels, batches, seed)
         if not restarts:
-            start, trained = start_from(settings.init, network, lambda: _fingerprints(samples, held_out))
+            start = start_from(settings.init, network, lambda: _fingerprints(samples, held_out))
             say(start)
-        smallest = SMALLEST_EPOCH_TRAINED if trained else SMALLEST_EPOCH
-        batches.steps = settings.steps or max(smallest, -(-batches.tiles // settings.batch))
-        dice = _compile(network, settings, settings.epochs * batches.steps)
         run_dir.mkdir(parents=True, exist_ok=True)
         keeper = KeepBest(run_dir / "model.keras", card, has_validation=checks is not None)
         steps = settings.epochs * batches.steps
-        watchdog = Watchdog(*choose_crop(batches), steps, dice.foreground, say, restart=not restarts)
+        watchdog = Watchdog(*crop, steps, dice.foreground, say, restart=not restarts)
         try:
             network.fit(
                 batches,
@@ -215,9 +211,9 @@ def train(data_dir, run_dir, settings=None, quiet=False, found=None, callbacks=(
 
 
 def _new_network(settings, channels, batches, seed):
-    """An untrained network from the draw `seed`."""
+    """An untrained network from the draw `seed`, compiled, and its Dice metric."""
     keras.utils.set_random_seed(seed)
-    return networks.unet(
+    network = networks.unet(
         channels,
         settings.classes,
         filters=settings.filters,
@@ -227,20 +223,16 @@ def _new_network(settings, channels, batches, seed):
         upsampling=settings.upsampling,
         prior=_prior(batches, settings.classes),
     )
-
-
-def _compile(network, settings, steps):
-    """Make `network` ready for a training of so many steps; returns its Dice metric."""
     dice = Dice(settings.classes)
     network.compile(
         optimizer=keras.optimizers.AdamW(
-            make_schedule(settings.learning_rate, steps), weight_decay=settings.weight_decay
+            make_schedule(settings.learning_rate, settings.epochs * batches.steps), weight_decay=settings.weight_decay
         ),
         loss=make_loss(settings.loss, settings.classes),
         weighted_metrics=[_accuracy(settings.classes), dice, IoU(settings.classes)],
         jit_compile=False,  # XLA trains this network at half the speed on a CPU
     )
-    return dice
+    return network, dice
 
 
 def _read(data_dir, quiet):

@@ -33,13 +33,13 @@ def same(one, other):
 def test_shipped_weights_are_taken_where_they_fit(shipped):
     network = untrained()
     other = start.fingerprint(np.zeros((3, 4, 1), np.uint8))
-    line, trained = start.start_from("auto", network, lambda: [other])
-    assert trained and same(network, shipped[0]) and line.startswith("starting from pap_smear.keras")
+    line = start.start_from("auto", network, lambda: [other])
+    assert same(network, shipped[0]) and line.startswith("starting from pap_smear.keras")
 
 
 def test_shipped_weights_are_not_taken_for_the_pictures_they_were_trained_on(shipped):
     network = untrained()
-    line, _ = start.start_from("auto", network, lambda: ["other", start.fingerprint(shipped[1])])
+    line = start.start_from("auto", network, lambda: ["other", start.fingerprint(shipped[1])])
     assert same(network, untrained()) and "trained on some of these very pictures" in line
 
 
@@ -47,22 +47,22 @@ def test_the_second_weights_are_taken_where_the_first_have_seen_the_pictures(shi
     second = networks.unet(1, 1, filters=2, depth=1)
     networks.save(second, tmp_path / "sample.keras", {"trained_on": ["another"]})
     network = untrained()
-    line, _ = start.start_from("auto", network, lambda: [start.fingerprint(shipped[1])])
+    line = start.start_from("auto", network, lambda: [start.fingerprint(shipped[1])])
     assert same(network, second) and line.startswith("starting from sample.keras")
-    line, trained = start.start_from("auto", untrained(), lambda: ["another", start.fingerprint(shipped[1])])
-    assert not trained and line.startswith("starting from nothing")
+    line = start.start_from("auto", untrained(), lambda: ["another", start.fingerprint(shipped[1])])
+    assert line.startswith("starting from nothing")
 
 
 @pytest.mark.parametrize("options", [{"filters": 4}, {"depth": 2}])
 def test_shipped_weights_of_another_shape_change_nothing(shipped, options):
     network = untrained(**options)
-    assert "another shape" in start.start_from("auto", network, lambda: [])[0]
+    assert "another shape" in start.start_from("auto", network, lambda: [])
     assert same(network, untrained(**options))
 
 
 def test_none_is_nothing(shipped):
     network = untrained()
-    assert "from nothing" in start.start_from("none", network, lambda: [])[0]
+    assert "from nothing" in start.start_from("none", network, lambda: [])
     assert same(network, untrained())
 
 
