@@ -24,7 +24,6 @@ from train import Settings, train
 
 SAMPLES = {"sample": (0, 1, 2), "pap_smear": (0,)}  # seeds of the samples trained on
 START = {"sample": "none", "pap_smear": str(SAMPLE)}
-EPOCHS = {"sample": 5, "pap_smear": 10}  # of 288 and of 110 steps
 
 
 def main():
@@ -38,9 +37,7 @@ def main():
         for seed in SAMPLES[args.weights]:
             add_sample(data, Path(folder) / str(seed), seed)
         trained = Path(folder) / "run"
-        card = train(
-            data, trained, Settings(epochs=EPOCHS[args.weights], validation_share=0.1, init=START[args.weights])
-        )
+        card = train(data, trained, Settings(validation_share=0.1, init=START[args.weights]))
         network, stored = networks.load(trained / "model.keras")
         for settings in (card["settings"], stored["settings"]):
             settings["init"] = Path(settings["init"]).name  # not where this copy of the repository lies
