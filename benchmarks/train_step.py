@@ -1,0 +1,172 @@
+"""How near a training step comes to what the processor can do, and whether the model waits for its data.
+
+    python benchmarks/train_step.py [--rounds 5] [--steps 12]
+
+The limit: a step cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and two
+backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32
+matrices. Beside it stand the same step without normalisation, whole steps of a training with its augmented crops, and
+the same network in plain PyTorch where that is installed. The rounds alternate, and medians count.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import model as networks
+import pairs
+import train
+from data import PairedImageDataGenerator, Samples, TrainingBatches
+from sample import write_sample
+from survey import survey
+
+MATRIX = 2048
+
+
+class Repeated(keras.utils.PyDataset):
+    """One batch again and again: no data to wait for."""
+
+    def __init__(self, batch, steps):
+        super().__init__()
+        self.batch, self.steps = batch, steps
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+def matrix_rate():
+    """Operations a second of float32 matrix products, the best of some."""
+    a, b = (keras.random.normal((MATRIX, MATRIX), seed=seed) for seed in (0, 1))
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        keras.ops.convert_to_numpy(keras.ops.matmul(a, b)[:1, :1])
+        seconds.append(time.perf_counter() - started)
+    return 2 * MATRIX**3 / min(seconds)
+
+
+def fitted(network, batches, steps):
+    """Seconds a step of `network.fit`."""
+    started = time.perf_counter()
+    network.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
+    return (time.perf_counter() - started) / steps
+
+
+def sample_batches(folder, settings):
+    write_sample(folder, train=(2, 1), test=(1, 1))
+    found = pairs.find_pairs(Path(folder) / "Train data")
+    shape = {"channels": 1, "tile_px": settings.tile_px, "fit": False}
+    samples = Samples(found, coding=survey(found, quiet=True).coding(), **shape)
+    generator = PairedImageDataGenerator(**settings.augmentation)
+    return TrainingBatches(samples, generator, settings.tile_px, settings.batch, 10**6, settings.seed, settings.workers)
+
+
+def torch_step(batch, filters, depth):
+    """A function that takes one step of the same network in plain PyTorch, channels last, on a batch of ours."""
+    import torch
+    from torch import nn
+
+    def block(before, after):
+        layers = []
+        for n in (before, after):
+            layers += [nn.Conv2d(n, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        return nn.Sequential(*layers)
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            widths = [filters * 2**level for level in range(depth + 1)]
+            self.down = nn.ModuleList(block(n, m) for n, m in zip([1, *widths], widths, strict=False))
+            self.up = nn.ModuleList(nn.Conv2d(2 * n, n, 2) for n in widths[:-1])
+            self.merge = nn.ModuleList(block(2 * n, n) for n in widths[:-1])
+            self.head = nn.Conv2d(filters, 1, 1)
+
+        def forward(self, x):
+            skips = []
+            for level, down in enumerate(self.down):
+                x = down(x if level == 0 else nn.functional.max_pool2d(x, 2))
+                skips.append(x)
+            for level in range(depth - 1, -1, -1):
+                x = nn.functional.pad(nn.functional.interpolate(x, scale_factor=2), (0, 1, 0, 1))
+                x = self.merge[level](torch.cat([skips[level], self.up[level](x)], 1))
+            return self.head(x)
+
+    network = UNet().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    loss = nn.BCEWithLogitsLoss()
+    image, mask = (torch.from_numpy(np.moveaxis(array, -1, 1).astype("float32")) for array in batch)
+    image, mask = (array.to(memory_format=torch.channels_last) for array in (image, mask))
+
+    def step():
+        optimizer.zero_grad()
+        loss(network(image), mask).backward()
+        optimizer.step()
+
+    return step
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=12, help="of each kind in a round (default: 12)")
+    args = parser.parse_args()
+    settings = train.Settings()
+    with tempfile.TemporaryDirectory() as folder:
+        batches = sample_batches(folder, settings)
+        batch = batches[0]
+        repeated = Repeated(batch, args.steps)
+        network, _ = train._new_network(settings, 1, batches, seed=0)
+        plain, _ = train._new_network(replace(settings, normalization="none"), 1, batches, seed=0)
+        multiply_adds = networks.count_multiply_adds(network, settings.tile_px, settings.tile_px)
+        operations = 6 * multiply_adds * settings.batch
+        kinds = {
+            "a step, its batch ready": lambda: fitted(network, repeated, args.steps),
+            "the same without normalisation": lambda: fitted(plain, repeated, args.steps),
+            "a step with augmented crops": lambda: fitted(network, batches, args.steps),
+        }
+        try:
+            step = torch_step(batch, settings.filters, settings.depth)
+        except ImportError:
+            pass
+        else:
+
+            def in_torch():
+                started = time.perf_counter()
+                for _ in range(args.steps):
+                    step()
+                return (time.perf_counter() - started) / args.steps
+
+            kinds["the same network in PyTorch"] = in_torch
+        for run in kinds.values():
+            run()  # compiles, and warms up
+        rates, seconds = [], {title: [] for title in kinds}
+        for _ in range(args.rounds):
+            rates.append(matrix_rate())
+            for title, run in kinds.items():
+                seconds[title].append(run())
+    limit = operations / np.median(rates)
+    print(f"{np.median(rates) / 1e9:.0f} GFLOP/s in matrix products; a step of {operations / 1e9:.1f} GFLOP")
+    print(f"{'':34}{'ms':>8}{'of the limit':>14}")
+    print(f"{'the limit':34}{1000 * limit:8.0f}{1:14.2f}")
+    for title, values in seconds.items():
+        share = np.median([operations / rate / value for rate, value in zip(rates, values, strict=True)])
+        print(f"{title:34}{1000 * np.median(values):8.0f}{share:14.2f}")
+    ready, crops = (np.array(seconds[title]) for title in ("a step, its batch ready", "a step with augmented crops"))
+    print(f"waiting for data: {max(0.0, float(np.median(1 - ready / crops))):.1%} of the time")
+
+
+if __name__ == "__main__":
+    main()
