@@ -8,6 +8,7 @@ import json
 import zipfile
 import zlib
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
                 more = _level_counts(kept, pair.stem, truth, kept_path)
                 levels = None if more is None else levels + more
     card = _scorecard([pair.stem for pair in pairs], results, record["threshold"], coding.classes)
+    card["masks"] = asdict(coding)
     figure = predicted_dir / "calibration.png"
     card["calibration"] = None if levels is None else calibration.reliability(levels)
     if card["calibration"]:
