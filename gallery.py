@@ -86,8 +86,7 @@ def _layers(mask, truth, side):
     height, width = fitted_size(*mask.shape, side)
     several = mask.max(initial=0) > 1 or (truth is not None and truth.max(initial=0) > 1)
     mask = resize(mask, height, width, nearest=True)
-    colours = class_colours(several)
-    n = len(colours)
+    n = len(CLASS_COLOURS)  # beyond it colours begin again, as in the preview
     plain = (1 + np.arange(256) % n).astype(np.uint8)[mask]
     plain[mask == 0] = 0
     overlay = plain.copy()
@@ -96,8 +95,8 @@ def _layers(mask, truth, side):
         cv2.drawContours(overlay, outlines, -1, int(1 + n + number % n), 1)
     opaque = [255] * n
     layers = {
-        "overlay": _png(overlay, np.concatenate([colours, colours]), [FILL] * n + opaque),
-        "mask": _png(plain, colours if several else np.full((n, 3), 255), opaque),
+        "overlay": _png(overlay, np.concatenate([CLASS_COLOURS, CLASS_COLOURS]), [FILL] * n + opaque),
+        "mask": _png(plain, CLASS_COLOURS if several else np.full((n, 3), 255), opaque),
     }
     if truth is not None:
         truth = resize(truth, height, width, nearest=True)
@@ -106,11 +105,6 @@ def _layers(mask, truth, side):
         kinds[(truth > 0) & (mask == truth)] = 1
         layers["errors"] = _png(kinds, [RIGHT, MISSED, INVENTED, CONFUSED], [255] * 4)
     return layers
-
-
-def class_colours(several):
-    """Colours of the predicted classes by class id, uint8 (n, 3); beyond n they begin again, as in the preview."""
-    return CLASS_COLOURS if several else np.array([report.OUTLINE] * 2, np.uint8)
 
 
 def _png(indices, colours, opacities):

@@ -67,7 +67,7 @@ def edges_of(values):
     step = max(step, 1.0) if whole else step
     first = np.floor(low / step)
     bars = max(1, int(np.floor(high / step) - first) + 1)
-    if not whole and bars > 1 and np.isclose(high, (first + bars - 1) * step):
+    if not whole and bars > 1 and np.isclose(high, (first + bars - 1) * step, rtol=1e-9, atol=0):
         bars -= 1  # a largest value on the last limit, such as a Dice of 1, needs no bar of its own
     return (first + np.arange(bars + 1)) * step
 

@@ -22,9 +22,8 @@ from histogram import histogram, number, read_columns, title_of
 from images import InputError
 from masks import MaskCoding
 from metrics import FEW_IMAGES, SCORES
-from predict import RECORD, SUFFIX
+from predict import CLASS_COLOURS, PAGE, RECORD, SUFFIX
 
-NAME = "report.html"
 TEMPLATE = Path(__file__).with_name("page_template.html")
 CELLS = "cells.csv"
 LABELS = {
@@ -62,7 +61,7 @@ def write_page(out_dir, pairs, card=None):
     record = json.loads((out_dir / RECORD).read_text(encoding="utf-8"))
     scores = {} if card is None else {image["name"]: image for image in card["images"]}
     shown = [pair for pair in pairs if (out_dir / f"{pair.stem}{SUFFIX}.png").is_file()]
-    shown.sort(key=lambda pair: (scores[pair.stem]["dice"] if pair.stem in scores else 2, pair.image.name))
+    shown.sort(key=lambda pair: (scores[pair.stem]["dice"] if pair.stem in scores else 2, _natural(pair.image.name)))
     entries = [*_entries(out_dir, shown, record["classes"], card, scores)]
     cells = _add_cells(out_dir / CELLS, entries)
     page = _fill(
@@ -76,9 +75,9 @@ def write_page(out_dir, pairs, card=None):
         model=_model(record),
         entries=json.dumps([_for_script(entry) for entry in entries], ensure_ascii=False).replace("<", "\\u003c"),
     )
-    with images.replacing(out_dir / NAME) as temporary:
+    with images.replacing(out_dir / PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    return out_dir / NAME
+    return out_dir / PAGE
 
 
 # --------------------------------------------------------------------------------------------------------- the images
@@ -99,6 +98,11 @@ def _entries(out_dir, pairs, classes, card, scores):
         except InputError as error:
             entry["fault"] = str(error)
         yield entry
+
+
+def _natural(name):
+    """A key that sorts names as people count: a2 before a10."""
+    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 def _values(scored):
@@ -135,7 +139,7 @@ def _short_facts(entry):
         return "cannot be shown"
     v = entry["values"]
     if "dice" in v:
-        return f"Dice {v['dice']:.3f}, {v['predicted']} for {_counted(v['true'], 'object')}"
+        return f"Dice {v['dice']:.3f}; {v['predicted']} predicted, {v['true']} true"
     return f"{_regions(v)}, {number(v['area'])} % marked"
 
 
@@ -162,7 +166,7 @@ def _facts(record, entries, card):
     """The line below the title."""
     empty = sum(entry["values"].get("regions") == 0 for entry in entries)
     model = Path(record["model"])
-    parts = [f"by {escape(f'{model.parent.name}/{model.name}')}", time.strftime("%d %B %Y, %H:%M")]
+    parts = [f"by {escape('/'.join(model.parts[-2:]))}", time.strftime("%d %B %Y, %H:%M")]
     if record["classes"] == 1:
         parts.append(f"foreground from a probability of {record['threshold']:g} on")
     if card:
@@ -193,7 +197,7 @@ def _scores(card, record, shown):
     tiles = [
         ("Dice", f"{card['dice']:.3f}", _within(limits and limits["dice"]), "overlap of prediction and truth"),
         ("Object F1", f"{found['f1']:.3f}", _within(object_limits["f1"]),
-         f"found at IoU above 0.5, {separate}; AP {found['ap']:.3f}"),
+         f"found at IoU above 0.5 (AP {found['ap']:.3f}); {separate}"),
         ("Objects", f"{found['predicted']:,}", f"{found['true']:,} true",
          f"off by {found['mean_count_error']:.1f} in an image, on average"),
         ("HD95", f"{card['boundary']['hd95_px']:.1f} px", _within(card["boundary"]["interval_95"], ".1f"),
@@ -279,10 +283,10 @@ def _score_table(card):
 
 
 def _scrolling(caption, rows, kind=""):
-    """A table that scrolls sideways in a narrow window, also by keys."""
+    """A table that scrolls sideways in a narrow window, also by keys; the caption is for those who do not see it."""
     return (
-        f'<div class=scroll tabindex=0 role=region aria-label="{caption}"><table{kind}><caption>{caption}</caption>'
-        f"{rows}</table></div>"
+        f'<div class=scroll tabindex=0 role=region aria-label="{caption}">'
+        f"<table{kind}><caption class=hidden>{caption}</caption>{rows}</table></div>"
     )
 
 
@@ -363,14 +367,13 @@ def _legend(record, card):
     def key(colour, words):
         return f'<li><i style="background:rgb({",".join(map(str, colour))})"></i>{words}</li>'
 
-    several, text = record["classes"] > 1, ""
-    colours = gallery.class_colours(several).tolist()
+    several, text, colours = record["classes"] > 1, "", CLASS_COLOURS.tolist()
     if several:
         numbers = range(1, min(record["classes"], len(colours)))
         keys = "".join(key(colours[k], f"class {k}") for k in numbers)
         keys += "<li>further classes in the same colours again</li>" * (record["classes"] > len(colours))
         meaning = (record["masks"] or {}).get("explanation", "")
-        text += f'<ul class=legend aria-label="Colours of the classes">{keys}</ul>'
+        text += f'<ul class="legend classes" aria-label="Colours of the classes">{keys}</ul>'
         text += f"<p class=note>{escape(meaning)}</p>" if meaning else ""
     if card:
         keys = key(gallery.RIGHT, "found") + key(gallery.MISSED, "missed") + key(gallery.INVENTED, "invented")
@@ -381,7 +384,8 @@ def _legend(record, card):
 
 def _table(entries):
     """One row an image; its name opens the large view, the headings sort."""
-    columns = [key for key in LABELS if any(key in entry["values"] for entry in entries)]
+    known = {key for entry in entries for key in entry["values"]}
+    columns = [key for key in LABELS if key in known - ({"regions"} if "predicted" in known else set())]
     head = "".join(
         f'<th scope=col aria-sort=none><button type=button data-key="{key}">{label}</button></th>'
         for key, label in {"name": "Image", **{key: LABELS[key] for key in columns}}.items()
@@ -425,14 +429,14 @@ def _model(record):
     """The run card of the model that predicted, where its run folder is still there."""
     path = Path(record["model"])
     cards = [path.with_name("settings.json"), path.with_suffix(".json")]
-    card = next((json.loads(file.read_text(encoding="utf-8")) for file in cards if file.is_file()), None)
+    card = next(filter(None, map(_run_card, cards)), None)
     if card is None:
         return f"<p class=reading>No run card lies beside {escape(str(path))}.</p>"
-    settings, scores = card.get("settings", {}), card.get("scores", {})
+    settings, scores = card["settings"], card.get("scores", {})
     facts = {
         "Model": path,
         "Trained on": _trained_on(card),
-        "Training": f"{settings.get('epochs', '?')} epochs, the one kept: {card.get('best_epoch', '?')}",
+        "Training": f"{_counted(settings.get('epochs', 0), 'epoch')}, the one kept: {card.get('best_epoch', '?')}",
         "Cost": f"{card['seconds']:,.0f} s, {card['training_tflop']} TFLOP" if "seconds" in card else "",
         "Network": f"{card['parameters']:,} parameters" if "parameters" in card else "",
         "Validation Dice": f"{scores['val_dice']:.3f}" if "val_dice" in scores else "",
@@ -452,11 +456,17 @@ def _model(record):
         f"<tr><th scope=row>{escape(key)}</th><td>{escape(json.dumps(value, ensure_ascii=False))}</td></tr>"
         for key, value in settings.items()
     )
-    return text + (
-        f"<details><summary>All settings</summary>{_scrolling('Settings', f'<tbody>{settings}</tbody>')}</details>"
-        if settings
-        else ""
-    )
+    table = _scrolling("Settings", f"<tbody>{settings}</tbody>")
+    return f"{text}<details><summary>All settings</summary>{table}</details>"
+
+
+def _run_card(path):
+    """What `train` wrote beside a model; None where there is none, or a file of another program."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return card if isinstance(card, dict) and isinstance(card.get("settings"), dict) else None
 
 
 def _trained_on(card):

@@ -31,10 +31,11 @@ GRID_PX = 16  # a network of depth 4 halves its image four times
 SUFFIX = "_predict"
 RECORD = "predictions.json"  # which model wrote the masks beside it, and what its classes mean
 PROBABILITIES = "probabilities.npz"  # the foreground probability of each image in 8 bits, for the calibration
+PAGE = "report.html"  # `page.write_page` writes it
 CLASS_COLOURS = np.array(
-    [(255, 255, 255), (86, 180, 233), (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0)],
+    [(255, 255, 255), (213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233)],
     np.uint8,
-)  # Okabe & Ito's palette, told apart by colour-blind readers too; class 0 white
+)  # Okabe & Ito's palette, told apart by colour-blind readers too; class 0 white; as on `check`'s contact sheet
 
 
 # ------------------------------------------------------------------------------------------------- tiling, arrays only
@@ -174,7 +175,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
             )
         first[path.stem] = path
     out_dir, written, unreadable = Path(out_dir), [], []
-    for name in (RECORD, PROBABILITIES):  # they speak of all masks in the folder, and these change now
+    for name in (RECORD, PROBABILITIES, PAGE):  # they speak of all masks in the folder, and these change now
         (out_dir / name).unlink(missing_ok=True)
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
