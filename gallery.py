@@ -22,7 +22,7 @@ from scale import fitted_size, resize
 SMALL_PX, LARGE_PX = 256, 768  # longer side in the gallery and in the large view
 LARGE_BYTES = 10_000_000  # for the large pictures of all images together; those that come later stay small
 JPEG_QUALITY = 80
-FILL = 100  # of 255: opacity of what lies inside an outline
+FILL, ERROR = 100, 190  # of 255: opacity of what lies inside an outline, and of errors; the cells shine through
 RIGHT, MISSED, INVENTED, CONFUSED = (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167)  # Okabe & Ito
 
 
@@ -103,7 +103,7 @@ def _layers(mask, truth, side):
         kind_of = np.array([[0, 3], [2, 4]], np.uint8)  # rows: truth, columns: prediction
         kinds = kind_of[(truth > 0).astype(np.uint8), (mask > 0).astype(np.uint8)]
         kinds[(truth > 0) & (mask == truth)] = 1
-        layers["errors"] = _png(kinds, [RIGHT, MISSED, INVENTED, CONFUSED], [255] * 4)
+        layers["errors"] = _png(kinds, [RIGHT, MISSED, INVENTED, CONFUSED], [ERROR] * 4)
     return layers
 
 

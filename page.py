@@ -296,12 +296,13 @@ def _calibration(out_dir, card):
     if card is None or not card["calibration"] or not figure.is_file():
         return ""
     error = card["calibration"]["expected_error"]
+    error = f"{error:.3f}" if error >= 0.001 else "below 0.001"
     return (
         "<section><h2>Can the probabilities be believed?</h2><div class=beside>"
         f'<img src="{_embedded(figure)}" alt="Observed share of foreground over predicted probability; expected '
-        f'calibration error {error:.3f}"><p class=reading>Of all pixels to which the model gives 0.7, seven in ten '
+        f'calibration error {error}"><p class=reading>Of all pixels to which the model gives 0.7, seven in ten '
         "should be foreground: then the blue points lie on the grey line. Points below the line mean that the model is "
-        f"too sure of itself, points above that it is too careful. The expected calibration error is {error:.3f}; most "
+        f"too sure of itself, points above that it is too careful. The expected calibration error is {error}; most "
         "pixels are clear background, which makes it small, so look at the figure.</p></div></section>"
     )
 
@@ -323,7 +324,7 @@ def _gallery(entries, record, card):
     views = ["overlay", "image", "mask"] + ["errors"] * (card is not None)
     cards = "".join(
         f"<li data-i={i}><button type=button class=card id=card-{i}><span class=stack></span>"
-        f'<span class=name title="{escape(entry["file"])}">{escape(entry["file"])}</span>'
+        f'<span class=name title="{escape(entry["file"])}">{_breakable(entry["file"])}</span>'
         f"<span class=note>{escape(_short_facts(entry))}</span></button></li>"
         for i, entry in enumerate(entries)
     )
@@ -333,6 +334,11 @@ def _gallery(entries, record, card):
         f"{_small_ones(entries)}{_legend(record, card)}<ul class=gallery id=gallery>{cards}</ul>"
         f"<template id=large-controls>{_controls(views, 'large')}</template>"
     )
+
+
+def _breakable(name):
+    """A name that may go on in a new line after its underscores, dots and hyphens."""
+    return re.sub(r"([_.-])", r"\1<wbr>", escape(name))
 
 
 def _small_ones(entries):
@@ -357,7 +363,7 @@ def _controls(views, place):
     return (
         f"<fieldset class=views><legend class=hidden>Show</legend>{radios}</fieldset>"
         f'<label class=strength for="strength-{place}">Opacity '
-        f'<input type=range id="strength-{place}" min=0 max=100 step=5 value=80><output>80 %</output></label>'
+        f'<input type=range id="strength-{place}" min=0 max=100 step=5 value=100><output>100 %</output></label>'
     )
 
 
