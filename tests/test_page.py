@@ -205,6 +205,9 @@ def test_measurements_of_cells_are_drawn_and_counted(tmp_path):
     assert "area, µm²" in page.text and "median 20, middle half 15 to 25; 2 cells" in page.text
     cells = {entry["file"]: entry["values"]["cells"] for entry in json.loads(page.entries)}
     assert cells == {"good.png": 2, f"{ODD}.png": 1, "bad.png": 0}
+    record = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
+    write_json(out / "predictions.json", record | {"cells": False})  # predicted again, without measuring
+    assert "area, µm²" not in Parsed(write_page(out, find_pairs(test_dir))).text
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
@@ -275,6 +278,13 @@ def test_numbers_are_short():
              float("nan"): "–"}  # fmt: skip
     assert {value: number(value) for value in shown} == shown
     assert title_of("area_um2") == "area, µm²" and title_of("mean_intensity") == "mean intensity"
+
+
+def test_places_and_numbers_of_cells_are_not_measurements(tmp_path):
+    header = "image,cell,class,centroid_row_px,centroid_column_px,top_px,left_px,area_px,feret_max_px,x,row"
+    (tmp_path / "a.csv").write_text(header + "\na.png,1,2,3,4,5,6,7,8,9,10\n")
+    rows, columns = read_columns(tmp_path / "a.csv", {"a.png": "a.png"})
+    assert rows == ["a.png"] and set(columns) == {"area_px", "feret_max_px"}
 
 
 def test_a_table_without_images_tells_nothing(tmp_path):
