@@ -181,7 +181,8 @@ def train(args):
 def predict(args):
     """Write a mask for each image named, or for each test image."""
     import images
-    from pairs import recorded_levels
+    from page import write_page
+    from pairs import Pair, recorded_levels
     from predict import Predictor, predict_files
 
     test_dir = args.data / "Test data"
@@ -204,22 +205,28 @@ def predict(args):
     levels = {} if args.paths else recorded_levels(args.data)
     predict_files(predictor, paths, out_dir, args.probability, levels)
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
+    pairs = [Pair(path.stem, path, None, path.stem, levels.get(path.name)) for path in paths]
+    print(f"to look at them, open {write_page(out_dir, pairs)}")
 
 
 def evaluate(args):
     """Score the predictions against the test masks."""
     from metrics import table
+    from page import write_page
+    from pairs import find_pairs, recorded
     from predict import evaluate_folder
 
     apply_preparation(args)
     out_dir = args.out or args.data / "Test data" / "Predicted images"
     card = evaluate_folder(args.data / "Test data", out_dir, args.classes, args.foreground)
+    page = write_page(out_dir, recorded(find_pairs(args.data / "Test data", masks="optional"), args.data), card)
     if card is None:
         print(f"no masks in {args.data / 'Test data' / 'Masks'}: nothing to score against")
         return
     print(*table(card), sep="\n")
     worst = min(card["images"], key=lambda image: image["dice"])
     print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
+    print(f"to look at them, open {page}")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import json
 import zipfile
 import zlib
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,11 @@ GRID_PX = 16  # a network of depth 4 halves its image four times
 SUFFIX = "_predict"
 RECORD = "predictions.json"  # which model wrote the masks beside it, and what its classes mean
 PROBABILITIES = "probabilities.npz"  # the foreground probability of each image in 8 bits, for the calibration
+PAGE = "report.html"  # `page.write_page` writes it
 CLASS_COLOURS = np.array(
-    [(255, 255, 255), (86, 180, 233), (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0)],
+    [(255, 255, 255), (213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233)],
     np.uint8,
-)  # Okabe & Ito's palette, told apart by colour-blind readers too; class 0 white
+)  # Okabe & Ito's palette, told apart by colour-blind readers too; class 0 white; as on `check`'s contact sheet
 
 
 # ------------------------------------------------------------------------------------------------- tiling, arrays only
@@ -173,7 +175,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
             )
         first[path.stem] = path
     out_dir, written, unreadable = Path(out_dir), [], []
-    for name in (RECORD, PROBABILITIES):  # they speak of all masks in the folder, and these change now
+    for name in (RECORD, PROBABILITIES, PAGE):  # they speak of all masks in the folder, and these change now
         (out_dir / name).unlink(missing_ok=True)
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
@@ -257,6 +259,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
                 more = _level_counts(kept, pair.stem, truth, kept_path)
                 levels = None if more is None else levels + more
     card = _scorecard([pair.stem for pair in pairs], results, record["threshold"], coding.classes)
+    card["masks"] = asdict(coding)
     figure = predicted_dir / "calibration.png"
     card["calibration"] = None if levels is None else calibration.reliability(levels)
     if card["calibration"]:

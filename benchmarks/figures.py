@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -19,8 +21,11 @@ import images
 import report
 import sheet
 from main import newest_model, quiet_start
-from predict import Predictor, predict_files
-from sample import make_field, write_sample
+from page import write_page
+from pairs import find_pairs
+from predict import Predictor, evaluate_folder, predict_files
+from sample import NUCLEUS, make_field, write_sample
+from tests.browser import chromium
 
 FIRST_TEST_SLIDE = write_sample.__kwdefaults__["train"][0]  # test slides are numbered after the training slides
 PART = slice(256, 768), slice(256, 768)  # rows and columns, 512×512 px
@@ -64,6 +69,7 @@ def draw(model, out):
     for name in ("predictions.json", "probabilities.npz"):  # … and records that only a scored folder needs
         (out / name).unlink()
     draw_check(out / "check.png")
+    draw_page(predictor, out / "report.png")
 
     field = field[..., None]
     mask = predictor.mask(predictor.probability(field))[PART]
@@ -84,6 +90,31 @@ def draw_check(path):
         masks = sorted((Path(folder) / "Train data" / "Masks").iterdir())
         shutil.copyfile(masks[1], masks[4])
         sheet.write_sheet(doctor.examine(folder, quiet=True), path)
+
+
+def draw_page(predictor, path):
+    """The gallery of the report page, photographed in Chromium; nothing where there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        test_dir, out = Path(folder), Path(folder) / "Predicted images"
+        for number in range(12):
+            slide, field = FIRST_TEST_SLIDE + number // 2, number % 2
+            image, classes = make_field(slide, field)
+            name = f"slide{slide}_field{field}.png"
+            images.write_png(test_dir / "Images" / name, image[PART])
+            images.write_png(test_dir / "Masks" / name, (classes[PART] == NUCLEUS) * np.uint8(255))
+        pairs = find_pairs(test_dir)
+        predict_files(predictor, [pair.image for pair in pairs], out)
+        written = write_page(out, pairs, evaluate_folder(test_dir, out))
+        try:
+            with chromium() as browser:
+                page = browser.new_page(viewport={"width": 1240, "height": 900})
+                page.goto(written.as_uri())
+                shown = page.locator("section", has=page.locator("#gallery"))
+                shown.scroll_into_view_if_needed()
+                page.wait_for_timeout(1000)  # the pictures appear
+                shown.screenshot(path=path)
+        except LookupError as reason:
+            print(f"{path} is not drawn: {reason}")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,12 @@ def make_data(folder):
     return folder
 
 
+def copy_program(folder):
+    """The program, so that its run folders are not made in this checkout."""
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.html")]:
+        shutil.copy(path, folder)
+
+
 def listing(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
@@ -45,8 +51,7 @@ def listing(folder):
 def test_the_whole_chain_on_a_folder_of_the_users(tmp_path):
     data = make_data(tmp_path / "my data")
     before = listing(data)
-    for path in ROOT.glob("*.py"):  # a copy, so that the run folder is not made in this checkout
-        shutil.copy(path, tmp_path)
+    copy_program(tmp_path)
     script = tmp_path / "main.py"
     done = run("--data", data, "--run", "first try", *SHORT, cwd=tmp_path, script=script)
     assert done.returncode == 0, done.stderr
@@ -57,6 +62,9 @@ def test_the_whole_chain_on_a_folder_of_the_users(tmp_path):
     assert [image["name"] for image in scores["images"]] == ["test one"]
     assert {"dice", "iou", "accuracy", "precision", "recall", "threshold", "baseline"} <= set(scores)
     assert (tmp_path / "runs" / "first try" / "curves.png").is_file()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for words in ("test one.png", "prüf-2.png", "How to read Dice", "1 epoch, the one kept: 1"):
+        assert words in page
     after = listing(data)
     assert all(after[path] == content for path, content in before.items()), "a user's file was changed"
     # what it wrote can be used again, step by step
@@ -65,13 +73,13 @@ def test_the_whole_chain_on_a_folder_of_the_users(tmp_path):
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "out" / "test one_predict.png").read_bytes() == (out / "test one_predict.png").read_bytes()
     assert (tmp_path / "out" / "test one_probability.png").is_file()
+    assert "no scores" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "TensorFlow" not in done.stderr and "oneDNN" not in done.stderr
 
 
 @pytest.mark.slow
 def test_a_fresh_checkout_makes_its_sample_and_works_a_second_time(tmp_path):
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, tmp_path)
+    copy_program(tmp_path)
     for attempt in ("first", "second"):
         done = run("--run", attempt, *SHORT, cwd=tmp_path, script=tmp_path / "main.py")
         assert done.returncode == 0, done.stderr

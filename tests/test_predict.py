@@ -165,7 +165,9 @@ def test_what_was_predicted_is_calibrated(tmp_path, model_file):
     assert [b["pixels"] for b in bins] == counts.tolist() and counts.sum() == 40 * 41 + 33 * 60
     assert read(out / "calibration.png").std() > 0
     # one image only is predicted again: what was kept does not speak of both any more
+    (out / "report.html").touch()
     predict_files(model, [tmp_path / "Images" / "c.png"], out)
+    assert not (out / "report.html").exists()
     assert evaluate_folder(tmp_path, out)["calibration"] is None
     assert not (out / "calibration.png").exists()
     (out / "probabilities.npz").write_bytes(b"PK\3\4 broken")

@@ -40,6 +40,9 @@ MAY_IMPORT = {
         "watchdog",
     },
     "report": {"images", "scale"},
+    "histogram": set(),
+    "gallery": {"images", "masks", "objects", "predict", "report", "scale"},
+    "page": {"gallery", "histogram", "images", "masks", "metrics", "predict"},
     "likeness": {"images", "pairs"},
     "looks": {"images", "annotations", "pairs", "masks", "likeness"},
     "findings": {"images"},
@@ -51,7 +54,7 @@ MAY_IMPORT = {
     },
     "main": {
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report", "metrics",
-        "tiles", "start",
+        "tiles", "start", "page",
     },
 }
 # fmt: on
@@ -77,7 +80,7 @@ def test_imports_go_one_way(path):
 
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
-    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "main",
+    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "page", "main",
 ]  # fmt: skip
 
 
