@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # fmt: off
 MAY_IMPORT = {
     "images": set(),
-    "annotations": {"images"},
+    "outlines": set(),
+    "annotations": {"images", "outlines"},
     "scale": set(),
     "slides": {"images"},
     "pairs": {"images", "annotations", "slides"},
@@ -22,6 +23,9 @@ MAY_IMPORT = {
     "survey": {"images", "annotations", "masks"},
     "metrics": {"images"},
     "objects": {"images", "annotations", "pairs", "masks", "metrics"},
+    "cells": {"objects"},
+    "measure": {"images", "outlines"},
+    "cell_files": {"images", "cells", "measure", "outlines", "report"},
     "calibration": {"images", "metrics"},
     "otsu": {"images", "metrics"},
     "model": {"images"},
@@ -30,7 +34,9 @@ MAY_IMPORT = {
     "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
     "download": {"images"},
     "data": {"images", "masks", "scale"},
-    "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "objects", "calibration", "otsu", "model"},
+    "predict": {
+        "images", "pairs", "masks", "survey", "scale", "metrics", "objects", "cells", "calibration", "otsu", "model",
+    },
     "losses": set(),
     "watchdog": set(),
     "start": {"images", "model"},
@@ -50,7 +56,7 @@ MAY_IMPORT = {
     },
     "main": {
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report", "metrics",
-        "tiles", "start",
+        "tiles", "start", "cell_files",
     },
 }
 # fmt: on
@@ -76,7 +82,8 @@ def test_imports_go_one_way(path):
 
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
-    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "main",
+    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "main", "outlines", "cells", "measure",
+    "cell_files",
 ]  # fmt: skip
 
 
