@@ -26,7 +26,7 @@ FAR = 2**40  # pixels: no image reaches further
 UNNAMED = 1  # the mask value of an outline to which no class was given
 FIRST_NAMED = 2**30  # class names become numbers from here on, out of the way of class ids and colours
 CURVE_POINTS = 360
-NUCLEUS = "nucleus"  # the class of what QuPath keeps as the nucleus of a cell
+CELL, NUCLEUS = "cell", "nucleus"  # classes of the cells that `cell_files` writes, and of the nuclei in them
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def read_drawing(path):
     """Everything drawn in one file: a `Drawing`.
 
     Read are LabelMe's polygons, rectangles, circles and masks; GeoJSON polygons and multi-polygons with holes (QuPath),
-    of its cells the nuclei too, as the class "nucleus"; and ImageJ's polygon, freehand, traced, oval, rectangle and composite ROIs, whose group number is their class.
+    of cells of the class "cell" their nuclei too, as the class "nucleus"; and ImageJ's polygon, freehand, traced, oval,
+    rectangle and composite ROIs, whose group number is their class.
 
     Of the classes ending in `*`, which QuPath keeps for areas that are no objects, `Region*` marks the areas in which
     all objects are annotated; the others, such as Ignore*, are left out.
@@ -300,13 +301,8 @@ def _picture(text):
 
 def _geojson(value, path):
     features = value if isinstance(value, list) else value.get("features", [value])
-    nuclei = [
-        {"geometry": feature["nucleusGeometry"], "properties": {"classification": {"name": NUCLEUS}}}
-        for feature in features
-        if feature.get("nucleusGeometry")  # QuPath's cells have their nucleus inside
-    ]
     shapes, without_area = [], Counter()
-    for feature in [*features, *nuclei]:
+    for feature in features:
         geometry, properties = feature.get("geometry", feature), feature.get("properties") or {}
         classification = properties.get("classification") or {}
         name = classification.get("name") or ": ".join(classification.get("names") or ())
@@ -319,6 +315,9 @@ def _geojson(value, path):
         parts = [[np.asarray(ring, float)[:, :2] for ring in part] for part in parts]
         separate = [[part] for part in parts] if is_region(name) else [parts]
         shapes += [_shape(name, some_parts, path) for some_parts in separate]
+        if name == CELL and feature.get("nucleusGeometry"):
+            nucleus = {"geometry": feature["nucleusGeometry"], "properties": {"classification": {"name": NUCLEUS}}}
+            shapes += _geojson([nucleus], path)[0]
     return shapes, None, without_area
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import images
+from annotations import CELL
 from cells import LABELS, find_cells, smallest_area_px
 from measure import measure
 from outlines import polygonise
@@ -99,7 +100,7 @@ def features(cells, table, outlines, whole=None, first_row=0):
     names = [name for name in table if name not in ("cell", "class")]
     rows = zip(*(table[name].tolist() for name in names), strict=True)
     for (number, parts), class_id, values in zip(outlines.items(), cells.classes.tolist(), rows, strict=True):
-        name = str(class_id) if several else "cell"
+        name = str(class_id) if several else CELL
         colour = CLASS_OUTLINES[(class_id - 1) % len(CLASS_OUTLINES)] if several else CLASS_OUTLINES[0]
         feature = {"type": "Feature", "geometry": _geometry(parts if whole is None else whole[number], first_row)}
         if whole is not None:

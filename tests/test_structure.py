@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "objects": {"images", "annotations", "pairs", "masks", "metrics"},
     "cells": {"objects"},
     "measure": {"images", "outlines"},
-    "cell_files": {"images", "cells", "measure", "outlines", "report"},
+    "cell_files": {"images", "annotations", "cells", "measure", "outlines", "report"},
     "calibration": {"images", "metrics"},
     "otsu": {"images", "metrics"},
     "model": {"images"},
