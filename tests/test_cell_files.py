@@ -13,6 +13,7 @@ from PIL import Image
 from shapely.geometry import shape
 
 import images
+import predict
 from annotations import read_annotation, read_shapes
 from cell_files import CellWriter, draw, features, write_geojson, write_labels, write_rois
 from cells import Cells, find_cells
@@ -20,7 +21,6 @@ from main import main
 from measure import measure
 from outlines import polygonise
 from predict import evaluate_folder, predict_files
-from start import PAP_SMEAR
 
 
 class FakePredictor:
@@ -37,7 +37,11 @@ class FakePredictor:
         return np.eye(self.classes, dtype=np.float32)[image[..., 0] // 100]
 
     def mask(self, probability):
-        return (probability[..., 0] >= 0.5).astype(np.uint8) if self.classes == 1 else probability.argmax(-1)
+        return (
+            (probability[..., 0] >= 0.5).astype(np.uint8)
+            if self.classes == 1
+            else probability.argmax(-1).astype(np.uint8)
+        )
 
 
 def scattered(seed, classes=1):
@@ -206,7 +210,7 @@ def test_three_classes_give_cells_with_nuclei(tmp_path):
 
 
 def test_a_size_and_a_smallest_area_that_are_given_count(tmp_path, smears):
-    writer = CellWriter(tmp_path / "out", um_per_px=0.1, min_area=2.6)  # a cell has 250 pixels, 2.5 µm²
+    writer = CellWriter(tmp_path / "out", um_per_px=0.1, min_area=6)  # the two have 500 pixels, 5 µm²
     predict_files(FakePredictor(), smears, tmp_path / "out", cells=writer)
     assert writer.total() == 0
     writer = CellWriter(tmp_path / "out", um_per_px=0.1, min_area=2)
@@ -250,7 +254,8 @@ def test_sizes_that_are_none_are_refused(capsys, option, value):
     assert stop.value.code == 2 and "expected a number above 0" in capsys.readouterr().err
 
 
-def test_predict_counts_the_cells_of_an_image(tmp_path, smears, capsys):
-    assert main(["predict", str(smears[0]), "--out", str(tmp_path / "out"), "--cells", "--model", str(PAP_SMEAR)]) == 0
-    assert "cells, one a row" in capsys.readouterr().out
-    assert (tmp_path / "out" / "cells.csv").is_file() and (tmp_path / "out" / "a.geojson").is_file()
+def test_predict_counts_the_cells_of_an_image(tmp_path, smears, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "Predictor", lambda model: FakePredictor())
+    assert main(["predict", str(smears[0]), "--out", str(tmp_path / "out"), "--cells", "--um-per-px", "0.5"]) == 0
+    assert f"2 cells, one a row: {tmp_path / 'out' / 'cells.csv'}" in capsys.readouterr().out
+    assert "area_um2" in (tmp_path / "out" / "cells.csv").read_text()
