@@ -12,7 +12,7 @@ import numpy as np
 
 import images
 from annotations import CELL
-from cells import LABELS, find_cells, smallest_area_px
+from cells import LABELS, find_cells, smallest_area_px, whole_components
 from measure import measure
 from outlines import polygonise
 from report import CLASS_OUTLINES, display
@@ -59,6 +59,42 @@ class CellWriter:
         images.write_png(f"{stem}_overlay.png", draw(image, cells))
         self.tables[path.name], self.sizes[path.name] = table, size
 
+    def add_bands(self, path, bands, classes, um_per_px=None, light=None):
+        """Find and measure the cells of an image that comes in bands, such as a slide; write `<stem>.geojson`.
+
+        No other file is written for it: a picture of that size does not fit into memory. The cells and their
+        measurements are those that `add` finds, in another order.
+
+        path : of the image, which names the results.
+        bands : iterable of (mask, image, probability), each of the same rows, from top to bottom; as in `add`.
+        classes : 1, or K of K classes.
+        um_per_px : micrometres per pixel that the file states, None where unknown.
+        light : see `measure.measure`; None for a grey image.
+
+        Returns the number of cells.
+        """
+        path, size = Path(path), self.um_per_px or um_per_px
+        tables, smallest = [], smallest_area_px(size, self.min_area)
+
+        def found():
+            count = 0
+            for row, mask, image, probability in whole_components(bands):
+                cells = find_cells(mask, classes, smallest)
+                outlines = polygonise(cells.labels)
+                whole = None if cells.whole is None else polygonise(cells.whole)
+                table = measure(cells, image, probability, size, outlines, row, light)
+                table["cell"] += count
+                count += len(cells)
+                tables.append(table)
+                yield from features(cells, table, outlines, whole, row)
+
+        write_geojson(self.out_dir / f"{path.stem}.geojson", found())
+        joined = {"cell": np.zeros(0, int)}
+        if tables:
+            joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        self.tables[path.name], self.sizes[path.name] = joined, size
+        return len(joined["cell"])
+
     def finish(self):
         """Write `cells.csv` and `cell_counts.csv`, of all images added."""
         write_table(self.out_dir / TABLE, self.tables)
@@ -99,7 +135,10 @@ def features(cells, table, outlines, whole=None, first_row=0):
     several = len(set(cells.classes.tolist())) > 1 or "class" in table
     names = [name for name in table if name not in ("cell", "class")]
     rows = zip(*(table[name].tolist() for name in names), strict=True)
-    for (number, parts), class_id, values in zip(outlines.items(), cells.classes.tolist(), rows, strict=True):
+    cell_names = table["cell"].tolist()
+    for (number, parts), cell, class_id, values in zip(
+        outlines.items(), cell_names, cells.classes.tolist(), rows, strict=True
+    ):
         name = str(class_id) if several else CELL
         colour = CLASS_OUTLINES[(class_id - 1) % len(CLASS_OUTLINES)] if several else CLASS_OUTLINES[0]
         feature = {"type": "Feature", "geometry": _geometry(parts if whole is None else whole[number], first_row)}
@@ -108,7 +147,7 @@ def features(cells, table, outlines, whole=None, first_row=0):
         measured = {name: value for name, value in zip(names, values, strict=True) if value == value}  # no NaN in JSON
         feature["properties"] = {
             "objectType": kind,
-            "name": str(number),
+            "name": str(cell),
             "classification": {"name": name, "color": list(colour)},
             "measurements": measured,
         }

@@ -9,7 +9,7 @@ from outlines import polygonise
 DECADES = 6  # skimage.color.rgb2hed divides optical densities by this: it takes logarithms to the base 1e-6
 
 
-def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=0):
+def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=0, light=None):
     """Measure all cells of an image, or of a block of its rows.
 
     Columns, one value a cell. Lengths end in `_um` and areas in `_um2` where the size of a pixel is known, else both in
@@ -30,7 +30,6 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=
         deviation over all pixels of the cell.
     haematoxylin_od_mean : colour images only; the mean optical density of haematoxylin by colour deconvolution with the
         stain vectors of Ruifrok and Johnston (Anal. Quant. Cytol. Histol. 23, 2001), as in scikit-image's `rgb2hed`.
-        Light that no stain took is the 99.9th percentile of each channel.
     confidence : the mean probability of the cell's class, 0…1.
     cytoplasm_area, nucleus_cytoplasm_ratio : with three classes; all others then are of the nucleus. The ratio is the
         nucleus's area over that of the cytoplasm around it; NaN where there is none.
@@ -42,7 +41,9 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=
     probability : float ndarray of shape (height, width, 1) of foreground, or (height, width, K) of all classes.
     um_per_px : micrometres per pixel, None where unknown.
     outlines : `outlines.polygonise(cells.labels)` where it is at hand.
-    first_row : of the block in its image; positions are counted from there.
+    first_row : of the block in its image; positions are counted from the top of that.
+    light : of a colour image, red, green and blue where nothing is stained; None: the 99.9th percentile of each channel
+        of `image`. A block of a larger image has to be told.
 
     Returns a dictionary from column to ndarray of shape (n,).
     """
@@ -76,8 +77,10 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=
     grey = images.to_channels(pixels, 1)[:, 0, 0].astype(np.float64)
     table["intensity_mean"] = _mean(grey, owners, area)
     table["intensity_sd"] = np.sqrt(_mean((grey - table["intensity_mean"][owners]) ** 2, owners, area))
-    if not images.is_grey(image):
-        table["haematoxylin_od_mean"] = _mean(_haematoxylin(pixels, images.intensity_range(image)[1]), owners, area)
+    if light is None and not images.is_grey(image):
+        light = images.intensity_range(image)[1]
+    if light is not None:
+        table["haematoxylin_od_mean"] = _mean(_haematoxylin(pixels, light), owners, area)
     channel = cells.classes[owners] if probability.shape[2] > 1 else 0
     table["confidence"] = _mean(probability[rows, columns, channel].astype(np.float64), owners, area)
     if cells.whole is not None:

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import cv2
 import numpy as np
 import pytest
 import roifile
@@ -207,6 +208,45 @@ def test_three_classes_give_cells_with_nuclei(tmp_path):
     assert float(rows[0]["nucleus_cytoplasm_ratio"]) == pytest.approx(49 / areas[0], rel=1e-5)
     whole = images.read_mask(tmp_path / "out" / "a_cell_labels.png")
     assert set(np.unique(whole)) == {0, 1, 2} and (whole > 0).sum() == 30 * 50
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_an_image_in_bands_gives_the_cells_and_numbers_of_the_whole(tmp_path, classes):
+    rng = np.random.default_rng(classes)
+    field = cv2.GaussianBlur(rng.random((90, 70)).astype(np.float32), (0, 0), 3)
+    ranks = field.ravel().argsort().argsort().reshape(90, 70, 1)  # as many pixels of each grey value
+    field = (ranks * 256 // ranks.size).astype(np.uint8)
+    predictor = FakePredictor(classes)
+    probability = predictor.probability(field)
+    bands = [
+        (predictor.mask(p), f, p)
+        for f, p in zip(*(np.split(a, [9, 40, 41]) for a in (field, probability)), strict=True)
+    ]
+    whole, banded = (CellWriter(tmp_path / name, um_per_px=0.5) for name in ("whole", "banded"))
+    whole.add("a.png", field, predictor.mask(probability), probability)
+    assert banded.add_bands("a.png", bands, classes) == whole.total() > 3
+    for writer in (whole, banded):
+        writer.finish()
+    one, other = (
+        sorted([row[name] for name in row if name != "cell"] for row in read_csv(tmp_path / name / "cells.csv"))
+        for name in ("whole", "banded")
+    )
+    assert one == other
+    polygons = [
+        {str(feature["geometry"]) for feature in json.loads((tmp_path / name / "a.geojson").read_text())["features"]}
+        for name in ("whole", "banded")
+    ]
+    assert len(polygons[0]) == whole.total() == len(polygons[1])
+    names = [f["properties"]["name"] for f in json.loads((tmp_path / "banded/a.geojson").read_text())["features"]]
+    assert names == [row["cell"] for row in read_csv(tmp_path / "banded/cells.csv")]
+
+
+def test_bands_without_a_cell_are_counted(tmp_path):
+    writer = CellWriter(tmp_path)
+    empty = np.zeros((5, 6), np.uint8)
+    assert writer.add_bands("a.svs", [(empty, empty[..., np.newaxis], empty[..., np.newaxis] / 1.0)] * 2, 1) == 0
+    writer.finish()
+    assert (tmp_path / "cell_counts.csv").read_text().splitlines() == ["image,cells,um_per_px", "a.svs,0,"]
 
 
 def test_a_size_and_a_smallest_area_that_are_given_count(tmp_path, smears):
