@@ -19,12 +19,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from images import InputError, read_mask, replacing
+from outlines import polygonise
 
 SUFFIXES = {".json", ".geojson", ".roi", ".zip"}
 FAR = 2**40  # pixels: no image reaches further
 UNNAMED = 1  # the mask value of an outline to which no class was given
 FIRST_NAMED = 2**30  # class names become numbers from here on, out of the way of class ids and colours
 CURVE_POINTS = 360
+CELL, NUCLEUS = "cell", "nucleus"  # classes of the cells that `cell_files` writes, and of the nuclei in them
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ def name_value(name):
 def read_drawing(path):
     """Everything drawn in one file: a `Drawing`.
 
-    Read are LabelMe's polygons, rectangles, circles and masks; GeoJSON polygons and multi-polygons with holes (QuPath);
-    and ImageJ's polygon, freehand, traced, oval, rectangle and composite ROIs, whose group number is their class.
+    Read are LabelMe's polygons, rectangles, circles and masks; GeoJSON polygons and multi-polygons with holes (QuPath),
+    of cells of the class "cell" their nuclei too, as the class "nucleus"; and ImageJ's polygon, freehand, traced, oval,
+    rectangle and composite ROIs, whose group number is their class.
 
     Of the classes ending in `*`, which QuPath keeps for areas that are no objects, `Region*` marks the areas in which
     all objects are annotated; the others, such as Ignore*, are left out.
@@ -274,9 +277,8 @@ def _labelme(value, path):
             points = _ellipse(points[0], np.hypot(*(points[1] - points[0])) * np.ones(2))
         elif kind == "mask":  # a picture of its own, at the upper left corner of a box
             top_left = np.round(points.min(0))
-            shapes.append(
-                _shape(name, [[ring] for ring in _borders(_picture(shape["mask"]))], path).moved(*top_left[::-1])
-            )
+            parts = polygonise(_picture(shape["mask"])).get(1, [])
+            shapes.append(_shape(name, parts, path).moved(*top_left[::-1]))
             continue
         elif kind != "polygon":
             without_area[kind] += 1
@@ -297,32 +299,6 @@ def _picture(text):
             raise ValueError("a mask that is no PNG in base64") from error  # the file that people know is another
 
 
-def _borders(mask):
-    """The rings around the pixels that are True in a bool (height, width), along the edges of the pixels.
-
-    Each edge between a marked and an unmarked pixel is walked once, with the marked one on its right.
-    """
-    padded = np.pad(mask.astype(np.int8), 1)
-    down, right = np.diff(padded, axis=0)[:, 1:-1], np.diff(padded, axis=1)[1:-1]
-    following = {}
-    for grid, into, along in ((down, 1, (1, 0)), (right, -1, (0, 1))):
-        for sign in (1, -1):
-            for row, column in np.argwhere(grid == sign).tolist():
-                ends = [(column, row), (column + along[0], row + along[1])]
-                start, end = ends if sign == into else ends[::-1]
-                following.setdefault(start, []).append(end)
-    rings = []
-    while following:
-        ring = [next(iter(following))]
-        while ring[-1] in following:
-            ends = following[ring[-1]]
-            ring.append(ends.pop())
-            if not ends:
-                del following[ring[-2]]
-        rings.append(np.array(ring[:-1], float))
-    return rings
-
-
 def _geojson(value, path):
     features = value if isinstance(value, list) else value.get("features", [value])
     shapes, without_area = [], Counter()
@@ -339,6 +315,9 @@ def _geojson(value, path):
         parts = [[np.asarray(ring, float)[:, :2] for ring in part] for part in parts]
         separate = [[part] for part in parts] if is_region(name) else [parts]
         shapes += [_shape(name, some_parts, path) for some_parts in separate]
+        if name == CELL and feature.get("nucleusGeometry"):
+            nucleus = {"geometry": feature["nucleusGeometry"], "properties": {"classification": {"name": NUCLEUS}}}
+            shapes += _geojson([nucleus], path)[0]
     return shapes, None, without_area
 
 

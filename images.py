@@ -12,8 +12,9 @@ import re
 import struct
 import tempfile
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -23,12 +24,14 @@ IMAGE_SUFFIXES = {
 }  # fmt: skip
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # shares of red, green and blue in a grey value (BT.601)
+LARGEST_PIXEL_UM = 10  # of a microscope; beyond is a resolution for printing
 MAX_PIXELS = 500_000_000  # height × width; a file that claims more is refused from its header. Set it to raise it.
 
 # Pillow's formats that are read; others, such as PostScript, would start outside programs or are no pictures of cells.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
 _ORIENTATION = 0x0112  # the same number in EXIF and in TIFF
 _PREVIEWS = ("Thumbnail", "Label", "Macro")  # tifffile's names for what a slide scanner adds
+_UM = {"nm": 1e-3, "µm": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1, "mm": 1e3, "cm": 1e4, "inch": 25400}
 _AXES = {"T": "time points", "Z": "z planes", "C": "channels"}
 
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS above is the limit, one for all formats
@@ -469,6 +472,50 @@ def _refuse_damaged_header(page):
         raise ValueError(f"truncated or altered header, tag {lost[0]} is unreadable")
     if following and len(page.parent.pages) == 1:
         raise ValueError("truncated: its further pages are missing")
+
+
+# ------------------------------------------------------------------------------------------------------- pixel size
+
+
+def um_per_px(path):
+    """Micrometres per pixel that a TIFF states, or None where it states none that a microscope could have.
+
+    Read are OME-XML (PhysicalSizeX), ImageJ's unit, and the TIFF resolution in pixels a centimetre or an inch; the
+    latter only below `LARGEST_PIXEL_UM`, since programs write 72 or 300 pixels an inch for want of knowledge. Pixels
+    that are not square have no such size. Files that are no TIFF state none: what PNG and JPEG hold is about print.
+    """
+    path, sides = Path(path), []
+    with suppress(InputError), _one_line_errors(path):  # a size that cannot be made out is none
+        if _is_tiff(path):
+            import tifffile
+
+            with tifffile.TiffFile(path) as tiff:
+                sides = _ome_sides(tiff.ome_metadata) if tiff.is_ome else _tag_sides(tiff)
+    if len(sides) != 2 or not all(0 < side <= LARGEST_PIXEL_UM for side in sides) or max(sides) > 1.01 * min(sides):
+        return None
+    return sum(sides) / 2
+
+
+def _ome_sides(xml):
+    """PhysicalSizeX and …Y of the first image, in micrometres."""
+    pixels = next(iter(ElementTree.fromstring(xml).iterfind(".//{*}Pixels")), None)
+    given = {} if pixels is None else pixels.attrib
+    scale = [_UM.get(given.get(f"PhysicalSize{axis}Unit", "µm").replace("μ", "µ")) for axis in "XY"]
+    sides = [given.get(f"PhysicalSize{axis}") for axis in "XY"]
+    return [] if None in scale + sides else [float(side) * unit for side, unit in zip(sides, scale, strict=True)]
+
+
+def _tag_sides(tiff):
+    """Width and height of a pixel in micrometres by the resolution tags; ImageJ keeps their unit in its own words."""
+    page = tiff.pages[0]
+    unit = {2: 25400, 3: 10000}.get(int(_tag(page, 296, 2)))
+    if tiff.is_imagej:
+        word = str((tiff.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ").replace("μ", "µ")
+        unit = _UM.get(word)
+    rates = [_tag(page, code, (0, 1)) for code in (282, 283)]
+    if unit is None or not all(above and below for above, below in rates):
+        return []
+    return [unit * below / above for above, below in rates]
 
 
 # ---------------------------------------------------------------------------------------------------- normalisation

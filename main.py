@@ -203,8 +203,15 @@ def predict(args):
     with quiet_start():
         predictor = Predictor(model)
     levels = {} if args.paths else recorded_levels(args.data)
-    predict_files(predictor, paths, out_dir, args.probability, levels)
+    writer = None
+    if args.cells or args.um_per_px or args.min_area:
+        from cell_files import TABLE, CellWriter
+
+        writer = CellWriter(out_dir, args.um_per_px, args.min_area)
+    predict_files(predictor, paths, out_dir, args.probability, levels, writer)
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
+    if writer:
+        print(f"{writer.total()} cells, one a row: {out_dir / TABLE}")
     pairs = [Pair(path.stem, path, None, path.stem, levels.get(path.name)) for path in paths]
     print(f"to look at them, open {write_page(out_dir, pairs)}")
 
@@ -272,7 +279,8 @@ UNSET = {
     "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
-    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None,
+    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "cells": False,
+    "um_per_px": None, "min_area": None,
 }  # fmt: skip
 
 
@@ -324,6 +332,16 @@ def make_parser():
     )
     showing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
+    showing.add_argument("--cells", action="store_true", help="separate, measure and export the cells too")
+    showing.add_argument(
+        "--um-per-px", type=positive, metavar="X", help="size of a pixel, micrometres (default: as TIFF files state)"
+    )
+    showing.add_argument(
+        "--min-area",
+        type=positive,
+        metavar="A",
+        help="smallest cell, in square micrometres where the size of a pixel is known, else in pixels",
+    )
     cutting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     cutting.add_argument(
         "--source",
@@ -397,6 +415,17 @@ def whole_number(smallest, largest=2**31 - 1):
         return int(text)
 
     return parse
+
+
+def positive(text):
+    """A number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected a number above 0, such as 0.25")
+    return number
 
 
 def mask_values(text):

@@ -18,6 +18,7 @@ import calibration
 import images
 import metrics
 import objects
+from cells import LABELS
 from images import InputError
 from masks import MaskCoding, read_mask_of
 from otsu import otsu_mask
@@ -153,7 +154,7 @@ class Predictor:
 # -------------------------------------------------------------------------------------------------------------- folders
 
 
-def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None):
+def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None, cells=None):
     """Write `<stem>_predict.png` for each image of `paths` into `out_dir`.
 
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
@@ -162,6 +163,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
     it with whatever truth there will be.
 
     levels : dictionary from a tile's file name to the levels of its field (`pairs.recorded_levels`).
+    cells : `cell_files.CellWriter`, which separates, measures and writes the cells of each image; None for masks alone.
 
     Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after
     the masks of all others are written.
@@ -201,9 +203,13 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
                 )
             with archive.open(f"{path.stem}.npy", "w") as file:
                 np.lib.format.write_array(file, calibration.to_levels(foreground))
+            if cells:
+                cells.add(path, image, mask, probability)
             written.append(target)
     record = {key: predictor.card.get(key) for key in ("classes", "threshold", "masks", "dark_foreground")}
-    images.write_json(out_dir / RECORD, {"model": str(predictor.path), **record})
+    images.write_json(out_dir / RECORD, {"model": str(predictor.path), "cells": cells is not None, **record})
+    if cells:
+        cells.finish()
     if unreadable:
         raise InputError(f"{unreadable[0]} ({len(written)} of {len(paths)} masks were written to {out_dir})")
     return written
@@ -254,7 +260,8 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
                 raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
             prediction = written.decode(images.read_mask(path))
             truth = coding.decode(read_mask_of(pair, prediction.shape))
-            results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark))
+            separate = _read_labels(path, prediction.shape) if record["cells"] and coding.classes == 1 else None
+            results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark, separate))
             if levels is not None:
                 more = _level_counts(kept, pair.stem, truth, kept_path)
                 levels = None if more is None else levels + more
@@ -276,21 +283,37 @@ def _read_record(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         known = {key: record[key] for key in ("classes", "threshold", "masks")}
-        return known | {"dark_foreground": record.get("dark_foreground")}  # None: models trained elsewhere
+        # Without: models trained elsewhere; predictions of another program
+        return known | {"dark_foreground": record.get("dark_foreground"), "cells": record.get("cells", False)}
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
 
 
-def _compare(pair, truth, prediction, coding, mask_values, dark):
+def _read_labels(mask_path, size):
+    """The separate cells that `predict --cells` wrote beside a mask: integer (height, width)."""
+    stem = mask_path.name.removesuffix(f"{SUFFIX}.png")
+    paths = [mask_path.with_name(f"{stem}{LABELS}{suffix}") for suffix in (".png", ".tif")]
+    path = next(filter(Path.is_file, paths), None)
+    if path is None or images.size(path) != size:
+        raise InputError(
+            f"{mask_path.parent}: no label image of {stem}, or one of another size; expected {stem}{LABELS}.png, "
+            "which `predict --cells` writes. Run `predict` again."
+        )
+    return images.read_mask(path)
+
+
+def _compare(pair, truth, prediction, coding, mask_values, dark, separate=None):
     """What is counted on one image; an array's rows are the foreground or the classes 1 … K−1.
 
-    truth, prediction: class ids, uint8 (height, width); dark: the side of Otsu's threshold, None for none.
+    truth, prediction: class ids, uint8 (height, width); dark: the side of Otsu's threshold, None for none; separate:
+    the predicted objects where they are known, int (height, width), else None for connected components.
     """
     numbers = range(1, max(2, coding.classes))
     matches, sources = [], set()
     for number in numbers:
         labels, source = objects.true_objects(pair, truth == number, coding, mask_values)
-        matches.append(objects.match_objects(labels, objects.components(prediction == number)))
+        predicted = objects.components(prediction == number) if separate is None else separate
+        matches.append(objects.match_objects(labels, predicted))
         sources.add(source)
     result = {
         "pixels": metrics.confusion_counts(truth, prediction, coding.classes),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
@@ -161,3 +162,41 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError("killed")
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+# ------------------------------------------------------------------------------------------------------- pixel size
+
+
+@pytest.mark.parametrize(
+    "keywords, expected",
+    [
+        ({"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}, 0.25),
+        ({"resolution": (50800, 50800), "resolutionunit": "INCH"}, 0.5),
+        ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),  # for print
+        ({"resolution": (1, 1)}, None),
+        ({"resolution": (40000, 20000), "resolutionunit": "CENTIMETER"}, None),  # pixels that are not square
+        ({"resolution": (4, 4), "imagej": True, "metadata": {"unit": "um"}}, 0.25),
+        ({"resolution": (4, 4), "imagej": True, "metadata": {"unit": "\\u00B5m"}}, 0.25),
+        ({"resolution": (4, 4), "imagej": True, "metadata": {"unit": "pixel"}}, None),
+        ({"resolution": (40000, 40000), "imagej": True}, None),
+        ({}, None),
+    ],
+)
+def test_the_size_of_a_pixel_by_a_tiff(tmp_path, keywords, expected):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6), np.uint8), **keywords)
+    assert images.um_per_px(tmp_path / "a.tif") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("unit, side", [("µm", 0.25), ("nm", 250), ("mm", 0.00025)])
+def test_the_size_of_a_pixel_by_ome(tmp_path, unit, side):
+    about = {f"PhysicalSize{axis}": side for axis in "XY"} | {f"PhysicalSize{axis}Unit": unit for axis in "XY"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((5, 6), np.uint8), metadata=about)
+    assert images.um_per_px(tmp_path / "a.ome.tif") == pytest.approx(0.25)
+
+
+def test_no_size_of_a_pixel_where_none_can_be_made_out(tmp_path):
+    images.write_png(tmp_path / "a.png", np.zeros((5, 6), np.uint8))
+    (tmp_path / "b.tif").write_bytes(b"II*\0 cut short")
+    tifffile.imwrite(tmp_path / "c.ome.tif", np.zeros((5, 6), np.uint8), description="<OME no xml </OME>")
+    for name in ("a.png", "b.tif", "c.ome.tif", "missing.tif"):
+        assert images.um_per_px(tmp_path / name) is None

@@ -71,3 +71,4 @@ def test_predicting_images_works_before_any_training_and_predicts_an_image_of_on
     scores = json.loads((out_dir / "scores.json").read_text(encoding="utf-8"))
     assert [image["name"] for image in scores["images"]] == [path.stem for path in images]
     assert f"{scores['dice']:.3f}" in printed
+    assert "cells in my smear.png" in printed and (out_dir / "cells.csv").is_file()

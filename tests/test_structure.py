@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # fmt: off
 MAY_IMPORT = {
     "images": set(),
-    "annotations": {"images"},
+    "outlines": set(),
+    "annotations": {"images", "outlines"},
     "scale": set(),
     "slides": {"images"},
     "pairs": {"images", "annotations", "slides"},
@@ -22,6 +23,9 @@ MAY_IMPORT = {
     "survey": {"images", "annotations", "masks"},
     "metrics": {"images"},
     "objects": {"images", "annotations", "pairs", "masks", "metrics"},
+    "cells": {"objects"},
+    "measure": {"images", "outlines"},
+    "cell_files": {"images", "annotations", "cells", "measure", "outlines", "report"},
     "calibration": {"images", "metrics"},
     "otsu": {"images", "metrics"},
     "conv_norm": set(),
@@ -31,7 +35,9 @@ MAY_IMPORT = {
     "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
     "download": {"images"},
     "data": {"images", "masks", "scale"},
-    "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "objects", "calibration", "otsu", "model"},
+    "predict": {
+        "images", "pairs", "masks", "survey", "scale", "metrics", "objects", "cells", "calibration", "otsu", "model",
+    },
     "losses": set(),
     "watchdog": set(),
     "start": {"images", "model"},
@@ -54,7 +60,7 @@ MAY_IMPORT = {
     },
     "main": {
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report", "metrics",
-        "tiles", "start", "page",
+        "tiles", "start", "page", "cell_files",
     },
 }
 # fmt: on
@@ -80,7 +86,8 @@ def test_imports_go_one_way(path):
 
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
-    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "page", "main",
+    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "page", "main", "outlines", "cells",
+    "measure", "cell_files",
 ]  # fmt: skip
 
 

