@@ -6,6 +6,10 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)  # on a busy machine any example may take long
+settings.load_profile("unhurried")
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -76,7 +76,7 @@ def test_our_reader_gives_back_the_masks(tmp_path, classes, seed):
         np.testing.assert_array_equal(mask > 0 if classes == 1 else mask, truth(cells, classes))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_geojson_holds_valid_polygons_of_the_cells_areas_and_their_measurements(tmp_path_factory, seed):
     cells, table = scattered(seed)

@@ -94,7 +94,7 @@ def same_up_to_numbers(one, other):
     return ((one > 0) == (other > 0)).all() and all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data(), classes=st.sampled_from([1, 3, 4]), seed=st.integers(0, 999))
 def test_bands_give_the_cells_of_the_whole(data, classes, seed):
     """Random blobs with holes, islands in holes and contacts, cut at random rows."""

@@ -43,7 +43,7 @@ def stock(image, draw, **keywords):
 
 
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(draw=draws, seed=st.integers(0, 99), shape=st.sampled_from([(31, 31, 1), (32, 32, 3), (24, 41, 1), (40, 17, 3)]))
 def test_equals_image_data_generator_for_the_same_draw(fill_mode, draw, seed, shape):
     image = random_image(seed, shape)
@@ -78,7 +78,7 @@ def near_edge(draw, shape):
 
 
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(draw=draws, seed=st.integers(0, 99), shape=st.sampled_from([(31, 31), (24, 41)]), elastic=st.booleans())
 def test_a_mask_warps_exactly_as_an_image_of_itself(fill_mode, draw, seed, shape, elastic):
     rng = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def ties(draw, shape):
     return (np.abs(source - np.floor(source) - 0.5) < 2e-3).any(0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(draw=draws, seed=st.integers(0, 99))
 def test_image_and_mask_stay_in_step(draw, seed):
     # A smooth disc as image and its own half-level set as mask: after any draw the level set of the image is the mask,

@@ -16,7 +16,7 @@ def sides():
     return st.integers(1, 40)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data(), dtype=st.sampled_from([np.uint8, np.uint16]), suffix=st.sampled_from([".png", ".tif"]))
 def test_grey_images_come_back_equal(tmp_path_factory, data, dtype, suffix):
     array = data.draw(st_numpy.arrays(dtype, st.tuples(sides(), sides())))
@@ -32,7 +32,7 @@ def test_grey_images_come_back_equal(tmp_path_factory, data, dtype, suffix):
     np.testing.assert_array_equal(back[..., 0], array)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=st.data(), suffix=st.sampled_from([".png", ".bmp", ".tif", ".webp"]))
 def test_colour_images_come_back_equal(tmp_path_factory, data, suffix):
     array = data.draw(st_numpy.arrays(np.uint8, st.tuples(sides(), sides(), st.just(3))))

@@ -58,7 +58,7 @@ def test_nothing_to_measure_gives_no_rows():
     assert all(len(column) == 0 for column in table.values()) and "area_px" in table
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_hulls_are_shapelys_and_the_rest_is_scikit_images(seed):
     from skimage.measure import regionprops

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -118,7 +118,6 @@ def test_resampling_by_hand():
     np.testing.assert_array_equal(metrics.resampled_sums(np.full((7, 2), 3)), np.full((metrics.RESAMPLES, 2), 21))
 
 
-@settings(deadline=None)  # the first call imports scikit-learn
 @given(pairs_of_masks(1))
 def test_agrees_with_scikit_learn(masks):
     from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
@@ -172,7 +171,6 @@ def test_laws_of_the_scores(masks):
     assert set(metrics.scores_from_counts(metrics.confusion_counts(truth, truth)[0]).values()) == {1.0}
 
 
-@settings(deadline=None)
 @given(st.lists(pairs_of_masks(3), min_size=1, max_size=4), st.sampled_from([1, 3]), st.randoms())
 def test_laws_of_the_scorecard(images, classes, random):
     names = [str(i) for i in range(len(images))]

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -146,7 +146,6 @@ def test_hd95_of_empty_masks():
     assert objects.hausdorff(empty, full) == objects.hausdorff(full, empty) == 5  # the diagonal of 3 and 4
 
 
-@settings(deadline=None)  # the first call imports scikit-image
 @given(MASKS, MASKS)
 def test_the_100th_percentile_is_scikit_image_s_hausdorff_distance(truth, prediction):
     from skimage.metrics import hausdorff_distance

@@ -241,7 +241,7 @@ WRITERS = {
 }
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(data=st.data())
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_array_comes_back_equal(tmp_path_factory, name, data):
@@ -263,7 +263,7 @@ def test_an_array_comes_back_equal(tmp_path_factory, name, data):
 
 
 @pytest.mark.parametrize("compression", [None, "group3", "group4", "tiff_lzw", "png"])
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_one_bit_files_are_black_and_white(tmp_path_factory, compression, seed, height, width):
     array = np.random.default_rng(seed).random((height, width)) < 0.5
@@ -274,7 +274,7 @@ def test_one_bit_files_are_black_and_white(tmp_path_factory, compression, seed, 
     assert images.size(path) == array.shape
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     orientation=st.integers(1, 8),
     kind=st.sampled_from(["png", "tif", "planar", "16-bit png", "lab"]),
@@ -496,7 +496,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(share=st.floats(0, 1, exclude_max=True))
 @example(share=0.99)
 @example(share=0.5)
@@ -515,7 +515,7 @@ def test_a_file_cut_short_is_an_error_or_the_whole_picture(tmp_path_factory, kin
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
 def test_altered_bytes_are_one_line_or_a_picture_but_never_a_crash(tmp_path_factory, kind, places):
     suffix, write = DAMAGED[kind]

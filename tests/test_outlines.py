@@ -22,7 +22,7 @@ def rasterised(objects, shape):
     return labels
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(label_images)
 def test_polygons_give_back_the_pixels_and_are_valid(labels):
     objects = polygonise(labels)

@@ -30,7 +30,7 @@ def test_the_window_is_positive_and_smooth():
     assert np.abs(np.diff(window[32])).max() < 0.12
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(height=st.integers(1, 150), width=st.integers(1, 150), overlap=st.sampled_from([0, 16]))
 def test_cutting_and_blending_is_the_identity(height, width, overlap):
     image = np.random.default_rng(height * 151 + width).random((height, width, 2)).astype(np.float32)
