@@ -174,8 +174,21 @@ def train(args):
     from report import draw_curves
 
     draw_curves(run_dir / "history.csv", run_dir / "curves.png")
+    export_quietly(run_dir / "model.keras")
     print(f"trained in {card['seconds']:.0f} s ({card['training_tflop']} TFLOP); run folder: {run_dir}")
     return run_dir / "model.keras"
+
+
+def export_quietly(model):
+    """The export from which `predict` starts faster; without one it takes the model itself."""
+    import images
+    from export import export_onnx
+
+    try:
+        with quiet_start():
+            export_onnx(model, model.with_suffix(".onnx"))
+    except images.InputError as error:
+        print(f"no ONNX export: {error}")
 
 
 def predict(args):
@@ -200,16 +213,32 @@ def predict(args):
     out_dir = args.out or test_dir / "Predicted images"
     out_dir.mkdir(parents=True, exist_ok=True)
     with quiet_start():
-        predictor = Predictor(model)
+        predictor = Predictor(model, args.flips)
     levels = {} if args.paths else recorded_levels(args.data)
     predict_files(predictor, paths, out_dir, args.probability, levels)
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
 
 
+def export(args):
+    """Write a trained model as ONNX beside it, for other programs; `predict` then starts faster."""
+    from images import InputError
+
+    if args.model is None:
+        raise InputError("no model named; expected one to export. Name it with --model FILE.")
+    with quiet_start():
+        from export import LARGEST_DIFFERENCE, export_onnx
+    target = args.model.with_suffix(".onnx")
+    difference = export_onnx(args.model, target)
+    print(
+        f"{target} written; largest difference of a probability to Keras: {difference:.1e} (at most "
+        f"{LARGEST_DIFFERENCE:.0e} is accepted)"
+    )
+
+
 def evaluate(args):
     """Score the predictions against the test masks."""
+    from evaluate import evaluate_folder
     from metrics import table
-    from predict import evaluate_folder
 
     apply_preparation(args)
     out_dir = args.out or args.data / "Test data" / "Predicted images"
@@ -265,7 +294,7 @@ UNSET = {
     "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
-    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None,
+    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "flips": False,
 }  # fmt: skip
 
 
@@ -377,7 +406,15 @@ def make_parser():
         help="the trained network (default: the newest run's)",
         default=argparse.SUPPRESS,
     )
+    predicting.add_argument(
+        "--flips", action="store_true", help="average over mirror images: four times slower", default=argparse.SUPPRESS
+    )
     add(evaluate, [masks, writing])
+    exporting = add(export, [])
+    exporting.add_argument(
+        "--model", type=Path, metavar="FILE", help="the .keras file to export", default=argparse.SUPPRESS
+    )
+    exporting.add_argument("--format", choices=("onnx",), help="onnx (default)", default="onnx")
     return parser
 
 

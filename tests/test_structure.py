@@ -30,7 +30,11 @@ MAY_IMPORT = {
     "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
     "download": {"images"},
     "data": {"images", "masks", "scale"},
-    "predict": {"images", "pairs", "masks", "survey", "scale", "metrics", "objects", "calibration", "otsu", "model"},
+    "tiling": set(),
+    "engine": {"images", "model"},
+    "predict": {"images", "scale", "calibration", "engine", "tiling"},
+    "evaluate": {"images", "pairs", "masks", "survey", "metrics", "objects", "calibration", "otsu", "predict"},
+    "export": {"images", "model", "engine"},
     "losses": set(),
     "watchdog": set(),
     "start": {"images", "model"},
@@ -49,12 +53,12 @@ MAY_IMPORT = {
         "images", "pairs", "survey", "prepare", "looks", "likeness", "findings", "mask_checks", "image_checks",
     },
     "main": {
-        "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report", "metrics",
-        "tiles", "start",
+        "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
+        "report", "metrics", "tiles", "start",
     },
 }
 # fmt: on
-MAY_IMPORT_KERAS = {"model", "data", "losses", "watchdog", "train"}
+MAY_IMPORT_KERAS = {"model", "data", "losses", "watchdog", "train", "export"}
 
 
 def imports_of(path):
@@ -76,7 +80,8 @@ def test_imports_go_one_way(path):
 
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
-    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "main",
+    "otsu", "sample", "prepare", "download", "doctor", "tiling", "engine", "predict", "evaluate",
+    "report", "main",
 ]  # fmt: skip
 
 
