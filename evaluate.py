@@ -54,6 +54,8 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     with _open_probabilities(kept_path) as kept:
         for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
             path = predicted_dir / f"{pair.stem}{SUFFIX}.png"
+            if not path.is_file() and path.with_suffix(".tif").is_file():  # a slide or a large image
+                path = path.with_suffix(".tif")
             if not path.is_file():
                 raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
             prediction = written.decode(images.read_mask(path))

@@ -195,12 +195,15 @@ def predict(args):
     """Write a mask for each image named, or for each test image."""
     import images
     from pairs import recorded_levels
-    from predict import Predictor, predict_files
+    from predict import SUFFIX, Predictor, predict_files, refuse_shared_names
+    from slides import SUFFIXES
+    from streams import open_source
+    from whole import predict_whole
 
     test_dir = args.data / "Test data"
     paths = []
     for given in args.paths or [test_dir / "Images"]:
-        paths += images.list_images(given) if given.is_dir() or not args.paths else [given]
+        paths += images.list_images(given, SUFFIXES) if given.is_dir() or not args.paths else [given]
     if not paths:
         raise images.InputError(
             f"{(args.paths or [test_dir / 'Images'])[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
@@ -209,13 +212,33 @@ def predict(args):
     for path in paths:
         if not path.is_file():  # said before the seconds that loading a model takes
             raise images.InputError(f"{path}: no such file or folder; expected images there. Check the path.")
+    refuse_shared_names(paths)
     model = args.model or newest_model()
     out_dir = args.out or test_dir / "Predicted images"
     out_dir.mkdir(parents=True, exist_ok=True)
     with quiet_start():
         predictor = Predictor(model, args.flips)
     levels = {} if args.paths else recorded_levels(args.data)
-    predict_files(predictor, paths, out_dir, args.probability, levels)
+    fields, whole, broken = [], [], []
+    for path in paths:
+        try:
+            source = open_source(path, args.mpp, args.region)
+        except images.InputError as error:
+            broken.append(error)
+        else:
+            (fields.append(path) if source is None else whole.append((path, source)))
+    try:
+        predict_files(predictor, fields, out_dir, args.probability, levels)
+    except images.InputError as error:
+        broken.append(error)
+    for path, source in whole:
+        try:
+            target = out_dir / f"{path.stem}{SUFFIX}.tif"
+            predict_whole(predictor, path, source, target, [args.flips, args.mpp, args.region])
+        except images.InputError as error:
+            broken.append(error)
+    if broken:
+        raise images.InputError("; ".join(map(str, broken)))
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
 
 
@@ -295,6 +318,7 @@ UNSET = {
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
     "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "flips": False,
+    "mpp": None, "region": None,
 }  # fmt: skip
 
 
@@ -409,6 +433,20 @@ def make_parser():
     predicting.add_argument(
         "--flips", action="store_true", help="average over mirror images: four times slower", default=argparse.SUPPRESS
     )
+    predicting.add_argument(
+        "--mpp",
+        type=micrometres,
+        metavar="X",
+        help="bring slides to X µm per pixel, those of the training images (default: full resolution)",
+        default=argparse.SUPPRESS,
+    )
+    predicting.add_argument(
+        "--region",
+        type=rectangle,
+        metavar="X,Y,W,H",
+        help="only this part of a slide, in pixels of the full resolution",
+        default=argparse.SUPPRESS,
+    )
     add(evaluate, [masks, writing])
     exporting = add(export, [])
     exporting.add_argument(
@@ -427,6 +465,24 @@ def whole_number(smallest, largest=2**31 - 1):
         return int(text)
 
     return parse
+
+
+def micrometres(text):
+    """A size in micrometres."""
+    try:
+        if 0 < float(text) < 100:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} received; expected micrometres per pixel, such as 0.5")
+
+
+def rectangle(text):
+    """`10,20,300,400` → [10, 20, 300, 400]."""
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected x,y,width,height, such as 1000,2000,512,512")
+    return [int(part) for part in parts]
 
 
 def mask_values(text):

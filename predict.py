@@ -39,7 +39,7 @@ class Predictor:
         """
         self.path = Path(path)
         network, card = open_network(path)
-        self._forward = average_flips(network) if flips else network
+        self.predict_tile = average_flips(network) if flips else network
         self.card = {
             "tile_px": 256,
             "fit": False,
@@ -61,7 +61,7 @@ class Predictor:
         image = self.normalise(image, images.levels(image, levels))
         if self.card["fit"]:
             image = resize(image, *fitted_size(height, width, self.card["tile_px"]))
-        result = predict_tiled(self._forward, image, self.background, smallest=self.card["tile_px"])
+        result = predict_tiled(self.predict_tile, image, self.background, smallest=self.card["tile_px"])
         return resize(result, height, width)
 
     def normalise(self, image, levels):
@@ -80,6 +80,18 @@ class Predictor:
 # -------------------------------------------------------------------------------------------------------------- folders
 
 
+def refuse_shared_names(paths):
+    """Raise `InputError` where two masks would get one name."""
+    first = {}
+    for path in map(Path, paths):
+        if path.stem in first:
+            raise InputError(
+                f"{first[path.stem]} and {path} share the name {path.stem}; expected one image a name, since masks are "
+                "named after them. Rename one, or predict them one by one with another --out for each."
+            )
+        first[path.stem] = path
+
+
 def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None):
     """Write `<stem>_predict.png` for each image of `paths` into `out_dir`.
 
@@ -93,14 +105,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
     Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after
     the masks of all others are written.
     """
-    first = {}
-    for path in map(Path, paths):
-        if path.stem in first:
-            raise InputError(
-                f"{first[path.stem]} and {path} share the name {path.stem}; expected one image a name, since masks are "
-                "named after them. Rename one, or predict them one by one with another --out for each."
-            )
-        first[path.stem] = path
+    refuse_shared_names(paths)
     out_dir, written, unreadable = Path(out_dir), [], []
     for name in (RECORD, PROBABILITIES):  # they speak of all masks in the folder, and these change now
         (out_dir / name).unlink(missing_ok=True)

@@ -33,6 +33,9 @@ MAY_IMPORT = {
     "tiling": set(),
     "engine": {"images", "model"},
     "predict": {"images", "scale", "calibration", "engine", "tiling"},
+    "streams": {"images", "slides"},
+    "pyramid": {"images"},
+    "whole": {"images", "engine", "pyramid", "scale", "streams", "tiling"},
     "evaluate": {"images", "pairs", "masks", "survey", "metrics", "objects", "calibration", "otsu", "predict"},
     "export": {"images", "model", "engine"},
     "losses": set(),
@@ -54,6 +57,7 @@ MAY_IMPORT = {
     },
     "main": {
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
+        "slides", "streams", "whole",
         "report", "metrics", "tiles", "start",
     },
 }
@@ -81,7 +85,7 @@ def test_imports_go_one_way(path):
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
     "otsu", "sample", "prepare", "download", "doctor", "tiling", "engine", "predict", "evaluate",
-    "report", "main",
+    "streams", "pyramid", "whole", "report", "main",
 ]  # fmt: skip
 
 

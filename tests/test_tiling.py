@@ -103,9 +103,11 @@ def test_no_seams(shipped, kind):
     image = np.full((608, 640, 1), 0.7, np.float32)
     if kind == "periodic":  # dark discs every 48 px
         image[(rows % 48 - 24) ** 2 + (columns % 48 - 24) ** 2 < 60] = 0.1
-    whole = predict_tiled(shipped._forward, image, shipped.background)
+    whole = predict_tiled(shipped.predict_tile, image, shipped.background)
     assert (whole.max() > 0.5) == (kind == "periodic")
-    np.testing.assert_allclose(predict_tiled(shipped._forward, image, shipped.background, tile=576), whole, atol=1e-3)
+    np.testing.assert_allclose(
+        predict_tiled(shipped.predict_tile, image, shipped.background, tile=576), whole, atol=1e-3
+    )
 
 
 def test_flips_are_averaged_where_they_belong():
