@@ -197,7 +197,7 @@ def predict(args):
     from pairs import recorded_levels
     from predict import SUFFIX, Predictor, predict_files, refuse_shared_names
     from slides import SUFFIXES
-    from streams import open_source
+    from streams import is_large
     from whole import predict_whole
 
     test_dir = args.data / "Test data"
@@ -219,24 +219,23 @@ def predict(args):
     with quiet_start():
         predictor = Predictor(model, args.flips)
     levels = {} if args.paths else recorded_levels(args.data)
-    fields, whole, broken = [], [], []
-    for path in paths:
-        try:
-            source = open_source(path, args.mpp, args.region)
-        except images.InputError as error:
-            broken.append(error)
-        else:
-            (fields.append(path) if source is None else whole.append((path, source)))
+    fields = [path for path in paths if not is_large(path)]
+    if fields and (args.mpp or args.region):
+        raise images.InputError(
+            f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out."
+        )
+    broken = []
     try:
         predict_files(predictor, fields, out_dir, args.probability, levels)
     except images.InputError as error:
         broken.append(error)
-    for path, source in whole:
-        try:
+    for path in paths:
+        if path not in fields:
             target = out_dir / f"{path.stem}{SUFFIX}.tif"
-            predict_whole(predictor, path, source, target, [args.flips, args.mpp, args.region])
-        except images.InputError as error:
-            broken.append(error)
+            try:
+                predict_whole(predictor, path, target, args.mpp, args.region, args.flips)
+            except images.InputError as error:
+                broken.append(error)
     if broken:
         raise images.InputError("; ".join(map(str, broken)))
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")

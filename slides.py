@@ -40,6 +40,9 @@ class Slide:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self._opened.close()
 
     def level(self, downsample):

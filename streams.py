@@ -1,4 +1,4 @@
-"""Slides and large TIFFs as sources that are read part by part: no more of them is in memory than a row of tiles.
+"""Slides and large TIFFs as sources that are read part by part.
 
 A source has `height` and `width` (pixels as the network will see them), `mpp` (µm per pixel or None), and
 
@@ -25,22 +25,28 @@ SMALL = 8  # a nucleus 16 px across is still two pixels wide
 CACHE_BYTES = 2**28  # decoded strips or tiles of a TIFF
 
 
+def is_large(path):
+    """True for what is read part by part: slides, and TIFFs above `LARGE_PIXELS` whose kind allows it."""
+    page = None if is_slide(path) else _large_page(Path(path))
+    if page:
+        page.parent.close()
+    return page is not None or is_slide(path)
+
+
 def open_source(path, mpp=None, region=None):
-    """The source for a slide or a large TIFF; None for any other image, which is to be read at once.
+    """The source for an image that `is_large`, to be closed.
 
     mpp : micrometres a pixel to bring a slide to; None: its full resolution.
     region : (x, y, width, height) in pixels of the full resolution; None: everything.
-    Raises `InputError` for a slide that cannot be opened, a region outside it, or unknown resolution.
+    Raises `InputError` for a slide that cannot be opened, a region outside it, unknown resolution, or where the options
+    are given for no slide.
     """
     path = Path(path)
     if is_slide(path):
         return SlideSource(open_slide(path), mpp, region)
-    page = _large_page(path)
-    if page is None or mpp or region:
-        if mpp or region:
-            raise InputError(f"{path}: no slide; expected one with --mpp and --region. Leave these options out.")
-        return None
-    return TiffSource(page)
+    if mpp or region:
+        raise InputError(f"{path}: no slide; expected one with --mpp and --region. Leave these options out.")
+    return TiffSource(_large_page(path))
 
 
 class SlideSource:
@@ -60,6 +66,9 @@ class SlideSource:
         self._top, self._left = y, x
         self.height, self.width = (max(1, round(n / self._factor)) for n in (height, width))
         self.mpp = mpp or slide.mpp
+
+    def close(self):
+        self._slide.close()
 
     def read(self, row, column, height, width):
         return self._resampled(row, column, height, width, self._factor)
@@ -100,6 +109,9 @@ class TiffSource:
         self._page, self._decoded = page, OrderedDict()
         self.height, self.width = page.imagelength, page.imagewidth
         self.mpp = None
+
+    def close(self):
+        self._page.parent.close()
 
     def read(self, row, column, height, width):
         page = self._page

@@ -6,6 +6,8 @@ An interrupted prediction goes on from its last finished band when the same comm
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -14,7 +16,7 @@ import images
 from engine import fingerprint
 from pyramid import Bands, write_pyramid
 from scale import resize
-from streams import SMALL
+from streams import SMALL, open_source
 from tiling import OVERLAP_PX, TILE_PX, predict_bands, tile_starts
 
 FLAT = 0.1  # of the slide's range of intensities; what stays closer to its background, SMALL times reduced, is empty
@@ -51,14 +53,20 @@ def probability_bands(predictor, source, first=0):
     yield from predict_bands(predictor.predict_tile, read, source.height, source.width, predictor.background, **size)
 
 
-def predict_whole(predictor, path, source, target, options):
-    """Write the mask of a source as a pyramidal TIFF.
+def predict_whole(predictor, path, target, mpp=None, region=None, flips=False):
+    """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`.
 
-    path : the source's file; with its size and time, and `options`, what the user asked for, it decides whether an
-        earlier, interrupted prediction goes on.
+    mpp, region : as for `streams.open_source`; flips : whether the predictor averages over them.
 
-    Raises `InputError` where the source is damaged; nothing is left then.
+    An earlier, interrupted prediction of the same file by the same model with the same options goes on.
+    Raises `InputError` where the file or an option is wrong; nothing is left then.
     """
+    path = Path(path)
+    with closing(open_source(path, mpp, region)) as source:
+        _predict_source(predictor, source, path, target, [mpp, region, flips])
+
+
+def _predict_source(predictor, source, path, target, options):
     folder = target.with_name(f".{target.stem}.partial")
     plan = json.dumps(
         [fingerprint(predictor.path), path.stat().st_size, path.stat().st_mtime_ns, str(path.resolve()), options]
