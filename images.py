@@ -139,7 +139,7 @@ def size(path):
     Raises `InputError` where the header tells that the file cannot be read.
     """
     path = Path(path)
-    with _one_line_errors(path):
+    with one_line_errors(path):
         if _is_tiff(path):
             import tifffile
 
@@ -159,12 +159,12 @@ def _read_any(path, labels):
 
     With `labels` the stored numbers are kept where they are indices (palettes) or truth values (1-bit).
     """
-    with _one_line_errors(path):
+    with one_line_errors(path):
         return _read_tiff(path, labels) if _is_tiff(path) else _read_other(path, labels)
 
 
 @contextmanager
-def _one_line_errors(path):
+def one_line_errors(path):
     """Whatever goes wrong with one file becomes one `InputError` of one line."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected an image there. Check the path.")
@@ -485,7 +485,7 @@ def um_per_px(path):
     that are not square have no such size. Files that are no TIFF state none: what PNG and JPEG hold is about print.
     """
     path, sides = Path(path), []
-    with suppress(InputError), _one_line_errors(path):  # a size that cannot be made out is none
+    with suppress(InputError), one_line_errors(path):  # a size that cannot be made out is none
         if _is_tiff(path):
             import tifffile
 

@@ -174,8 +174,21 @@ def train(args):
     from report import draw_curves
 
     draw_curves(run_dir / "history.csv", run_dir / "curves.png")
+    export_quietly(run_dir / "model.keras")
     print(f"trained in {card['seconds']:.0f} s ({card['training_tflop']} TFLOP); run folder: {run_dir}")
     return run_dir / "model.keras"
+
+
+def export_quietly(model):
+    """The export from which `predict` starts faster; without one it takes the model itself."""
+    import images
+    from export import export_onnx
+
+    try:
+        with quiet_start():
+            export_onnx(model, model.with_suffix(".onnx"))
+    except images.InputError as error:
+        print(f"no ONNX export: {error}")
 
 
 def predict(args):
@@ -183,12 +196,15 @@ def predict(args):
     import images
     from page import write_page
     from pairs import Pair, recorded_levels
-    from predict import Predictor, predict_files
+    from predict import SUFFIX, Predictor, predict_files, refuse_shared_names
+    from slides import SUFFIXES
+    from streams import is_large
+    from whole import predict_whole
 
     test_dir = args.data / "Test data"
     paths = []
     for given in args.paths or [test_dir / "Images"]:
-        paths += images.list_images(given) if given.is_dir() or not args.paths else [given]
+        paths += images.list_images(given, SUFFIXES) if given.is_dir() or not args.paths else [given]
     if not paths:
         raise images.InputError(
             f"{(args.paths or [test_dir / 'Images'])[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
@@ -197,31 +213,73 @@ def predict(args):
     for path in paths:
         if not path.is_file():  # said before the seconds that loading a model takes
             raise images.InputError(f"{path}: no such file or folder; expected images there. Check the path.")
+    refuse_shared_names(paths)
     model = args.model or newest_model()
     out_dir = args.out or test_dir / "Predicted images"
     out_dir.mkdir(parents=True, exist_ok=True)
     with quiet_start():
-        predictor = Predictor(model)
+        predictor = Predictor(model, args.flips)
     levels = {} if args.paths else recorded_levels(args.data)
+    fields = [path for path in paths if not is_large(path)]
+    if fields and (args.mpp or args.region):
+        raise images.InputError(
+            f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out."
+        )
     writer = None
     if args.cells or args.um_per_px or args.min_area:
         from cell_files import TABLE, CellWriter
 
+        if len(fields) < len(paths):
+            large = next(path for path in paths if path not in fields)
+            raise images.InputError(
+                f"{large}: a slide or an image too large for memory; expected smaller ones with --cells. Leave the "
+                "option out for its mask, or predict fields of it."
+            )
         writer = CellWriter(out_dir, args.um_per_px, args.min_area)
-    predict_files(predictor, paths, out_dir, args.probability, levels, writer)
+    broken = []
+    try:
+        predict_files(predictor, fields, out_dir, args.probability, levels, writer)
+    except images.InputError as error:
+        broken.append(error)
+    for path in paths:
+        if path not in fields:
+            target = out_dir / f"{path.stem}{SUFFIX}.tif"
+            try:
+                predict_whole(predictor, path, target, args.mpp, args.region, args.flips)
+            except images.InputError as error:
+                broken.append(error)
+    if broken:
+        raise images.InputError("; ".join(map(str, broken)))
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
     if writer:
         print(f"{writer.total()} cells, one a row: {out_dir / TABLE}")
-    pairs = [Pair(path.stem, path, None, path.stem, levels.get(path.name)) for path in paths]
-    print(f"to look at them, open {write_page(out_dir, pairs)}")
+    if fields:  # slides are for QuPath, not for a page
+        pairs = [Pair(path.stem, path, None, path.stem, levels.get(path.name)) for path in fields]
+        print(f"to look at them, open {write_page(out_dir, pairs)}")
+
+
+def export(args):
+    """Write a trained model as ONNX beside it, for other programs; `predict` then starts faster."""
+    from images import InputError
+
+    if args.model is None:
+        raise InputError("no model named; expected one to export. Name it with --model FILE.")
+    with quiet_start():
+        from export import LARGEST_DIFFERENCE, export_onnx
+    target = args.model.with_suffix(".onnx")
+    difference = export_onnx(args.model, target)
+    print(
+        f"{target} written; largest difference of a probability to Keras: {difference:.1e} (at most "
+        f"{LARGEST_DIFFERENCE:.0e} is accepted)"
+    )
 
 
 def evaluate(args):
     """Score the predictions against the test masks."""
+    from evaluate import evaluate_folder
     from metrics import table
     from page import write_page
     from pairs import find_pairs, recorded
-    from predict import evaluate_folder
 
     apply_preparation(args)
     out_dir = args.out or args.data / "Test data" / "Predicted images"
@@ -280,7 +338,7 @@ UNSET = {
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
     "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "cells": False,
-    "um_per_px": None, "min_area": None,
+    "um_per_px": None, "min_area": None, "flips": False, "mpp": None, "region": None,
 }  # fmt: skip
 
 
@@ -402,7 +460,29 @@ def make_parser():
         help="the trained network (default: the newest run's)",
         default=argparse.SUPPRESS,
     )
+    predicting.add_argument(
+        "--flips", action="store_true", help="average over mirror images: four times slower", default=argparse.SUPPRESS
+    )
+    predicting.add_argument(
+        "--mpp",
+        type=micrometres,
+        metavar="X",
+        help="bring slides to X µm per pixel, those of the training images (default: full resolution)",
+        default=argparse.SUPPRESS,
+    )
+    predicting.add_argument(
+        "--region",
+        type=rectangle,
+        metavar="X,Y,W,H",
+        help="only this part of a slide, in pixels of the full resolution",
+        default=argparse.SUPPRESS,
+    )
     add(evaluate, [masks, writing])
+    exporting = add(export, [])
+    exporting.add_argument(
+        "--model", type=Path, metavar="FILE", help="the .keras file to export", default=argparse.SUPPRESS
+    )
+    exporting.add_argument("--format", choices=("onnx",), help="onnx (default)", default="onnx")
     return parser
 
 
@@ -426,6 +506,24 @@ def positive(text):
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} received; expected a number above 0, such as 0.25")
     return number
+
+
+def micrometres(text):
+    """A size in micrometres."""
+    try:
+        if 0 < float(text) < 100:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} received; expected micrometres per pixel, such as 0.5")
+
+
+def rectangle(text):
+    """`10,20,300,400` → [10, 20, 300, 400]."""
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected x,y,width,height, such as 1000,2000,512,512")
+    return [int(part) for part in parts]
 
 
 def mask_values(text):

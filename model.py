@@ -274,6 +274,36 @@ def count_multiply_adds(model, height, width, training=False):
     return sum(counts)
 
 
+# --- how far it sees --------------------------------------------------------------------------------------------------
+
+
+def receptive_reach(model):
+    """Pixels, in rows or columns, by which another pixel may be away and still decide about one.
+
+    Each layer is asked for its `kernel_size`, `pool_size`, `strides` and `size`, whatever its type; a layer without
+    them passes on pixel by pixel. A normalisation over the image, such as GroupNormalization, reaches everywhere, which
+    is not counted. Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks, Distill, 2019.
+    """
+    reach, step = {}, {}  # by tensor: the way to the image, and how many pixels of the image lie between two values
+    for tensor in model.inputs:
+        reach[id(tensor)], step[id(tensor)] = 0, 1
+    for layer in model.layers:
+        if isinstance(layer, layers.InputLayer):
+            continue
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        far, gap = max(reach[id(x)] for x in inputs), max(step[id(x)] for x in inputs)
+        window = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))[0]
+        stride = getattr(layer, "strides", (1, 1))[0]
+        if isinstance(layer, layers.Conv2DTranspose) or hasattr(layer, "size"):
+            gap //= stride if hasattr(layer, "kernel_size") else layer.size[0]
+            far += gap * (window - 1 if hasattr(layer, "kernel_size") else layer.size[0] - 1)
+        else:
+            far += gap * ((window - 1) if stride > 1 else window // 2)
+            gap *= stride
+        reach[id(layer.output)], step[id(layer.output)] = far, gap
+    return reach[id(model.outputs[0])]
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 

@@ -40,11 +40,20 @@ class Slide:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self._opened.close()
 
-    def read_region(self, row, column, height, width):
+    def level(self, downsample):
+        """The smallest level that still has as many pixels as asked for: (its number, its own downsample)."""
+        number = self._opened.get_best_level_for_downsample(downsample * 1.01)
+        return number, self._opened.level_downsamples[number]
+
+    def read_region(self, row, column, height, width, level=0):
         """The pixels from (row, column) on: uint8 (height, width, 3), white where there is no slide.
 
+        row, column : in pixels of the full resolution; height, width : in pixels of the level.
         Raises `InputError` where the file is damaged.
         """
         import openslide
@@ -53,8 +62,9 @@ class Slide:
         rows = max(1, BAND_PIXELS // width)
         for first in range(0, height, rows):
             size = (width, min(rows, height - first))
+            below = round(first * self._opened.level_downsamples[level]) if level else first
             try:
-                band = self._opened.read_region((self._left + column, self._top + row + first), 0, size)
+                band = self._opened.read_region((self._left + column, self._top + row + below), level, size)
             except openslide.OpenSlideError as error:
                 raise _damaged(self.path, error) from error
             white = Image.new("RGBA", size, "white")

@@ -20,10 +20,11 @@ import doctor
 import images
 import report
 import sheet
+from evaluate import evaluate_folder
 from main import newest_model, quiet_start
 from page import write_page
 from pairs import find_pairs
-from predict import Predictor, evaluate_folder, predict_files
+from predict import Predictor, predict_files
 from sample import NUCLEUS, make_field, write_sample
 from tests.browser import chromium
 

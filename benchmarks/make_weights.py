@@ -18,6 +18,7 @@ from real_data import run, write_cervix
 
 import images
 import model as networks
+from export import export_onnx
 from sample import write_sample
 from start import SAMPLE, WEIGHTS, fingerprint
 from train import Settings, train
@@ -46,6 +47,7 @@ def main():
         WEIGHTS.mkdir(exist_ok=True)
         target = WEIGHTS / f"{args.weights}.keras"
         networks.save(network, target, stored)
+        export_onnx(target, target.with_suffix(".onnx"))
         run("predict", "--data", data, "--model", target)
         run("evaluate", "--data", data)
         scores = json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))

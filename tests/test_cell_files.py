@@ -18,10 +18,11 @@ import predict
 from annotations import read_annotation, read_shapes
 from cell_files import CellWriter, draw, features, write_geojson, write_labels, write_rois
 from cells import Cells, find_cells
+from evaluate import evaluate_folder
 from main import main
 from measure import measure
 from outlines import polygonise
-from predict import evaluate_folder, predict_files
+from predict import predict_files
 
 
 class FakePredictor:

@@ -1,41 +1,15 @@
-"""Tile and blend must equal the whole; every image comes back at its own size."""
+"""Every image comes back at its own size; masks, records and scores are what the contract says."""
 
 import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import model as networks
+from evaluate import evaluate_folder
 from images import InputError, read, write_png
 from metrics import SCORES, table
-from predict import GRID_PX, Predictor, blend_window, evaluate_folder, predict_files, predict_tiled, tile_starts
-
-
-@given(tile=st.integers(2, 40), more=st.integers(0, 200), data=st.data())
-def test_tiles_cover_overlap_and_keep_to_the_pooling_grid(tile, more, data):
-    overlap = data.draw(st.integers(0, tile // 2))
-    starts = tile_starts((tile + more) * GRID_PX, tile * GRID_PX, overlap * GRID_PX)
-    assert starts[0] == 0 and starts[-1] == more * GRID_PX
-    assert all(start % GRID_PX == 0 for start in starts)
-    assert all(0 < b - a <= (tile - overlap) * GRID_PX for a, b in zip(starts, starts[1:], strict=False))
-
-
-def test_the_window_is_positive_and_smooth():
-    window = blend_window(64, 16)
-    assert window.min() > 0 and window.max() == 1
-    np.testing.assert_allclose(window, window.T)
-    np.testing.assert_allclose(window, window[::-1])
-    assert np.abs(np.diff(window[32])).max() < 0.12
-
-
-@settings(max_examples=40)
-@given(height=st.integers(1, 150), width=st.integers(1, 150), overlap=st.sampled_from([0, 16]))
-def test_cutting_and_blending_is_the_identity(height, width, overlap):
-    image = np.random.default_rng(height * 151 + width).random((height, width, 2)).astype(np.float32)
-    result = predict_tiled(lambda tiles: tiles, image, tile=32, overlap=overlap, batch=3)
-    np.testing.assert_allclose(result, image, atol=1e-6)
+from predict import Predictor, predict_files
 
 
 @pytest.fixture(scope="module")

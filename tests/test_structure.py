@@ -35,9 +35,16 @@ MAY_IMPORT = {
     "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
     "download": {"images"},
     "data": {"images", "masks", "scale"},
-    "predict": {
-        "images", "pairs", "masks", "survey", "scale", "metrics", "objects", "cells", "calibration", "otsu", "model",
+    "tiling": set(),
+    "engine": {"images", "model"},
+    "predict": {"images", "scale", "calibration", "engine", "tiling"},
+    "streams": {"images", "slides"},
+    "pyramid": {"images"},
+    "whole": {"images", "engine", "pyramid", "scale", "streams", "tiling"},
+    "evaluate": {
+        "images", "pairs", "masks", "survey", "metrics", "objects", "cells", "calibration", "otsu", "predict",
     },
+    "export": {"images", "model", "engine"},
     "losses": set(),
     "watchdog": set(),
     "start": {"images", "model"},
@@ -59,12 +66,12 @@ MAY_IMPORT = {
         "images", "pairs", "survey", "prepare", "looks", "likeness", "findings", "mask_checks", "image_checks",
     },
     "main": {
-        "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report", "metrics",
-        "tiles", "start", "page", "cell_files",
+        "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
+        "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files",
     },
 }
 # fmt: on
-MAY_IMPORT_KERAS = {"conv_norm", "model", "data", "losses", "watchdog", "train"}
+MAY_IMPORT_KERAS = {"conv_norm", "model", "data", "losses", "watchdog", "train", "export"}
 
 
 def imports_of(path):
@@ -86,8 +93,8 @@ def test_imports_go_one_way(path):
 
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
-    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "page", "main", "outlines", "cells",
-    "measure", "cell_files",
+    "otsu", "sample", "prepare", "download", "doctor", "tiling", "engine", "predict", "evaluate", "streams", "pyramid",
+    "whole", "report", "page", "main", "outlines", "cells", "measure", "cell_files",
 ]  # fmt: skip
 
 

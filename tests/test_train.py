@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 import losses
+import model as networks
 import train
 from images import InputError, write_png
 from metrics import confusion_counts, scores_from_counts
@@ -97,7 +98,7 @@ def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
 
     def weights(name, seed):
         train.train(folder, folder / name, train.Settings(**short, seed=seed), quiet=True)
-        return Predictor(folder / name / "model.keras").network.get_weights()
+        return networks.load(folder / name / "model.keras")[0].get_weights()
 
     first, again, other = weights("a", 0), weights("b", 0), weights("c", 1)
     assert all(np.array_equal(x, y) for x, y in zip(first, again, strict=True))

@@ -161,7 +161,7 @@ def test_a_start_from_a_new_draw_repeats(tmp_path, monkeypatch):
         card = train.train(folder, folder / name, train.Settings(**SHORT), quiet=True)
         assert [restart["step"] for restart in card["restarts"]] == [20]
         monkeypatch.setattr(train.networks, "unet", healthy)
-        weights.append(Predictor(folder / name / "model.keras").network.get_weights())
+        weights.append(networks.load(folder / name / "model.keras")[0].get_weights())
     assert all(np.array_equal(x, y) for x, y in zip(*weights, strict=True))
 
 

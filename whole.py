@@ -1,0 +1,113 @@
+"""Whole slides and other images too large for memory: read, predicted and written band by band.
+
+An interrupted prediction goes on from its last finished band when the same command is given again.
+"""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import images
+from engine import fingerprint
+from pyramid import Bands, write_pyramid
+from scale import resize
+from streams import SMALL, open_source
+from tiling import OVERLAP_PX, TILE_PX, predict_bands, tile_starts
+
+FLAT = 0.1  # of the slide's range of intensities; what stays closer to its background, SMALL times reduced, is empty
+
+
+def probability_bands(predictor, source, first=0):
+    """The probabilities of a source (streams.py), band by band from the top.
+
+    Tiles that are all background, as a look at `SMALL` times reduced pixels tells, are not predicted.
+
+    Yields (row, probability): the first row, and float32 (rows, width, classes). `first`, number of the first band.
+    """
+    sample = images.to_channels(source.sample(), predictor.channels)
+    levels = images.levels(sample)
+    background = _most_common(predictor.normalise(sample, levels))
+
+    def normalised(pixels):
+        return predictor.normalise(images.to_channels(pixels, predictor.channels), levels)
+
+    def is_empty(small):
+        return np.abs(small - background).max() < FLAT
+
+    def read(*place):
+        small = source.read_small(*place)
+        if small is not None and is_empty(normalised(small)):
+            return None
+        image = normalised(source.read(*place))
+        height, width = (max(1, n // SMALL) for n in image.shape[:2])
+        if small is None and is_empty(resize(image, height, width).reshape(height, width, -1)):
+            return None
+        return image
+
+    size = {"smallest": predictor.card["tile_px"], "first": first}
+    yield from predict_bands(predictor.predict_tile, read, source.height, source.width, predictor.background, **size)
+
+
+def predict_whole(predictor, path, target, mpp=None, region=None, flips=False):
+    """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`.
+
+    mpp, region : as for `streams.open_source`; flips : whether the predictor averages over them.
+
+    An earlier, interrupted prediction of the same file by the same model with the same options goes on.
+    Raises `InputError` where the file or an option is wrong; nothing is left then.
+    """
+    path = Path(path)
+    with closing(open_source(path, mpp, region)) as source:
+        _predict_source(predictor, source, path, target, [mpp, region, flips])
+
+
+def _predict_source(predictor, source, path, target, options):
+    folder = target.with_name(f".{target.stem}.partial")
+    plan = json.dumps(
+        [fingerprint(predictor.path), path.stat().st_size, path.stat().st_mtime_ns, str(path.resolve()), options]
+    )
+    kept = folder / "plan.json"
+    if not (kept.is_file() and kept.read_text(encoding="utf-8") == plan):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with images.replacing(kept) as temporary:
+            temporary.write_text(plan, encoding="utf-8")
+    rows, _ = tile_starts(max(source.height, predictor.card["tile_px"]), TILE_PX, OVERLAP_PX)
+    bands = Bands(folder, rows, source.height, source.width)
+    first = bands.finished()
+    done = source.height if first == len(rows) else rows[first]
+    try:
+        with (
+            ThreadPoolExecutor(1) as writer,
+            tqdm(
+                total=round(source.height * source.width / 1e6, 1), initial=round(done * source.width / 1e6, 1),
+                desc=path.name, unit="MP", leave=False, delay=1, disable=None,
+            ) as bar,
+        ):  # fmt: skip
+            writing = None
+            if first < len(rows):
+                for number, (_, probability) in enumerate(probability_bands(predictor, source, first), first):
+                    mask = predictor.mask(probability)
+                    if writing:
+                        writing.result()
+                    writing = writer.submit(bands.write, number, mask * np.uint8(255 if predictor.classes == 1 else 1))
+                    bar.update(round(mask.size / 1e6, 3))
+                writing.result()
+        write_pyramid(target, bands, source.mpp)
+    except images.InputError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
+
+
+def _most_common(image):
+    """The most common value of a normalised image (height, width, channels), one a channel, of 64 steps."""
+    counts = [
+        np.bincount((channel.ravel() * 63.99).astype(np.int64), minlength=64) for channel in image.transpose(2, 0, 1)
+    ]
+    return np.float32([(count.argmax() + 0.5) / 64 for count in counts])
