@@ -111,7 +111,8 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK):
 def _depth(mask):
     """Distance of each pixel to the nearest outside the mask, float32; beyond the image's border is outside."""
     padded = np.pad(mask, 1).astype(np.uint8)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    return np.sqrt(np.rint(distance**2))  # OpenCV's last digit hangs on the place in the image, and so would the cells
 
 
 def _divide(distance, core, neck):
