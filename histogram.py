@@ -61,7 +61,7 @@ def edges_of(values):
     most = int(np.clip(2 * len(values) ** (1 / 3), FEWEST_BARS, MOST_BARS))
     low, high = float(np.min(values)), float(np.max(values))
     whole = bool(np.all(values == np.rint(values)))
-    span = high - low or abs(high) or 1.0
+    span = max(high - low or abs(high) or 1.0, 1e-300)  # smaller numbers have no digits left to divide
     power = 10.0 ** np.floor(np.log10(span / (most - 1)))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * (most - 1) >= span)
     step = max(step, 1.0) if whole else step

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 import images
 import predict
+from evaluate import evaluate_folder
 from page import write_page
 from pairs import find_pairs
 from sample import make_field
@@ -38,7 +39,7 @@ def main():
 def measure(folder, count, size):
     out = folder / "Predicted images"
     write_folder(folder, count, size)
-    card = predict.evaluate_folder(folder, out)
+    card = evaluate_folder(folder, out)
     started, cpu = time.time(), time.process_time()
     path = write_page(out, find_pairs(folder), card)
     print(f"{count} images of {size}×{size}: {time.time() - started:.1f} s to write "

@@ -296,7 +296,7 @@ def test_sizes_that_are_none_are_refused(capsys, option, value):
 
 
 def test_predict_counts_the_cells_of_an_image(tmp_path, smears, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "Predictor", lambda model: FakePredictor())
+    monkeypatch.setattr(predict, "Predictor", lambda model, flips: FakePredictor())
     assert main(["predict", str(smears[0]), "--out", str(tmp_path / "out"), "--cells", "--um-per-px", "0.5"]) == 0
     assert f"2 cells, one a row: {tmp_path / 'out' / 'cells.csv'}" in capsys.readouterr().out
     assert "area_um2" in (tmp_path / "out" / "cells.csv").read_text()

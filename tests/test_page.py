@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import calibration
 import gallery
-import predict
+from evaluate import evaluate_folder
 from histogram import MOST_BARS, edges_of, histogram, number, read_columns, title_of
 from images import InputError, read, write_json, write_png
 from masks import MaskCoding
@@ -64,7 +64,7 @@ def make_folder(folder, names=("good", ODD, "bad"), truth=True, classes=1):
 
 def scored(folder, **options):
     test_dir, out = make_folder(folder, **options)
-    return write_page(out, find_pairs(test_dir), predict.evaluate_folder(test_dir, out))
+    return write_page(out, find_pairs(test_dir), evaluate_folder(test_dir, out))
 
 
 def unscored(folder, **options):
@@ -122,7 +122,7 @@ def test_scores_stand_in_the_page_worst_first(tmp_path):
 
 def test_the_calibration_is_shown(tmp_path):
     test_dir, out = make_folder(tmp_path)
-    card = predict.evaluate_folder(test_dir, out)
+    card = evaluate_folder(test_dir, out)
     assert "Can the probabilities be believed" not in Parsed(write_page(out, find_pairs(test_dir), card)).text
     counts = np.zeros((calibration.LEVELS, 2), np.int64)
     counts[51] = 60, 40  # 0.2 predicted, 0.4 observed
@@ -135,7 +135,7 @@ def test_the_calibration_is_shown(tmp_path):
 
 def test_a_model_no_better_than_a_threshold_is_called_so(tmp_path):
     test_dir, out = make_folder(tmp_path)
-    card = predict.evaluate_folder(test_dir, out)
+    card = evaluate_folder(test_dir, out)
     for better, dice in ((False, card["dice"] - 0.1), (True, card["dice"])):
         card["otsu"]["dice"] = dice
         assert ("not better than Otsu" in Parsed(write_page(out, find_pairs(test_dir), card)).text) == better
@@ -201,7 +201,7 @@ def test_measurements_of_cells_are_drawn_and_counted(tmp_path):
             [f"{ODD}.png", 1, "", "a"], ["another.png", 1, 99, "a"]]  # fmt: skip
     with open(out / "cells.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-    page = Parsed(write_page(out, find_pairs(test_dir), predict.evaluate_folder(test_dir, out)))
+    page = Parsed(write_page(out, find_pairs(test_dir), evaluate_folder(test_dir, out)))
     assert "area, µm²" in page.text and "median 20, middle half 15 to 25; 2 cells" in page.text
     cells = {entry["file"]: entry["values"]["cells"] for entry in json.loads(page.entries)}
     assert cells == {"good.png": 2, f"{ODD}.png": 1, "bad.png": 0}
