@@ -7,9 +7,11 @@ python main.py predict my_image.tif   masks for any image, by the newest model
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -18,8 +20,10 @@ ROOT = Path(__file__).resolve().parent
 def main(arguments=None):
     """Run the command line. Returns the exit status: 0 done, 2 the input or an option is wrong."""
     args = make_parser().parse_args(arguments, argparse.Namespace(**UNSET))
+    args.started = time.time()
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
+    stop_on_sigterm()
     import images
 
     images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS
@@ -34,10 +38,24 @@ def main(arguments=None):
         reason = error.strerror or type(error).__name__
         print(f"error: {error.filename}: {reason}; expected a path that can be used. Choose another.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(stop if stop.args else "stopped", file=sys.stderr)
+        return 143 if isinstance(stop, Terminated) else 130
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: what `kill` and a computer that shuts down send."""
+
+
+def stop_on_sigterm():
+    """Let SIGTERM end the program as Ctrl-C does."""
+
+    def stop(number, frame):
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
@@ -45,6 +63,27 @@ def main(arguments=None):
 
 def run_all(args):
     """prepare if there is nothing yet, train, predict, evaluate."""
+    import pairs
+    from run_folder import in_turn
+
+    if args.resume:
+        take_up(args)
+    with in_turn(ROOT / "runs", args.data):
+        prepare_if_empty(args)
+    print("2 train")
+    args.model = train(args)
+    print("3 predict")
+    if pairs.has_files(args.data, "Test data/Images"):
+        with in_turn(ROOT / "runs", args.data):
+            predict(args)
+            print("4 evaluate")
+            evaluate(args)
+    else:
+        print(f"no test images: put some in {args.data / 'Test data' / 'Images'}, then run: python main.py predict")
+
+
+def prepare_if_empty(args):
+    """The first step of the chain: nothing where there are images to train on."""
     import pairs
     from prepare import holds_files, is_cut_short, refuse_forgotten_source
 
@@ -60,15 +99,6 @@ def run_all(args):
         prepare(args)
     else:
         print(f"1 prepare: images found in {args.data}")
-    print("2 train")
-    args.model = train(args)
-    print("3 predict")
-    if pairs.has_files(args.data, "Test data/Images"):
-        predict(args)
-        print("4 evaluate")
-        evaluate(args)
-    else:
-        print(f"no test images: put some in {args.data / 'Test data' / 'Images'}, then run: python main.py predict")
 
 
 def prepare(args):
@@ -160,16 +190,54 @@ def apply_preparation(args):
         print(f"--foreground {','.join(map(str, given))}: `prepare` has applied it; in the tiles foreground is 255")
 
 
+def take_up(args):
+    """Find the run of --resume, once; its data folder counts where none is given."""
+    from run_folder import find_unfinished
+
+    if args.taken_up is None:
+        args.taken_up = find_unfinished(ROOT / "runs", args.run)
+        if not args.data_given:
+            args.data = Path(args.taken_up[1]["data"])
+    return args.taken_up
+
+
 def train(args):
     """Train a network; returns the path of the model file."""
+    import run_card
+    import run_folder
+
+    names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
+    run_dir, card, where = None, None, None
+    if args.resume:
+        run_dir, card = take_up(args)
+        where = f"run {run_dir.name}"
+    elif args.from_card:
+        card, where = run_card.read(args.from_card), args.from_card
+    if card:
+        run_card.refuse_others(card, {name: getattr(args, name) for name in names}, where)
+        args.classes, args.foreground = card["settings"]["classes"], card["settings"]["foreground"]
     diagnosis = check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
     with quiet_start():
         import train as training
 
-    run_dir = ROOT / "runs" / (args.run or time.strftime("%Y-%m-%d_%H%M%S"))
-    names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    card = training.train(args.data, run_dir, training.Settings(**given), found=diagnosis.training)
+    if card:
+        settings, lines = run_card.settings_of(card, training.Settings)
+        print(*(f"not as then: {line}" for line in lines), sep="\n", end="\n" if lines else "")
+    else:
+        settings = training.Settings(**{name: getattr(args, name) for name in names if getattr(args, name) is not None})
+    run_dir = run_dir or run_folder.new_run(ROOT / "runs", args.run)
+    try:
+        card = training.train(
+            args.data, run_dir, settings, found=diagnosis.training, resume=args.resume, minutes=args.minutes,
+            started=args.started, like=None if args.resume else card,
+        )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        data = f' --data "{args.data}"' if args.data_given else ""
+        stop.args = (run_folder.how_to_go_on(run_dir, f"python main.py{' train' if args.command else ''}", data),)
+        raise
+    finally:
+        with suppress(OSError):  # only where nothing was written
+            run_dir.rmdir()
 
     from report import draw_curves
 
@@ -265,7 +333,8 @@ UNSET = {
     "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
-    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None,
+    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "resume": False, "minutes": None,
+    "from_card": None, "taken_up": None,
 }  # fmt: skip
 
 
@@ -310,6 +379,14 @@ def make_parser():
     )
     fitting.add_argument(
         "--init", metavar="FILE|none", help="weights to start from (default: the shipped ones where they fit)"
+    )
+    going = fitting.add_mutually_exclusive_group()
+    going.add_argument(
+        "--resume", action="store_true", help="go on with the run named by --run, or the newest that was stopped"
+    )
+    going.add_argument("--minutes", type=minutes, metavar="M", help="choose --epochs and --steps to fill M minutes")
+    going.add_argument(
+        "--from-card", type=Path, metavar="FILE", help="repeat a run with the settings in its settings.json"
     )
     writing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     writing.add_argument(
@@ -390,6 +467,17 @@ def whole_number(smallest, largest=2**31 - 1):
         return int(text)
 
     return parse
+
+
+def minutes(text):
+    """A number of minutes above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected minutes, such as 10 or 0.5")
+    return number
 
 
 def mask_values(text):

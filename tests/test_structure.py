@@ -34,9 +34,17 @@ MAY_IMPORT = {
     "losses": set(),
     "watchdog": set(),
     "start": {"images", "model"},
+    "run_card": {"images", "start"},
+    "run_folder": {"images", "run_card"},
+    "checkpoints": {"images", "run_card", "run_folder"},
+    "budget": {"images"},
+    "progress": set(),
+    "fitting": {
+        "images", "model", "calibration", "start", "watchdog", "run_card", "run_folder", "checkpoints", "budget",
+    },
     "train": {
-        "start", "images", "pairs", "survey", "scale", "metrics", "calibration", "otsu", "model", "data", "losses",
-        "watchdog",
+        "start", "images", "pairs", "survey", "scale", "otsu", "model", "data", "losses", "run_card", "run_folder",
+        "progress", "fitting",
     },
     "report": {"images", "scale"},
     "likeness": {"images", "pairs"},
@@ -50,11 +58,11 @@ MAY_IMPORT = {
     },
     "main": {
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "train", "report", "metrics",
-        "tiles", "start",
+        "tiles", "start", "run_card", "run_folder",
     },
 }
 # fmt: on
-MAY_IMPORT_KERAS = {"model", "data", "losses", "watchdog", "train"}
+MAY_IMPORT_KERAS = {"model", "data", "losses", "watchdog", "checkpoints", "budget", "progress", "fitting", "train"}
 
 
 def imports_of(path):
@@ -76,7 +84,8 @@ def test_imports_go_one_way(path):
 
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
-    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "main",
+    "otsu", "sample", "prepare", "download", "doctor", "predict", "report", "run_card", "run_folder",
+    "main",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import calibration
 import losses
 import train
 from images import InputError, write_png
@@ -76,7 +77,7 @@ def test_the_run_s_scores_are_those_of_its_best_epoch(trained):
 
 
 def test_the_threshold_chosen_on_validation_is_the_model_s(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "best_threshold", lambda counts: 0.37)  # what it chooses: tests/test_calibration.py
+    monkeypatch.setattr(calibration, "best_threshold", lambda counts: 0.37)
     folder = make_folder(tmp_path)
     card = train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 2, "epochs": 1}), quiet=True)
     scores = json.loads((folder / "run" / "scores.json").read_text())
