@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parent
 
 def main(arguments=None):
     """Run the command line. Returns the exit status: 0 done, 2 the input or an option is wrong."""
-    args = make_parser().parse_args(arguments, argparse.Namespace(**UNSET))
+    parser = make_parser()
+    args = parser.parse_args(arguments, argparse.Namespace(**UNSET))
+    if args.minutes and (args.epochs or args.steps):
+        parser.error("--minutes received with --epochs or --steps, which it chooses; leave one out")
     args.started = time.time()
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
@@ -66,8 +69,7 @@ def run_all(args):
     import pairs
     from run_folder import in_turn
 
-    if args.resume:
-        take_up(args)
+    take_up(args)
     with in_turn(ROOT / "runs", args.data):
         prepare_if_empty(args)
     print("2 train")
@@ -190,15 +192,26 @@ def apply_preparation(args):
         print(f"--foreground {','.join(map(str, given))}: `prepare` has applied it; in the tiles foreground is 255")
 
 
-def take_up(args):
-    """Find the run of --resume, once; its data folder counts where none is given."""
-    from run_folder import find_unfinished
+LEARNING = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
 
-    if args.taken_up is None:
-        args.taken_up = find_unfinished(ROOT / "runs", args.run)
+
+def take_up(args):
+    """Find, once, the run of --resume or the card of --from-card, and let its data folder and masks count."""
+    if args.card or not (args.resume or args.from_card):
+        return
+    import run_card
+    import run_folder
+
+    if args.resume:
+        args.run_dir, args.card = run_folder.find_unfinished(ROOT / "runs", args.run)
         if not args.data_given:
-            args.data = Path(args.taken_up[1]["data"])
-    return args.taken_up
+            args.data = Path(args.card["data"])
+    else:
+        args.card = run_card.read(args.from_card)
+    if args.foreground:
+        apply_preparation(args)
+    given = {name: getattr(args, name) for name in LEARNING}
+    run_card.refuse_others(args.card, given, f"run {args.run_dir.name}" if args.resume else args.from_card)
 
 
 def train(args):
@@ -206,30 +219,26 @@ def train(args):
     import run_card
     import run_folder
 
-    names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
-    run_dir, card, where = None, None, None
-    if args.resume:
-        run_dir, card = take_up(args)
-        where = f"run {run_dir.name}"
-    elif args.from_card:
-        card, where = run_card.read(args.from_card), args.from_card
-    if card:
-        run_card.refuse_others(card, {name: getattr(args, name) for name in names}, where)
-        args.classes, args.foreground = card["settings"]["classes"], card["settings"]["foreground"]
+    take_up(args)
+    if args.card:
+        args.classes, args.foreground = args.card["settings"]["classes"], args.card["settings"]["foreground"]
+        args.foreground = args.foreground and tuple(args.foreground)
     diagnosis = check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
     with quiet_start():
         import train as training
 
-    if card:
-        settings, lines = run_card.settings_of(card, training.Settings)
-        print(*(f"not as then: {line}" for line in lines), sep="\n", end="\n" if lines else "")
+    if args.card:
+        settings, lines = run_card.settings_of(args.card, training.Settings)
+        for line in lines:
+            print(f"not as then: {line}")
     else:
-        settings = training.Settings(**{name: getattr(args, name) for name in names if getattr(args, name) is not None})
-    run_dir = run_dir or run_folder.new_run(ROOT / "runs", args.run)
+        given = {name: getattr(args, name) for name in LEARNING if getattr(args, name) is not None}
+        settings = training.Settings(**given)
+    run_dir = args.run_dir or run_folder.new_run(ROOT / "runs", args.run)
     try:
         card = training.train(
             args.data, run_dir, settings, found=diagnosis.training, resume=args.resume, minutes=args.minutes,
-            started=args.started, like=None if args.resume else card,
+            started=args.started, like=None if args.resume else args.card,
         )  # fmt: skip
     except KeyboardInterrupt as stop:
         data = f' --data "{args.data}"' if args.data_given else ""
@@ -334,7 +343,7 @@ UNSET = {
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
     "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "resume": False, "minutes": None,
-    "from_card": None, "taken_up": None,
+    "from_card": None, "card": None, "run_dir": None,
 }  # fmt: skip
 
 
