@@ -176,6 +176,8 @@ def start(run_dir, data_dir, pairs, backend, resume, say):
     if not resume:
         return record
     before = read(run_dir / CARD)
+    if before["finished"]:
+        raise InputError(f"run {run_dir.name} is finished; expected one that was stopped. Start a new run.")
     if changed := differences(before, record, ["files"]):
         raise InputError(
             f"run {run_dir.name}: its training data are not what they were ({'; '.join(changed)}); expected the same "
