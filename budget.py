@@ -17,7 +17,9 @@ from keras import ops
 
 from images import InputError
 
-ACTIVATIONS = 2.2  # bytes held at the peak of a step for each byte that the layers put out: gradients, work space
+# Measured with TensorFlow on a CPU, 2 to 8 filters, batches of 2 and 4: what its graphs and threads take, and the bytes
+# held at the peak of a step for each byte that the layers put out.
+RUNTIME, ACTIVATIONS = 300e6, 1.0
 ENOUGH_SECONDS, ENOUGH_STEPS = 5, 30  # of timed steps, whichever comes first
 SHORTEST = 5  # steps; a smaller budget of time is refused
 CGROUP = Path("/sys/fs/cgroup")  # where Linux keeps the limits of a container
@@ -44,17 +46,22 @@ def peak_memory_gb():
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 2)
 
 
-def memory_needed(network, tile_px, batch):
-    """Bytes that this process will hold at the peak of a training, those that it holds now included.
+def memory_held():
+    """Bytes that this process holds now."""
+    return psutil.Process().memory_info().rss
 
-    network : keras.Model, before its first step; tile_px, batch : the size of its input.
+
+def memory_needed(network, tile_px, batch, held):
+    """Bytes that this process will hold at the peak of a training.
+
+    network : keras.Model; tile_px, batch : the size of its input; held : `memory_held` before any network has run.
     """
     outputs = [layer.output for layer in network.layers]
     image = keras.KerasTensor((batch, tile_px, tile_px, network.input_shape[-1]))
     shapes = [output.shape for output in keras.Model(network.input, outputs).compute_output_spec(image)]
-    held = 4 * sum(math.prod(shape) for shape in shapes)
+    put_out = 4 * sum(math.prod(shape) for shape in shapes)
     weights = 4 * network.count_params()
-    return int(psutil.Process().memory_info().rss + ACTIVATIONS * held + 4 * weights)  # gradients, two moments, a copy
+    return int(held + RUNTIME + ACTIVATIONS * put_out + 4 * weights)  # gradients, two moments, a copy
 
 
 def memory_free():
@@ -67,13 +74,13 @@ def memory_free():
     return min(free, limit - used)
 
 
-def memory_advice(network, tile_px, batch, filters):
+def memory_advice(network, tile_px, batch, filters, held):
     """One line where a training does not fit into memory, and what would make it fit; None where it fits."""
-    now, free = psutil.Process().memory_info().rss, memory_free()
-    need = memory_needed(network, tile_px, batch)
+    now, free = memory_held(), memory_free()
+    need = memory_needed(network, tile_px, batch, held)
     if need - now <= free:
         return None
-    fitting = [size for size in range(batch - 1, 0, -1) if memory_needed(network, tile_px, size) - now <= free]
+    fitting = [size for size in range(batch - 1, 0, -1) if memory_needed(network, tile_px, size, held) - now <= free]
     remedy = f"--batch {fitting[0]}" if fitting else f"--batch 1 --filters {max(1, filters // 2)}"
     return (
         f"memory: this training needs about {_gigabytes(need - now)} more, {_gigabytes(free)} are free. "

@@ -41,6 +41,7 @@ class Fitting:
         self.run_dir, self.batches, self.checks = run_dir, batches, checks
         self.make_network, self.make_keeper = make_network, make_keeper
         self.card, self.record, self.say, self.started = card, record, say, started
+        self.held = budget.memory_held()
         self._set(settings)
 
     def _set(self, settings):
@@ -76,9 +77,10 @@ class Fitting:
         batches.epoch = 0
         crop, seed = choose_crop(batches), settings.seed + NEW_DRAW * redrawn
         self.network, dice = self.make_network(settings, seed)
-        memory = budget.memory_needed(self.network, settings.tile_px, settings.batch)
-        if advice := budget.memory_advice(self.network, settings.tile_px, settings.batch, settings.filters):
+        size = self.network, settings.tile_px, settings.batch
+        if advice := budget.memory_advice(*size, settings.filters, self.held):
             self.say(advice)
+        memory = budget.memory_needed(*size, self.held)
         self.keeper = self.make_keeper(self.run_dir / "model.keras", self.card, has_validation=self.checks is not None)
         steps = settings.epochs * batches.steps
         self.watchdog = Watchdog(*crop, steps, dice.foreground, self.say, restart=not redrawn)

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import time
 from dataclasses import fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -31,7 +31,15 @@ BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras
 def versions(backend):
     """{"python", "keras", "backend", the backend's package, …: version}. backend: `keras.backend.backend()`."""
     packages = ["keras", *([BACKENDS[backend]] if backend in BACKENDS else []), *PACKAGES]
-    return {"python": platform.python_version(), "backend": backend} | {name: version(name) for name in packages}
+    found = {name: _version(name) for name in packages}
+    return {"python": platform.python_version(), "backend": backend} | found
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:  # another build of it, such as tensorflow-cpu
+        return None
 
 
 def hardware():
