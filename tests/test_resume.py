@@ -133,13 +133,13 @@ def test_a_run_repeated_from_its_card_is_the_same(whole, tmp_path, capsys):
 
 
 def test_minutes_choose_a_training_that_fits(whole, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(budget, "rehearse", lambda *args, **keywords: budget.Speed(2.0, 4.0, 10.0, 6.0))
+    monkeypatch.setattr(budget, "rehearse", lambda *args, **keywords: budget.Speed(1.0, 4.0, 10.0, 6.0))
     monkeypatch.setattr(train.time, "time", lambda: 1000.0)
-    settings = train.Settings(**TINY)
+    settings = train.Settings(**TINY | {"steps": 8})
     card = train.train(whole, tmp_path / "timed", settings, minutes=1, started=980.0)
-    # of 60 s 20 are gone, 10 and 6 go to start and end; an epoch of 4 steps is 12 s: two of them, of 4 steps
-    assert (card["settings"]["epochs"], card["settings"]["steps"], card["minutes"]) == (2, 4, 1)
-    assert "--minutes 1: 2 epochs of 4 steps" in capsys.readouterr().out
+    # of 60 s 20 are gone, 10 and 6 go to start and end; an epoch of 8 steps is 12 s: two of them fit
+    assert (card["settings"]["epochs"], card["settings"]["steps"], card["minutes"]) == (2, 8, 1)
+    assert "--minutes 1: 2 epochs of 8 steps" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -169,8 +169,8 @@ def test_a_signal_ends_with_the_command_that_goes_on(tmp_path, number, status):
     for path in ROOT.glob("*.py"):
         shutil.copy(path, tmp_path)
     data = make_folder(tmp_path / "my data", count=4)
-    command = [sys.executable, "main.py", "train", "--data", str(data), "--run", "r", "--init", "none", "--filters", "1",
-               "--batch", "1", "--steps", "3", "--epochs", "1000"]  # fmt: skip
+    options = "--run r --init none --filters 1 --batch 1 --steps 3 --epochs 1000".split()
+    command = [sys.executable, "main.py", "train", "--data", str(data), *options]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while len(run_folder.checkpoints(tmp_path / "runs" / "r")) < 2 and time.monotonic() < deadline:
