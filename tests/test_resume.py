@@ -169,7 +169,7 @@ def test_a_signal_ends_with_the_command_that_goes_on(tmp_path, number, status):
     for path in ROOT.glob("*.py"):
         shutil.copy(path, tmp_path)
     data = make_folder(tmp_path / "my data", count=4)
-    options = "--run r --init none --filters 1 --batch 1 --steps 3 --epochs 1000".split()
+    options = ["--run", "r", "--init", "none", "--filters", "1", "--batch", "1", "--steps", "3", "--epochs", "1000"]
     command = [sys.executable, "main.py", "train", "--data", str(data), *options]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
