@@ -36,25 +36,19 @@ def is_out_of_memory(error):
     )
 
 
-def peak_memory_gb():
-    """The most memory that this process has held so far, in GB."""
+def memory_peak():
+    """The most bytes that this process has held so far."""
     if sys.platform == "win32":
-        return round(psutil.Process().memory_info().peak_wset / 1e9, 2)
+        return psutil.Process().memory_info().peak_wset
     import resource  # not on Windows
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 2)
-
-
-def memory_held():
-    """Bytes that this process holds now."""
-    return psutil.Process().memory_info().rss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def memory_needed(network, tile_px, batch, held):
     """Bytes that this process will hold at the peak of a training.
 
-    network : keras.Model; tile_px, batch : the size of its input; held : `memory_held` before any network has run.
+    network : keras.Model; tile_px, batch : the size of its input; held : `memory_peak` before any network has run.
     """
     outputs = [layer.output for layer in network.layers]
     image = keras.KerasTensor((batch, tile_px, tile_px, network.input_shape[-1]))
@@ -76,14 +70,14 @@ def memory_free():
 
 def memory_advice(network, tile_px, batch, filters, held):
     """One line where a training does not fit into memory, and what would make it fit; None where it fits."""
-    now, free = memory_held(), memory_free()
-    need = memory_needed(network, tile_px, batch, held)
-    if need - now <= free:
+    free = memory_free()
+    need = memory_needed(network, tile_px, batch, held) - held
+    if need <= free:
         return None
-    fitting = [size for size in range(batch - 1, 0, -1) if memory_needed(network, tile_px, size, held) - now <= free]
+    fitting = [size for size in range(batch - 1, 0, -1) if memory_needed(network, tile_px, size, held) - held <= free]
     remedy = f"--batch {fitting[0]}" if fitting else f"--batch 1 --filters {max(1, filters // 2)}"
     return (
-        f"memory: this training needs about {_gigabytes(need - now)} more, {_gigabytes(free)} are free. "
+        f"memory: this training needs about {_gigabytes(need)} more, {_gigabytes(free)} are free. "
         f"Close other programs, or start again with {remedy}."
     )
 

@@ -41,7 +41,7 @@ class Fitting:
         self.run_dir, self.batches, self.checks = run_dir, batches, checks
         self.make_network, self.make_keeper = make_network, make_keeper
         self.card, self.record, self.say, self.started = card, record, say, started
-        self.held = budget.memory_held()
+        self.held = budget.memory_peak()
         self._set(settings)
 
     def _set(self, settings):
@@ -176,7 +176,7 @@ class Fitting:
             self.card["threshold"] = scores["threshold"]
             networks.save(best, path, self.card)  # the threshold is known only now
         run_card.write_history(self.run_dir / "history.csv", self.history)
-        self.record |= {"peak_memory_gb": budget.peak_memory_gb(), "seconds": round(self._seconds(), 1)}
+        self.record |= {"peak_memory_gb": round(budget.memory_peak() / 1e9, 2), "seconds": round(self._seconds(), 1)}
         self.record["finished"] = True
         self._store()
         run_folder.forget(self.run_dir)

@@ -60,7 +60,6 @@ def test_too_little_memory_is_said_with_a_batch_that_fits(monkeypatch):
     network = model.unet(filters=8)
     need = [budget.memory_needed(network, 256, batch, 7e8) for batch in (1, 2, 4)]
     assert need[2] - need[1] == 2 * (need[1] - need[0])  # grows with the batch
-    monkeypatch.setattr(budget, "memory_held", lambda: 7e8)
     for free, remedy in ((need[2] - 7e8, None), (need[1] - 7e8, "--batch 2"), (1e6, "--batch 1 --filters 4")):
         monkeypatch.setattr(budget, "memory_free", lambda free=free: free)
         advice = budget.memory_advice(network, 256, 4, 8, 7e8)
