@@ -112,7 +112,7 @@ def read(path):
 def settings_of(card, kind):
     """The settings of a card as a `kind` (`train.Settings`), and a line for each that this version does not know."""
     known = {field.name for field in fields(kind)}
-    stored = {name: tuple(value) if isinstance(value, list) else value for name, value in card["settings"].items()}
+    stored = _with_tuples(card["settings"])
     lines = [f"setting {name}: unknown to this version of the program" for name in sorted(stored.keys() - known)]
     settings = kind(**{name: value for name, value in stored.items() if name in known})
     for name in sorted(known - stored.keys()):
@@ -120,11 +120,18 @@ def settings_of(card, kind):
     return settings, lines
 
 
+def _with_tuples(value):
+    """JSON's lists as tuples, as `train.Settings` has them."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(part) for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
 def refuse_others(card, given, where):
     """Raise `InputError` where an option given, {name: value or None}, is not the card's. where: names the card."""
     for name, value in given.items():
-        stored = card["settings"].get(name)
-        if value is not None and value != (tuple(stored) if isinstance(stored, list) else stored):
+        stored = _with_tuples(card["settings"]).get(name)
+        if value is not None and value != stored:
             raise InputError(
                 f"--{name} {_text(value)} received, but {where} has {name} {_text(stored)}; expected the same. Leave "
                 f"--{name} out, or start a new run."
