@@ -204,10 +204,10 @@ def take_up(args):
 
     if args.resume:
         args.run_dir, args.card = run_folder.find_unfinished(ROOT / "runs", args.run)
-        if not args.data_given:
-            args.data = Path(args.card["data"])
     else:
         args.card = run_card.read(args.from_card)
+    if not args.data_given and Path(args.card.get("data", args.data)).is_dir():
+        args.data = Path(args.card.get("data", args.data))
     if args.foreground:
         apply_preparation(args)
     given = {name: getattr(args, name) for name in LEARNING}
