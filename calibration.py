@@ -6,7 +6,7 @@ Everything is counted in histograms, which add up over tiles and images. NumPy; 
 import numpy as np
 
 import images
-from metrics import resampled_sums
+from metrics import confusion_counts, resampled_sums, scorecard
 
 BINS = 20
 LEVELS = 256  # probabilities are stored in 8 bits, 255 for certain foreground: half a level is 0.002
@@ -63,6 +63,34 @@ def _dice(counts):
     fp, tp = np.moveaxis(found[..., :-1, :], -1, 0)
     both = tp + fp + counts[..., 1].sum(axis=-1, keepdims=True)  # predicted + true pixels
     return np.divide(2 * tp, both, out=np.ones_like(tp), where=both > 0)
+
+
+def validation_scores(network, checks, pairs, classes):
+    """The scorecard of the validation images (see `metrics.scorecard`), from the tiles that validation counts.
+
+    Of a binary network the threshold is the one that `best_threshold` chooses on these pixels, so the scores may be a
+    little better than those of new images; of classes the most probable one counts.
+
+    Parameters: network, keras.Model; checks, the `data.ValidationBatches` of `pairs`; classes, as in `train.Settings`.
+    """
+    shape = (len(THRESHOLDS) + 1, 2) if classes == 1 else (classes - 1, 4)
+    counts = np.zeros((len(pairs), *shape), np.int64)
+    places = iter(checks.places)
+    for batch, truths, weights in checks:
+        probabilities = network.predict_on_batch(batch)
+        for probability, truth, weight in zip(probabilities, truths, weights, strict=True):
+            inside = np.s_[: int(weight[:, 0].sum()), : int(weight[0].sum())]  # without the padding
+            probability, truth = probability[inside], truth[..., 0][inside]
+            counts[next(places)[0]] += (
+                threshold_counts(probability[..., 0], truth)
+                if classes == 1
+                else confusion_counts(truth, probability.argmax(-1), classes)
+            )
+    threshold = 0.5
+    if classes == 1:
+        threshold = best_threshold(counts)
+        counts = [[confusion_at(of_image, threshold)] for of_image in counts]
+    return scorecard([pair.stem for pair in pairs], counts, threshold, classes)
 
 
 # --------------------------------------------------------------------------------------------------------- reliability

@@ -606,6 +606,17 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
+def settle(path):
+    """Wait until a file, or the names in a folder, lie on the disk itself: a power cut then leaves them whole."""
+    if os.name == "nt" and Path(path).is_dir():  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_png(path, array):
     """Write a uint8 or uint16 (height, width) or a uint8 (height, width, 3) array as PNG, atomically."""
     with replacing(path) as temporary:

@@ -7,9 +7,11 @@ python main.py predict my_image.tif   masks for any image, by the newest model
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -17,9 +19,14 @@ ROOT = Path(__file__).resolve().parent
 
 def main(arguments=None):
     """Run the command line. Returns the exit status: 0 done, 2 the input or an option is wrong."""
-    args = make_parser().parse_args(arguments, argparse.Namespace(**UNSET))
+    parser = make_parser()
+    args = parser.parse_args(arguments, argparse.Namespace(**UNSET))
+    if args.minutes and (args.epochs or args.steps):
+        parser.error("--minutes received with --epochs or --steps, which it chooses; leave one out")
+    args.started = time.time()
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
+    stop_on_sigterm()
     import images
 
     images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS
@@ -34,10 +41,24 @@ def main(arguments=None):
         reason = error.strerror or type(error).__name__
         print(f"error: {error.filename}: {reason}; expected a path that can be used. Choose another.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(stop if stop.args else "stopped", file=sys.stderr)
+        return 143 if isinstance(stop, Terminated) else 130
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: what `kill` and a computer that shuts down send."""
+
+
+def stop_on_sigterm():
+    """Let SIGTERM end the program as Ctrl-C does."""
+
+    def stop(number, frame):
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
@@ -45,6 +66,26 @@ def main(arguments=None):
 
 def run_all(args):
     """prepare if there is nothing yet, train, predict, evaluate."""
+    import pairs
+    from run_folder import in_turn
+
+    take_up(args)
+    with in_turn(ROOT / "runs", args.data):
+        prepare_if_empty(args)
+    print("2 train")
+    args.model = train(args)
+    print("3 predict")
+    if pairs.has_files(args.data, "Test data/Images"):
+        with in_turn(ROOT / "runs", args.data):
+            predict(args)
+            print("4 evaluate")
+            evaluate(args)
+    else:
+        print(f"no test images: put some in {args.data / 'Test data' / 'Images'}, then run: python main.py predict")
+
+
+def prepare_if_empty(args):
+    """The first step of the chain: nothing where there are images to train on."""
     import pairs
     from prepare import holds_files, is_cut_short, refuse_forgotten_source
 
@@ -60,15 +101,6 @@ def run_all(args):
         prepare(args)
     else:
         print(f"1 prepare: images found in {args.data}")
-    print("2 train")
-    args.model = train(args)
-    print("3 predict")
-    if pairs.has_files(args.data, "Test data/Images"):
-        predict(args)
-        print("4 evaluate")
-        evaluate(args)
-    else:
-        print(f"no test images: put some in {args.data / 'Test data' / 'Images'}, then run: python main.py predict")
 
 
 def prepare(args):
@@ -160,16 +192,61 @@ def apply_preparation(args):
         print(f"--foreground {','.join(map(str, given))}: `prepare` has applied it; in the tiles foreground is 255")
 
 
+LEARNING = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
+
+
+def take_up(args):
+    """Find, once, the run of --resume or the card of --from-card, and let its data folder and masks count."""
+    if args.card or not (args.resume or args.from_card):
+        return
+    import run_card
+    import run_folder
+
+    if args.resume:
+        args.run_dir, args.card = run_folder.find_unfinished(ROOT / "runs", args.run)
+    else:
+        args.card = run_card.read(args.from_card)
+    if not args.data_given and Path(args.card.get("data", args.data)).is_dir():
+        args.data = Path(args.card.get("data", args.data))
+    if args.foreground:
+        apply_preparation(args)
+    given = {name: getattr(args, name) for name in LEARNING}
+    run_card.refuse_others(args.card, given, f"run {args.run_dir.name}" if args.resume else args.from_card)
+
+
 def train(args):
     """Train a network; returns the path of the model file."""
+    import run_card
+    import run_folder
+
+    take_up(args)
+    if args.card:
+        args.classes, args.foreground = args.card["settings"]["classes"], args.card["settings"]["foreground"]
+        args.foreground = args.foreground and tuple(args.foreground)
     diagnosis = check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
     with quiet_start():
         import train as training
 
-    run_dir = ROOT / "runs" / (args.run or time.strftime("%Y-%m-%d_%H%M%S"))
-    names = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    card = training.train(args.data, run_dir, training.Settings(**given), found=diagnosis.training)
+    if args.card:
+        settings, lines = run_card.settings_of(args.card, training.Settings)
+        for line in lines:
+            print(f"not as then: {line}")
+    else:
+        given = {name: getattr(args, name) for name in LEARNING if getattr(args, name) is not None}
+        settings = training.Settings(**given)
+    run_dir = args.run_dir or run_folder.new_run(ROOT / "runs", args.run)
+    try:
+        card = training.train(
+            args.data, run_dir, settings, found=diagnosis.training, resume=args.resume, minutes=args.minutes,
+            started=args.started, like=None if args.resume else args.card,
+        )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        data = f' --data "{args.data}"' if args.data_given else ""
+        stop.args = (run_folder.how_to_go_on(run_dir, f"python main.py{' train' if args.command else ''}", data),)
+        raise
+    finally:
+        with suppress(OSError):  # only where nothing was written
+            run_dir.rmdir()
 
     from report import draw_curves
 
@@ -338,7 +415,8 @@ UNSET = {
     "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
     "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
     "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "cells": False,
-    "um_per_px": None, "min_area": None, "flips": False, "mpp": None, "region": None,
+    "um_per_px": None, "min_area": None, "flips": False, "mpp": None, "region": None, "resume": False, "minutes": None,
+    "from_card": None, "card": None, "run_dir": None,
 }  # fmt: skip
 
 
@@ -383,6 +461,14 @@ def make_parser():
     )
     fitting.add_argument(
         "--init", metavar="FILE|none", help="weights to start from (default: the shipped ones where they fit)"
+    )
+    going = fitting.add_mutually_exclusive_group()
+    going.add_argument(
+        "--resume", action="store_true", help="go on with the run named by --run, or the newest that was stopped"
+    )
+    going.add_argument("--minutes", type=minutes, metavar="M", help="choose --epochs and --steps to fill M minutes")
+    going.add_argument(
+        "--from-card", type=Path, metavar="FILE", help="repeat a run with the settings in its settings.json"
     )
     writing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     writing.add_argument(
@@ -524,6 +610,17 @@ def rectangle(text):
     if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} received; expected x,y,width,height, such as 1000,2000,512,512")
     return [int(part) for part in parts]
+
+
+def minutes(text):
+    """A number of minutes above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} received; expected minutes, such as 10 or 0.5")
+    return number
 
 
 def mask_values(text):

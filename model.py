@@ -16,7 +16,7 @@ import keras
 from keras import layers
 
 from conv_norm import NormalizedConv2D
-from images import LUMINANCE, InputError
+from images import LUMINANCE, InputError, settle
 
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
@@ -325,6 +325,7 @@ def save(model, path, card):
         model.save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(CARD, text)
+        settle(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

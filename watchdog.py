@@ -163,6 +163,14 @@ class Watchdog(keras.callbacks.Callback):
         elif self.step >= self.steps and vitals.at_baseline:
             self._tell("stuck", *self._at_baseline(vitals))
 
+    def state(self):
+        """What the next epoch needs to know, for JSON; `restore` takes it."""
+        return {"step": self.step, "lines": self.lines, "said": sorted(self._said), "in_a_row": self._looks_in_a_row}
+
+    def restore(self, state):
+        self.step, self.lines = state["step"], state["lines"]
+        self._said, self._looks_in_a_row = set(state["said"]), state["in_a_row"]
+
     # ------------------------------------------------------------------------------------------------------------ looks
 
     def _look(self):

@@ -48,9 +48,17 @@ MAY_IMPORT = {
     "losses": set(),
     "watchdog": set(),
     "start": {"images", "model"},
+    "run_card": {"images", "start"},
+    "run_folder": {"images", "run_card"},
+    "checkpoints": {"images", "run_card", "run_folder"},
+    "budget": {"images"},
+    "progress": set(),
+    "fitting": {
+        "images", "model", "calibration", "start", "watchdog", "run_card", "run_folder", "checkpoints", "budget",
+    },
     "train": {
-        "start", "images", "pairs", "survey", "scale", "metrics", "calibration", "otsu", "model", "data", "losses",
-        "watchdog",
+        "start", "images", "pairs", "survey", "scale", "otsu", "model", "data", "losses", "run_card", "run_folder",
+        "progress", "fitting",
     },
     "report": {"images", "scale"},
     "histogram": set(),
@@ -67,11 +75,24 @@ MAY_IMPORT = {
     },
     "main": {
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
-        "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files",
+        "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files", "run_card",
+        "run_folder",
     },
 }
 # fmt: on
-MAY_IMPORT_KERAS = {"conv_norm", "model", "data", "losses", "watchdog", "train", "export"}
+MAY_IMPORT_KERAS = {
+    "conv_norm",
+    "model",
+    "data",
+    "losses",
+    "watchdog",
+    "checkpoints",
+    "budget",
+    "progress",
+    "fitting",
+    "train",
+    "export",
+}  # fmt: skip
 
 
 def imports_of(path):
@@ -94,7 +115,7 @@ def test_imports_go_one_way(path):
 LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
     "otsu", "sample", "prepare", "download", "doctor", "tiling", "engine", "predict", "evaluate", "streams", "pyramid",
-    "whole", "report", "page", "main", "outlines", "cells", "measure", "cell_files",
+    "whole", "report", "page", "run_card", "run_folder", "main", "outlines", "cells", "measure", "cell_files",
 ]  # fmt: skip
 
 

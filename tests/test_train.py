@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import calibration
 import losses
 import model as networks
 import train
@@ -77,7 +78,7 @@ def test_the_run_s_scores_are_those_of_its_best_epoch(trained):
 
 
 def test_the_threshold_chosen_on_validation_is_the_model_s(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "best_threshold", lambda counts: 0.37)  # what it chooses: tests/test_calibration.py
+    monkeypatch.setattr(calibration, "best_threshold", lambda counts: 0.37)
     folder = make_folder(tmp_path)
     card = train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 2, "epochs": 1}), quiet=True)
     scores = json.loads((folder / "run" / "scores.json").read_text())
@@ -126,13 +127,15 @@ def test_an_existing_run_is_never_overwritten(trained):
     assert (folder / "run" / "model.keras").read_bytes() == before
 
 
-def test_a_training_that_was_stopped_early_does_not_block_its_name(tmp_path, monkeypatch):
-    folder = make_folder(tmp_path)
+def test_a_training_that_was_stopped_in_its_first_epoch_goes_on_from_its_start(tmp_path, monkeypatch):
+    folder, settings = make_folder(tmp_path), train.Settings(**SMALL | {"steps": 2, "epochs": 1})
     monkeypatch.setattr(train.KeepBest, "on_epoch_end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 2}), quiet=True)
+        train.train(folder, folder / "run", settings, quiet=True)
     monkeypatch.undo()
-    train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 2, "epochs": 1}), quiet=True)
+    with pytest.raises(InputError, match="--resume --run run"):
+        train.train(folder, folder / "run", settings, quiet=True)
+    assert train.train(folder, folder / "run", settings, quiet=True, resume=True)["best_epoch"] == 1
 
 
 def test_wrong_data_leave_no_run_folder(tmp_path):
