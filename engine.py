@@ -30,12 +30,11 @@ def open_network(path):
     path = Path(path)
     if path.suffix == ".onnx":
         return _open_onnx(path)
-    export = path.with_suffix(".onnx")
-    if path.suffix == ".keras" and path.is_file() and export.is_file() and not shutil.which("nvidia-smi"):
+    if path.suffix == ".keras" and path.is_file() and not shutil.which("nvidia-smi"):
         try:
-            return _open_onnx(export, fingerprint(path))
+            return _open_onnx(path.with_suffix(".onnx"), fingerprint(path))
         except (InputError, ImportError):
-            pass  # of another network, damaged, or ONNX Runtime is missing: Keras can do it
+            pass  # there is none, it is of another network or damaged, or ONNX Runtime is missing: Keras can do it
     return _open_keras(path)
 
 
@@ -51,6 +50,7 @@ def _open_onnx(path, source=None):
         raise InputError(f"There is no model file {path}: train one first, or correct the path.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the processor alone
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -15,6 +15,7 @@ import numpy as np
 
 TILE_PX = 1024  # the most that a tile may measure; with 8 filters the network then takes about 300 MB
 OVERLAP_PX = 192
+OUTER_PX = 5 * OVERLAP_PX // 12  # at a tile's edge, thrown away
 GRID_PX = 16  # a network of depth 4 halves its image four times
 AHEAD = 3  # tiles read while one is predicted
 

@@ -17,7 +17,7 @@ from engine import fingerprint
 from pyramid import Bands, write_pyramid
 from scale import resize
 from streams import SMALL, open_source
-from tiling import OVERLAP_PX, TILE_PX, predict_bands, tile_starts
+from tiling import OUTER_PX, OVERLAP_PX, TILE_PX, predict_bands, tile_starts
 
 FLAT = 0.1  # of the slide's range of intensities; what stays closer to its background, SMALL times reduced, is empty
 
@@ -36,16 +36,19 @@ def probability_bands(predictor, source, first=0):
     def normalised(pixels):
         return predictor.normalise(images.to_channels(pixels, predictor.channels), levels)
 
-    def is_empty(small):
-        return np.abs(small - background).max() < FLAT
+    def is_empty(small, row, column, height, width):
+        outer = OUTER_PX // SMALL  # inside the image it does not count
+        rows = slice(outer if row else 0, None if row + height == source.height else -outer)
+        columns = slice(outer if column else 0, None if column + width == source.width else -outer)
+        return np.abs(small[rows, columns] - background).max() < FLAT
 
     def read(*place):
         small = source.read_small(*place)
-        if small is not None and is_empty(normalised(small)):
+        if small is not None and is_empty(normalised(small), *place):
             return None
         image = normalised(source.read(*place))
         height, width = (max(1, n // SMALL) for n in image.shape[:2])
-        if small is None and is_empty(resize(image, height, width).reshape(height, width, -1)):
+        if small is None and is_empty(resize(image, height, width).reshape(height, width, -1), *place):
             return None
         return image
 

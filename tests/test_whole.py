@@ -19,8 +19,9 @@ import images
 import main
 import streams
 import whole
+from evaluate import evaluate_folder
 from images import InputError
-from predict import Predictor
+from predict import Predictor, predict_files
 from pyramid import TILE_PX, Bands, write_pyramid
 from slides import open_slide
 from start import PAP_SMEAR
@@ -199,6 +200,15 @@ def test_an_interrupted_prediction_goes_on(predictor, slide, tmp_path, monkeypat
             target = predict(predictor, path, out)
         assert seen == ([1] if stop == 1 else [])  # after the last band only the file is left to write
         assert target.read_bytes() == expected and len(list(out.iterdir())) == 1
+
+
+def test_large_images_are_scored_too(predictor, slide, tmp_path):
+    images.write_png(tmp_path / "Images" / "a.png", slide[1])
+    images.write_png(tmp_path / "Masks" / "a.png", predictor.mask(predictor.probability(slide[1])) * 255)
+    predict_files(predictor, [], tmp_path / "out")
+    predict(predictor, slide[0], tmp_path / "out")
+    card = evaluate_folder(tmp_path, tmp_path / "out")
+    assert card["dice"] == 1 and card["calibration"] is None
 
 
 @pytest.mark.slow
