@@ -40,7 +40,8 @@ def main():
         trained = Path(folder) / "run"
         card = train(data, trained, Settings(validation_share=0.1, init=START[args.weights]))
         network, stored = networks.load(trained / "model.keras")
-        card["settings"]["init"] = Path(card["settings"]["init"]).name  # not where this copy of the repository lies
+        for settings in (card["settings"], stored["settings"]):
+            settings["init"] = Path(settings["init"]).name  # not where this copy of the repository lies
         pictures = sorted((data / "Train data" / "Images").iterdir())
         stored["trained_on"] = [fingerprint(images.read(path)) for path in pictures]
         WEIGHTS.mkdir(exist_ok=True)
