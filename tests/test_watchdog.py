@@ -27,14 +27,14 @@ def dead_network(*_, **__):
 def with_dead_end(*args, **options):
     """A network whose head sees zeros only."""
     network = networks.unet(*args, **options)
-    network.get_layer("dec1_conv2_norm").beta.assign(np.full(4, -1000.0))
+    network.get_layer("dec1_conv2").beta.assign(np.full(4, -1000.0))
     return network
 
 
 def with_dead_bottleneck(*args, **options):
     """A network that can learn through its first levels, whose deepest level is dead."""
     network = networks.unet(*args, **options)
-    network.get_layer("bottleneck_conv2_norm").beta.assign(np.full(16, -1000.0))
+    network.get_layer("bottleneck_conv2").beta.assign(np.full(16, -1000.0))
     return network
 
 
