@@ -466,7 +466,12 @@ def make_parser():
     going.add_argument(
         "--resume", action="store_true", help="go on with the run named by --run, or the newest that was stopped"
     )
-    going.add_argument("--minutes", type=minutes, metavar="M", help="choose --epochs and --steps to fill M minutes")
+    going.add_argument(
+        "--minutes",
+        type=number(1e6, "minutes, such as 10 or 0.5"),
+        metavar="M",
+        help="choose --epochs and --steps to fill M minutes",
+    )
     going.add_argument(
         "--from-card", type=Path, metavar="FILE", help="repeat a run with the settings in its settings.json"
     )
@@ -478,11 +483,14 @@ def make_parser():
     showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
     showing.add_argument("--cells", action="store_true", help="separate, measure and export the cells too")
     showing.add_argument(
-        "--um-per-px", type=positive, metavar="X", help="size of a pixel, micrometres (default: as TIFF files state)"
+        "--um-per-px",
+        type=number(float("inf"), "a number above 0, such as 0.25"),
+        metavar="X",
+        help="size of a pixel, micrometres (default: as TIFF files state)",
     )
     showing.add_argument(
         "--min-area",
-        type=positive,
+        type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="A",
         help="smallest cell, in square micrometres where the size of a pixel is known, else in pixels",
     )
@@ -551,7 +559,7 @@ def make_parser():
     )
     predicting.add_argument(
         "--mpp",
-        type=micrometres,
+        type=number(100, "micrometres per pixel, such as 0.5"),
         metavar="X",
         help="bring slides to X µm per pixel, those of the training images (default: full resolution)",
         default=argparse.SUPPRESS,
@@ -583,25 +591,19 @@ def whole_number(smallest, largest=2**31 - 1):
     return parse
 
 
-def positive(text):
-    """A number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} received; expected a number above 0, such as 0.25")
-    return number
+def number(limit, expected):
+    """A parser of numbers above 0 and below `limit`, `expected` in words."""
 
+    def parse(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < limit:
+            raise argparse.ArgumentTypeError(f"{text!r} received; expected {expected}")
+        return value
 
-def micrometres(text):
-    """A size in micrometres."""
-    try:
-        if 0 < float(text) < 100:
-            return float(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} received; expected micrometres per pixel, such as 0.5")
+    return parse
 
 
 def rectangle(text):
@@ -610,17 +612,6 @@ def rectangle(text):
     if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} received; expected x,y,width,height, such as 1000,2000,512,512")
     return [int(part) for part in parts]
-
-
-def minutes(text):
-    """A number of minutes above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} received; expected minutes, such as 10 or 0.5")
-    return number
 
 
 def mask_values(text):
