@@ -14,12 +14,14 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from options import UNSET, make_parser
+
 ROOT = Path(__file__).resolve().parent
 
 
 def main(arguments=None):
     """Run the command line. Returns the exit status: 0 done, 2 the input or an option is wrong."""
-    parser = make_parser()
+    parser = command_line()
     args = parser.parse_args(arguments, argparse.Namespace(**UNSET))
     if args.minutes and (args.epochs or args.steps):
         parser.error("--minutes received with --epochs or --steps, which it chooses; leave one out")
@@ -45,6 +47,11 @@ def main(arguments=None):
         print(stop if stop.args else "stopped", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     return 0
+
+
+def command_line():
+    """The parser of all options."""
+    return make_parser(__doc__, prepare, check, train, predict, evaluate, export)
 
 
 class Terminated(KeyboardInterrupt):
@@ -215,7 +222,7 @@ def take_up(args):
 
 
 def train(args):
-    """Train a network; returns the path of the model file."""
+    """Train a network and keep it in a run folder."""
     import run_card
     import run_folder
 
@@ -405,228 +412,6 @@ def newest_model():
             "Train one with: python main.py train, or name a file with --model FILE."
         )
     return models[-1]
-
-
-# ------------------------------------------------------------------------------------------------------------ options
-
-# What an option is when it is not given. Training's own defaults stand in `train.Settings`.
-UNSET = {
-    "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
-    "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
-    "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
-    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "cells": False,
-    "um_per_px": None, "min_area": None, "flips": False, "mpp": None, "region": None, "resume": False, "minutes": None,
-    "from_card": None, "card": None, "run_dir": None,
-}  # fmt: skip
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message):
-        self.exit(2, f"error: {message}; all options: python {self.prog} --help\n")
-
-
-def make_parser():
-    """The command line; each option keeps its place in `UNSET` until it is given."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: data, beside main.py)")
-    common.add_argument(
-        "--max-megapixels", type=whole_number(1), metavar="N", help="refuse images that claim more (default: 500)"
-    )
-    masks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    masks.add_argument(
-        "--classes", type=whole_number(1, 256), metavar="K", help="1: binary (default); K: class ids 0…K-1"
-    )
-    masks.add_argument(
-        "--foreground",
-        type=mask_values,
-        metavar="V[,V…]",
-        help="mask values that count as foreground: numbers, colours such as '#ff0000', names of outline classes",
-    )
-    seed = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    seed.add_argument(
-        "--seed", type=whole_number(0, 2**32 - 1), metavar="N", help="one seed gives one result (default: 0)"
-    )
-    fitting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    fitting.add_argument(
-        "--run", type=run_name, metavar="NAME", help="name of the folder in runs (default: date and time)"
-    )
-    fitting.add_argument("--epochs", type=whole_number(1), metavar="N", help="passes over the data (default: 5)")
-    fitting.add_argument("--steps", type=whole_number(1), metavar="N", help="batches an epoch (default: by the data)")
-    fitting.add_argument("--batch", type=whole_number(1), metavar="N", help="crops a batch (default: 4)")
-    fitting.add_argument("--filters", type=whole_number(1), metavar="F", help="filters of the first level (default: 8)")
-    fitting.add_argument(
-        "--loss", choices=("bce", "dice_bce"), help="cross-entropy alone or with Dice loss (default: bce)"
-    )
-    fitting.add_argument(
-        "--init", metavar="FILE|none", help="weights to start from (default: the shipped ones where they fit)"
-    )
-    going = fitting.add_mutually_exclusive_group()
-    going.add_argument(
-        "--resume", action="store_true", help="go on with the run named by --run, or the newest that was stopped"
-    )
-    going.add_argument(
-        "--minutes",
-        type=number(1e6, "minutes, such as 10 or 0.5"),
-        metavar="M",
-        help="choose --epochs and --steps to fill M minutes",
-    )
-    going.add_argument(
-        "--from-card", type=Path, metavar="FILE", help="repeat a run with the settings in its settings.json"
-    )
-    writing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    writing.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the masks are (default: Test data/Predicted images)"
-    )
-    showing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
-    showing.add_argument("--cells", action="store_true", help="separate, measure and export the cells too")
-    showing.add_argument(
-        "--um-per-px",
-        type=number(float("inf"), "a number above 0, such as 0.25"),
-        metavar="X",
-        help="size of a pixel, micrometres (default: as TIFF files state)",
-    )
-    showing.add_argument(
-        "--min-area",
-        type=number(float("inf"), "a number above 0, such as 0.25"),
-        metavar="A",
-        help="smallest cell, in square micrometres where the size of a pixel is known, else in pixels",
-    )
-    cutting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    cutting.add_argument(
-        "--source",
-        metavar="sample|cervix|FOLDER|FILE",
-        help="the synthetic sample, the public real fields (download), or your images with masks "
-        "(default: Raw data; where empty, the sample)",
-    )
-    cutting.add_argument(
-        "--annotations", type=Path, metavar="FILE", help="what was drawn on the image or slide that --source names"
-    )
-    cutting.add_argument(
-        "--tile-size", dest="tile_px", type=whole_number(16), metavar="N", help="side of a tile, px (default: 256)"
-    )
-    cutting.add_argument(
-        "--overlap", dest="overlap_px", type=whole_number(0), metavar="N", help="px that neighbours share (default: 0)"
-    )
-    cutting.add_argument(
-        "--keep-empty", type=float, metavar="SHARE", help="0…1 of the training tiles without foreground (default: 1)"
-    )
-    cutting.add_argument(
-        "--test-share", type=float, metavar="SHARE", help="of the groups, kept for testing (default: 0.2)"
-    )
-    cutting.add_argument(
-        "--group-by", metavar="PATTERN|CSV", help="what is never split: a pattern of file names, or columns file,group"
-    )
-    cutting.add_argument("--colour", action="store_true", help="the sample in colour (default: grey)")
-
-    parser = Parser(
-        prog="main.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common, seed, masks, fitting, showing],
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-
-    def add(function, parents, **keywords):
-        command = commands.add_parser(
-            function.__name__,
-            help=function.__doc__.split("\n")[0],
-            description=function.__doc__,
-            parents=[common, *parents],
-            **keywords,
-        )
-        command.set_defaults(command=function)
-        return command
-
-    add(prepare, [seed, masks, cutting])
-    add(check, [masks])
-    add(train, [seed, masks, fitting])
-    predicting = add(predict, [writing, showing])
-    predicting.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="images or folders (default: Test data/Images)"
-    )
-    predicting.add_argument(
-        "--model",
-        type=Path,
-        metavar="FILE",
-        help="the trained network (default: the newest run's)",
-        default=argparse.SUPPRESS,
-    )
-    predicting.add_argument(
-        "--flips", action="store_true", help="average over mirror images: four times slower", default=argparse.SUPPRESS
-    )
-    predicting.add_argument(
-        "--mpp",
-        type=number(100, "micrometres per pixel, such as 0.5"),
-        metavar="X",
-        help="bring slides to X µm per pixel, those of the training images (default: full resolution)",
-        default=argparse.SUPPRESS,
-    )
-    predicting.add_argument(
-        "--region",
-        type=rectangle,
-        metavar="X,Y,W,H",
-        help="only this part of a slide, in pixels of the full resolution",
-        default=argparse.SUPPRESS,
-    )
-    add(evaluate, [masks, writing])
-    exporting = add(export, [])
-    exporting.add_argument(
-        "--model", type=Path, metavar="FILE", help="the .keras file to export", default=argparse.SUPPRESS
-    )
-    exporting.add_argument("--format", choices=("onnx",), help="onnx (default)", default="onnx")
-    return parser
-
-
-def whole_number(smallest, largest=2**31 - 1):
-    """A parser of whole numbers from `smallest` to `largest`."""
-
-    def parse(text):
-        if not text.isdecimal() or not smallest <= int(text) <= largest:
-            raise argparse.ArgumentTypeError(f"{text!r} received; expected a whole number from {smallest} to {largest}")
-        return int(text)
-
-    return parse
-
-
-def number(limit, expected):
-    """A parser of numbers above 0 and below `limit`, `expected` in words."""
-
-    def parse(text):
-        try:
-            value = float(text)
-        except ValueError:
-            value = 0.0
-        if not 0 < value < limit:
-            raise argparse.ArgumentTypeError(f"{text!r} received; expected {expected}")
-        return value
-
-    return parse
-
-
-def rectangle(text):
-    """`10,20,300,400` → [10, 20, 300, 400]."""
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} received; expected x,y,width,height, such as 1000,2000,512,512")
-    return [int(part) for part in parts]
-
-
-def mask_values(text):
-    """`0,2` → (0, 2); `Tumor,#ff0000` → ("Tumor", "#ff0000"), for `masks.mask_coding` to look up."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise argparse.ArgumentTypeError(f"{text!r} received; expected mask values such as 2 or 1,2 or Tumor")
-    return tuple(int(part) if part.removeprefix("-").isdecimal() else part for part in parts)
-
-
-def run_name(text):
-    """The name of a folder in `runs`."""
-    if not text or text in (".", "..") or any(sign in text for sign in "/\\"):
-        raise argparse.ArgumentTypeError(f"{text!r} received; expected a name for a folder in runs, such as first_try")
-    return text
 
 
 if __name__ == "__main__":

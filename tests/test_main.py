@@ -12,6 +12,7 @@ import pytest
 
 import images
 import main
+import options
 import start
 from images import InputError, read, read_mask, write_png
 from tests.test_train import make_folder
@@ -334,11 +335,11 @@ def test_help_and_errors_do_not_wait_for_keras():
 
 
 def test_options_mean_the_same_before_and_after_a_command():
-    parse = main.make_parser().parse_args
+    parse = main.command_line().parse_args
     import argparse
 
     for arguments in (["--data", "x", "train", "--seed", "3"], ["--seed", "3", "train", "--data", "x"]):
-        args = parse(arguments, argparse.Namespace(**main.UNSET))
+        args = parse(arguments, argparse.Namespace(**options.UNSET))
         assert (args.data, args.seed, args.command) == (Path("x"), 3, main.train)
 
 

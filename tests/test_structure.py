@@ -73,7 +73,9 @@ MAY_IMPORT = {
     "doctor": {
         "images", "pairs", "survey", "prepare", "looks", "likeness", "findings", "mask_checks", "image_checks",
     },
+    "options": set(),
     "main": {
+        "options",
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
         "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files", "run_card",
         "run_folder",

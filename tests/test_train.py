@@ -195,6 +195,6 @@ def test_the_schedule_warms_up_and_ends_at_zero():
 def test_settings_and_command_line_name_the_same_defaults():
     import main
 
-    help_text = {action.dest: action.help for action in main.make_parser()._actions}
+    help_text = {action.dest: action.help for action in main.command_line()._actions}
     for name in ("epochs", "batch", "filters", "loss", "seed"):
         assert f"(default: {getattr(train.Settings(), name)})" in help_text[name]
