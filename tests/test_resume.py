@@ -173,7 +173,10 @@ def test_a_signal_ends_with_the_command_that_goes_on(tmp_path, number, status):
     data = make_folder(tmp_path / "my data", count=4)
     options = ["--run", "r", "--init", "none", "--filters", "1", "--batch", "1", "--steps", "3", "--epochs", "1000"]
     command = [sys.executable, "main.py", "train", "--data", str(data), *options]
-    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # what runs in the background ignores Ctrl-C
+    )  # fmt: skip
     deadline = time.monotonic() + 240
     while len(run_folder.checkpoints(tmp_path / "runs" / "r")) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
