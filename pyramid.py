@@ -18,7 +18,7 @@ class Bands:
 
     def __init__(self, folder, rows, height, width):
         """rows : first row of each band; height, width : pixels of the mask."""
-        self._folder, self._width = folder, width
+        self._folder = folder
         self._ends = list(zip(rows, [*rows[1:], height], strict=True))
         self.height, self.width = height, width
 
@@ -33,9 +33,9 @@ class Bands:
 
     def tiles(self, step):
         """The mask at every `step`-th pixel as tiles of `TILE_PX`, row by row, as `tifffile` takes them."""
-        waiting = np.empty((0, -(-self._width // step)), np.uint8)
+        waiting = np.empty((0, -(-self.width // step)), np.uint8)
         for number, (first, end) in enumerate(self._ends):
-            band = np.frombuffer(zlib.decompress(self._path(number).read_bytes()), np.uint8).reshape(-1, self._width)
+            band = np.frombuffer(zlib.decompress(self._path(number).read_bytes()), np.uint8).reshape(-1, self.width)
             waiting = np.concatenate([waiting, band[-first % step :: step, ::step]])
             while len(waiting) >= TILE_PX or (end == self.height and len(waiting)):
                 for column in range(0, waiting.shape[1], TILE_PX):

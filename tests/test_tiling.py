@@ -35,7 +35,7 @@ def test_weights_sum_to_one_and_leave_out_the_edges():
     assert (weights[1, :80] == 0).all() and (weights[1, -80:] == 0).all() and np.abs(np.diff(weights[1])).max() < 0.06
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(height=st.integers(1, 150), width=st.integers(1, 150), overlap=st.sampled_from([0, 16]))
 def test_cutting_and_blending_is_the_identity(height, width, overlap):
     image = np.random.default_rng(height * 151 + width).random((height, width, 2)).astype(np.float32)
