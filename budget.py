@@ -53,7 +53,8 @@ def memory_needed(network, tile_px, batch, held):
     outputs = [layer.output for layer in network.layers]
     image = keras.KerasTensor((batch, tile_px, tile_px, network.input_shape[-1]))
     shapes = [output.shape for output in keras.Model(network.input, outputs).compute_output_spec(image)]
-    put_out = 4 * sum(math.prod(shape) for shape in shapes)
+    sizes = [2 if "16" in layer.compute_dtype else 4 for layer in network.layers]
+    put_out = sum(size * math.prod(shape) for size, shape in zip(sizes, shapes, strict=True))
     weights = 4 * network.count_params()
     return int(held + RUNTIME + ACTIVATIONS * put_out + 4 * weights)  # gradients, two moments, a copy
 

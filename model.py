@@ -307,8 +307,21 @@ def receptive_reach(model):
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+def in_float32(model):
+    """`model`, or where a layer of it computes in another format, a copy with the same weights that does not."""
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+    twin = keras.models.clone_model(
+        model, clone_function=lambda layer: layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
+    )
+    twin.set_weights(model.get_weights())
+    return twin
+
+
 def save(model, path, card):
     """Write `model` and its `card` as one `.keras` file: under a temporary name first, then renamed.
+
+    The network in the file computes in float32, whatever `model` trained in, so that it predicts alike everywhere.
 
     Args:
         model: keras.Model.
@@ -322,7 +335,7 @@ def save(model, path, card):
     text = json.dumps(card, indent=2)  # before anything is written: it may raise
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.keras")
     try:
-        model.save(partial)
+        in_float32(model).save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(CARD, text)
         settle(partial)

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 import model as networks
+import precision
 import run_card
 import run_folder
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
@@ -35,7 +36,8 @@ OTSU_IMAGES = 20  # so many tell whether the cells are dark or bright
 class Settings:
     """Everything that decides a run; stored in its run card.
 
-    augmentation holds keyword arguments of `data.PairedImageDataGenerator`.
+    augmentation holds keyword arguments of `data.PairedImageDataGenerator`; precision is what the layers compute in,
+    `precision.FLOAT32`, `precision.MIXED`, or "auto": the faster one of this machine.
     """
 
     seed: int = 0
@@ -56,6 +58,7 @@ class Settings:
     validation_share: float = 0.2
     init: str = "auto"  # a model file to start from, "none", or "auto": see `start.start_from`
     workers: int = 2
+    precision: str = "auto"
     augmentation: dict = field(
         default_factory=lambda: {
             "rotation_range": 180,
@@ -101,6 +104,8 @@ def train(
     if settings.loss not in LOSSES:
         raise InputError(f"loss {settings.loss!r} is unknown; expected one of {', '.join(LOSSES)}.")
     started = started or time.time()
+    if settings.precision == "auto":
+        settings = replace(settings, precision=precision.fastest())
     say = (lambda text: None) if quiet else tqdm.write  # above the progress bar, where there is one
 
     pairing, seen = found or _read(data_dir, quiet)
@@ -168,16 +173,17 @@ def train(
 def _new_network(settings, channels, batches, seed):
     """An untrained network from the draw `seed`, compiled, and its Dice metric."""
     keras.utils.set_random_seed(seed)
-    network = networks.unet(
-        channels,
-        settings.classes,
-        filters=settings.filters,
-        depth=settings.depth,
-        normalization=settings.normalization,
-        dropout=settings.dropout,
-        upsampling=settings.upsampling,
-        prior=_prior(batches, settings.classes),
-    )
+    with precision.layers_in(settings.precision):
+        network = networks.unet(
+            channels,
+            settings.classes,
+            filters=settings.filters,
+            depth=settings.depth,
+            normalization=settings.normalization,
+            dropout=settings.dropout,
+            upsampling=settings.upsampling,
+            prior=_prior(batches, settings.classes),
+        )
     dice = Dice(settings.classes)
     network.compile(
         optimizer=keras.optimizers.AdamW(

@@ -108,7 +108,7 @@ def make_probe(network):
         for layer in network.layers
         if isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu
     ]
-    tops = [ops.max(layer.output) for layer in rectifiers]
+    tops = [ops.cast(ops.max(layer.output), "float32") for layer in rectifiers]
     return keras.Model(network.input, [network.output, *tops]), [layer.name for layer in rectifiers]
 
 

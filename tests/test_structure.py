@@ -53,12 +53,13 @@ MAY_IMPORT = {
     "checkpoints": {"images", "run_card", "run_folder"},
     "budget": {"images"},
     "progress": set(),
+    "precision": set(),
     "fitting": {
         "images", "model", "calibration", "start", "watchdog", "run_card", "run_folder", "checkpoints", "budget",
     },
     "train": {
         "start", "images", "pairs", "survey", "scale", "otsu", "model", "data", "losses", "run_card", "run_folder",
-        "progress", "fitting",
+        "progress", "fitting", "precision",
     },
     "report": {"images", "scale"},
     "histogram": set(),
@@ -91,6 +92,7 @@ MAY_IMPORT_KERAS = {
     "checkpoints",
     "budget",
     "progress",
+    "precision",
     "fitting",
     "train",
     "export",
