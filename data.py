@@ -6,6 +6,7 @@ with it, so that they cannot fall out of step. Every draw comes from a random ge
 the same batches for any number of workers, and no global random state.
 """
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -42,8 +43,9 @@ class PairedImageDataGenerator(ImageDataGenerator):
     elastic_range : float, largest elastic displacement in pixels (0: none), drawn on a grid of `ELASTIC_GRID` ×
         `ELASTIC_GRID` nodes and interpolated smoothly (Simard et al., ICDAR 2003; Ronneberger et al., MICCAI 2015).
 
-    For the same draw, images equal those of `ImageDataGenerator.apply_transform`. Differences from it: masks are
-    resampled by nearest neighbour and see no colour change; draws come from a generator that the caller gives, never
+    For the same draw, images equal those of `ImageDataGenerator.apply_transform`. Differences from it: images of 8
+    bits are resampled in 8 bits, to half a grey value; masks are resampled by nearest neighbour and see no colour
+    change; draws come from a generator that the caller gives, never
     from NumPy's global state; `width_shift_range` moves columns and `height_shift_range` rows, as documented (the
     original has them exchanged).
     """
@@ -84,9 +86,9 @@ class PairedImageDataGenerator(ImageDataGenerator):
         return draw
 
     def apply_transform(self, x, transform_parameters):
-        """The image of `ImageDataGenerator.apply_transform`, by one resampling. x: (height, width, channels)."""
+        """The image of `ImageDataGenerator.apply_transform`, by one resampling, float32. x: (height, width, channels)."""
         warped = self.warp(x, transform_parameters)
-        return self.change_colours(warped, transform_parameters)
+        return by_value(warped, lambda values: self.change_colours(values, transform_parameters), transform_parameters)
 
     def apply_to_mask(self, mask, transform_parameters):
         """The mask that belongs to `apply_transform` of its image: (height, width) integers, nearest neighbour."""
@@ -104,7 +106,8 @@ class PairedImageDataGenerator(ImageDataGenerator):
         ----------
         array : ndarray of shape (H, W) or (H, W, channels).
         draw : dictionary of `get_random_transform`.
-        nearest : True for masks (dtype kept), False for images (linear, float32).
+        nearest : True for masks (dtype kept), False for images: linear; uint8 stays, unless the fill_mode puts any
+            number around them, all others become float32.
         height, width : size of the result in pixels; the array's own by default.
         centre : (row, column) in `array` on which the result is centred; the array's own centre by default.
         """
@@ -118,8 +121,13 @@ class PairedImageDataGenerator(ImageDataGenerator):
         part = array[top:bottom, left:right]
         if (top, left, bottom, right) != (0, 0, rows, columns):
             matrix[:, 2] -= (top, left)
-        part = np.ascontiguousarray(part if nearest else part.astype(np.float32, copy=False))
+        if not nearest and (part.dtype != np.uint8 or self.fill_mode == "constant"):
+            part = part.astype(np.float32, copy=False)
+        padded = not nearest and array.ndim == 3 and array.shape[2] == 3  # OpenCV resamples four channels faster than three
+        part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA) if padded else np.ascontiguousarray(part)
         warped = self._resample(part, matrix, height, width, nearest, draw.get("elastic"))
+        if padded:
+            return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
         return warped if array.ndim == 2 else warped.reshape(height, width, array.shape[2])
 
     def _reach(self):
@@ -161,6 +169,19 @@ class PairedImageDataGenerator(ImageDataGenerator):
         return image
 
 
+def by_value(image, function, draw):
+    """`function` of an image (height, width, channels) in float32, by a table of its 256 values where it has 8 bits.
+
+    function : changes float32 (any, any, channels) value by value, to float32; `draw`, which it follows, says whether
+        it does: a channel shift looks at the whole image.
+    """
+    if image.dtype != np.uint8 or draw.get("channel_shift_intensity") is not None:
+        return function(image.astype(np.float32, copy=False))
+    channels = image.shape[2]
+    values = np.repeat(np.arange(256, dtype=np.float32)[:, np.newaxis, np.newaxis], channels, axis=2)
+    return cv2.LUT(image, function(values).reshape(1, 256, channels)).reshape(image.shape)
+
+
 def draw_matrix(draw, height, width):
     """The (2, 3) matrix from a result's (row, column, 1) to the source's (row, column), flips included.
 
@@ -168,21 +189,23 @@ def draw_matrix(draw, height, width):
     Like the original it takes the centre of a (height, width) array as (height/2, width/2) before the axes are
     exchanged, which is the true centre for square results only.
     """
-    theta, shear = np.deg2rad(draw.get("theta", 0)), np.deg2rad(draw.get("shear", 0))
-    rotation = np.array([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
-    shift = np.array([[1, 0, draw.get("tx", 0)], [0, 1, draw.get("ty", 0)], [0, 0, 1]])
-    shearing = np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])
-    zoom = np.diag([draw.get("zx", 1), draw.get("zy", 1), 1])
-    centre = np.array([[1, 0, height / 2 - 0.5], [0, 1, width / 2 - 0.5], [0, 0, 1]])
-    matrix = centre @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(centre)
-    exchange = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
-    matrix = exchange @ matrix @ exchange
-    flip = np.eye(3)
-    if draw.get("flip_vertical"):
-        flip[0] = (-1, 0, height - 1)
-    if draw.get("flip_horizontal"):
-        flip[1] = (0, -1, width - 1)
-    return (matrix @ flip)[:2]
+    theta, shear = math.radians(draw.get("theta", 0)), math.radians(draw.get("shear", 0))
+    zx, zy, tx, ty = (draw.get(name, default) for name, default in (("zx", 1), ("zy", 1), ("tx", 0), ("ty", 0)))
+    cos, sin = math.cos(theta), math.sin(theta)
+    # rotation · shear · zoom, as ((a, b), (c, d))
+    a, b = cos * zx, -math.sin(theta + shear) * zy
+    c, d = sin * zx, math.cos(theta + shear) * zy
+    x, y = height / 2 - 0.5, width / 2 - 0.5
+    shift_x = cos * tx - sin * ty + x - a * x - b * y
+    shift_y = sin * tx + cos * ty + y - c * x - d * y
+    # in (row, column) order, and flipped: row → height − 1 − row
+    matrix = [[d, c, shift_y], [b, a, shift_x]]
+    for axis, length in ((0, height), (1, width)):
+        if draw.get(("flip_vertical", "flip_horizontal")[axis]):
+            for row in matrix:
+                row[2] += row[axis] * (length - 1)
+                row[axis] = -row[axis]
+    return np.array(matrix)
 
 
 def _draw_shift(shift_range, length, rng):
@@ -307,8 +330,10 @@ class TrainingBatches(keras.utils.PyDataset):
         centre = self._centre(sample.mask.shape, self._spots[which], rng)
         image = self.generator.warp(sample.image, draw, height=tile, width=tile, centre=centre)
         mask = self.generator.warp(sample.mask, draw, nearest=True, height=tile, width=tile, centre=centre)
-        image = self.generator.change_colours(images.normalise(image, sample.low, sample.high) * 255, draw)
-        return image / np.float32(255), mask
+        def finish(values):
+            return self.generator.change_colours(images.normalise(values, sample.low, sample.high) * 255, draw) / 255
+
+        return by_value(image, finish, draw), mask
 
     def _centre(self, shape, spots, rng):
         tile = self.tile_px

@@ -311,9 +311,10 @@ def in_float32(model):
     """`model`, or where a layer of it computes in another format, a copy with the same weights that does not."""
     if all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
-    twin = keras.models.clone_model(
-        model, clone_function=lambda layer: layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
-    )
+    config = model.get_config()
+    for layer in config["layers"]:
+        layer["config"]["dtype"] = "float32"
+    twin = model.__class__.from_config(config)  # without the optimiser
     twin.set_weights(model.get_weights())
     return twin
 

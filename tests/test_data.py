@@ -63,6 +63,21 @@ def test_equals_image_data_generator_for_the_same_draw(fill_mode, draw, seed, sh
     assert difference[allowed & ~near_edge(draw, shape)[..., None]].max(initial=0) < 2.5 / 255
 
 
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@settings(max_examples=40)
+@given(draw=draws, seed=st.integers(0, 99), shape=st.sampled_from([(31, 31, 1), (32, 32, 3), (24, 41, 3)]))
+def test_8_bit_images_are_resampled_to_half_a_grey_value(fill_mode, draw, seed, shape):
+    image = random_image(seed, shape)
+    generator = PairedImageDataGenerator(fill_mode=fill_mode, cval=7)
+    geometry = draw | NO_COLOUR
+    exact = generator.apply_transform(image, geometry)
+    found = generator.apply_transform(image.astype(np.uint8), geometry)
+    assert found.dtype == np.float32 and found.shape == exact.shape
+    assert np.abs(found - exact).max() <= 0.51
+    coloured = generator.apply_transform(image.astype(np.uint8), draw)
+    np.testing.assert_array_equal(coloured, generator.change_colours(found, draw))
+
+
 def near_edge(draw, shape):
     """Pixels that come from within 1e-3 of the border lines row 0, row h−1, column 0 and column w−1."""
     from data import draw_matrix

@@ -6,6 +6,7 @@ import pytest
 
 import model as networks
 import precision
+from losses import make_loss
 from precision import FLOAT32, MIXED
 
 
@@ -64,6 +65,7 @@ def test_an_error_within_leaves_the_format_as_it_was():
 def test_a_file_holds_a_float32_network_with_the_same_weights(tmp_path):
     with precision.layers_in(MIXED):
         network = networks.unet(3, 3, filters=2, depth=2, dropout=0.2)
+    network.compile("adam", make_loss("bce", 3))
     rng = np.random.default_rng(0)
     network.set_weights([rng.uniform(0.1, 1, weight.shape) for weight in network.get_weights()])
     networks.save(network, tmp_path / "model.keras", {})
