@@ -20,6 +20,7 @@ from report import CLASS_OUTLINES, display
 TABLE, COUNTS = "cells.csv", "cell_counts.csv"
 LARGEST_ROI_PX = 2**15 - 1  # the corners of an ImageJ ROI's box are 16-bit numbers
 NUCLEUS, WHOLE = 2, 1  # class ids, where there are three
+WHERE_IT_IS = (0, 0, 1)  # left, top and scale of an image in itself
 
 
 class CellWriter:
@@ -59,7 +60,7 @@ class CellWriter:
         images.write_png(f"{stem}_overlay.png", draw(image, cells))
         self.tables[path.name], self.sizes[path.name] = table, size
 
-    def add_bands(self, path, bands, classes, um_per_px=None, light=None):
+    def add_bands(self, path, bands, classes, um_per_px=None, light=None, place=WHERE_IT_IS):
         """Find and measure the cells of an image that comes in bands, such as a slide; write `<stem>.geojson`.
 
         No other file is written for it: a picture of that size does not fit into memory. The cells and their
@@ -70,6 +71,7 @@ class CellWriter:
         classes : 1, or K of K classes.
         um_per_px : micrometres per pixel that the file states, None where unknown.
         light : see `measure.measure`; None for a grey image.
+        place : of the bands in the file, see `streams`; the outlines lie on the file, the table on the bands.
 
         Returns the number of cells.
         """
@@ -86,7 +88,7 @@ class CellWriter:
                 table["cell"] += count
                 count += len(cells)
                 tables.append(table)
-                yield from features(cells, table, outlines, whole, row)
+                yield from features(cells, table, outlines, whole, row, place)
 
         write_geojson(self.out_dir / f"{path.stem}.geojson", found())
         joined = {"cell": np.zeros(0, int)}
@@ -125,11 +127,12 @@ def write_labels(stem, suffix, labels):
 # --------------------------------------------------------------------------------------------------------------- QuPath
 
 
-def features(cells, table, outlines, whole=None, first_row=0):
+def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS):
     """The GeoJSON features of all cells, as QuPath exports its own (detections; with three classes cells).
 
     cells, table : as `find_cells` and `measure` give them; outlines, whole : `polygonise` of the labels and of the
-    whole cells; first_row : of the block in its image. Yields dictionaries.
+    whole cells; first_row : of the block in its image; place : of that image in its file, see `streams`. Yields
+    dictionaries.
     """
     kind = "detection" if whole is None else "cell"
     several = len(set(cells.classes.tolist())) > 1 or "class" in table
@@ -141,9 +144,9 @@ def features(cells, table, outlines, whole=None, first_row=0):
     ):
         name = str(class_id) if several else CELL
         colour = CLASS_OUTLINES[(class_id - 1) % len(CLASS_OUTLINES)] if several else CLASS_OUTLINES[0]
-        feature = {"type": "Feature", "geometry": _geometry(parts if whole is None else whole[number], first_row)}
+        feature = {"type": "Feature", "geometry": _geometry(parts if whole is None else whole[number], first_row, place)}
         if whole is not None:
-            feature["nucleusGeometry"] = _geometry(parts, first_row)
+            feature["nucleusGeometry"] = _geometry(parts, first_row, place)
         measured = {name: value for name, value in zip(names, values, strict=True) if value == value}  # no NaN in JSON
         feature["properties"] = {
             "objectType": kind,
@@ -154,8 +157,16 @@ def features(cells, table, outlines, whole=None, first_row=0):
         yield feature
 
 
-def _geometry(parts, first_row):
-    rings = [[[[x, y + first_row] for x, y in [*ring.tolist(), ring[0].tolist()]] for ring in part] for part in parts]
+def _geometry(parts, first_row, place):
+    left, top, factor = place
+
+    def on_file(ring):
+        corners = [*ring.tolist(), ring[0].tolist()]
+        if factor == 1:  # whole numbers stay whole
+            return [[x + left, y + first_row + top] for x, y in corners]
+        return [[round(x * factor + left, 3), round((y + first_row) * factor + top, 3)] for x, y in corners]
+
+    rings = [[on_file(ring) for ring in part] for part in parts]
     if len(rings) == 1:
         return {"type": "Polygon", "coordinates": rings[0]}
     return {"type": "MultiPolygon", "coordinates": rings}

@@ -62,7 +62,8 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
                 raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
             prediction = written.decode(images.read_mask(path))
             truth = coding.decode(read_mask_of(pair, prediction.shape))
-            separate = _read_labels(path, prediction.shape) if record["cells"] and coding.classes == 1 else None
+            labelled = record["cells"] and coding.classes == 1 and path.suffix == ".png"  # slides have none
+            separate = _read_labels(path, prediction.shape) if labelled else None
             results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark, separate))
             if levels is not None:
                 more = _level_counts(kept, pair.stem, truth, kept_path)

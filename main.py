@@ -313,12 +313,6 @@ def predict(args):
     if args.cells or args.um_per_px or args.min_area:
         from cell_files import TABLE, CellWriter
 
-        if len(fields) < len(paths):
-            large = next(path for path in paths if path not in fields)
-            raise images.InputError(
-                f"{large}: a slide or an image too large for memory; expected smaller ones with --cells. Leave the "
-                "option out for its mask, or predict fields of it."
-            )
         writer = CellWriter(out_dir, args.um_per_px, args.min_area)
     broken = []
     try:
@@ -329,9 +323,11 @@ def predict(args):
         if path not in fields:
             target = out_dir / f"{path.stem}{SUFFIX}.tif"
             try:
-                predict_whole(predictor, path, target, args.mpp, args.region, args.flips)
+                predict_whole(predictor, path, target, args.mpp, args.region, args.flips, writer)
             except images.InputError as error:
                 broken.append(error)
+    if writer and len(fields) < len(paths):
+        writer.finish()  # once more, now with the slides
     if broken:
         raise images.InputError("; ".join(map(str, broken)))
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")

@@ -16,9 +16,9 @@ SMALLEST_LEVEL_PX = 1024
 class Bands:
     """Masks of successive rows in a folder, one file each; what is there is whole, whenever the program was killed."""
 
-    def __init__(self, folder, rows, height, width):
-        """rows : first row of each band; height, width : pixels of the mask."""
-        self._folder = folder
+    def __init__(self, folder, rows, height, width, kind="band"):
+        """rows : first row of each band; height, width : bytes of the mask; kind : of several masks in one folder."""
+        self._folder, self._kind = folder, kind
         self._ends = list(zip(rows, [*rows[1:], height], strict=True))
         self.height, self.width = height, width
 
@@ -31,11 +31,19 @@ class Bands:
         with images.replacing(self._path(number)) as temporary:
             temporary.write_bytes(zlib.compress(mask.tobytes(), 1))
 
+    def read(self, number):
+        """A band: its first row, and uint8 (rows, width)."""
+        kept = zlib.decompress(self._path(number).read_bytes())
+        return self._ends[number][0], np.frombuffer(kept, np.uint8).reshape(-1, self.width)
+
+    def __len__(self):
+        return len(self._ends)
+
     def tiles(self, step):
         """The mask at every `step`-th pixel as tiles of `TILE_PX`, row by row, as `tifffile` takes them."""
         waiting = np.empty((0, -(-self.width // step)), np.uint8)
-        for number, (first, end) in enumerate(self._ends):
-            band = np.frombuffer(zlib.decompress(self._path(number).read_bytes()), np.uint8).reshape(-1, self.width)
+        for number, (_, end) in enumerate(self._ends):
+            first, band = self.read(number)
             waiting = np.concatenate([waiting, band[-first % step :: step, ::step]])
             while len(waiting) >= TILE_PX or (end == self.height and len(waiting)):
                 for column in range(0, waiting.shape[1], TILE_PX):
@@ -44,7 +52,7 @@ class Bands:
                 waiting = waiting[TILE_PX:]
 
     def _path(self, number):
-        return self._folder / f"{number:06}.band"
+        return self._folder / f"{number:06}.{self._kind}"
 
 
 def write_pyramid(path, bands, mpp=None):

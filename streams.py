@@ -1,6 +1,7 @@
 """Slides and large TIFFs as sources that are read part by part.
 
-A source has `height` and `width` (pixels as the network will see them), `mpp` (µm per pixel or None), and
+A source has `height` and `width` (pixels as the network will see them), `mpp` (µm per pixel or None), `place` (its
+left and top in the file, in pixels of the file, and how many of those one of its own measures), and
 
 read(row, column, height, width)    the pixels there, (height, width, channels) of uint8 or uint16
 read_small(same)                    the same place, `SMALL` times smaller, or None where that would need `read`
@@ -66,6 +67,7 @@ class SlideSource:
         self._top, self._left = y, x
         self.height, self.width = (max(1, round(n / self._factor)) for n in (height, width))
         self.mpp = mpp or slide.mpp
+        self.place = x, y, self._factor
 
     def close(self):
         self._slide.close()
@@ -108,7 +110,7 @@ class TiffSource:
     def __init__(self, page):
         self._page, self._decoded = page, OrderedDict()
         self.height, self.width = page.imagelength, page.imagewidth
-        self.mpp = None
+        self.mpp, self.place = None, (0, 0, 1)
 
     def close(self):
         self._page.parent.close()

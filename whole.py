@@ -13,12 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 import images
+from calibration import to_levels
 from engine import fingerprint
 from pyramid import Bands, write_pyramid
 from scale import resize
 from streams import SMALL, open_source
 from tiling import OUTER_PX, OVERLAP_PX, TILE_PX, predict_bands, tile_starts
 
+MEASURED_ROWS = 256  # of a slide 100,000 px wide they are 75 MB of pixels
 FLAT = 0.1  # of the slide's range of intensities; what stays closer to its background, SMALL times reduced, is empty
 
 
@@ -56,20 +58,21 @@ def probability_bands(predictor, source, first=0):
     yield from predict_bands(predictor.predict_tile, read, source.height, source.width, predictor.background, **size)
 
 
-def predict_whole(predictor, path, target, mpp=None, region=None, flips=False):
+def predict_whole(predictor, path, target, mpp=None, region=None, flips=False, cells=None):
     """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`.
 
     mpp, region : as for `streams.open_source`; flips : whether the predictor averages over them.
+    cells : `cell_files.CellWriter`, which separates, measures and writes the cells too; None for the mask alone.
 
     An earlier, interrupted prediction of the same file by the same model with the same options goes on.
     Raises `InputError` where the file or an option is wrong; nothing is left then.
     """
     path = Path(path)
     with closing(open_source(path, mpp, region)) as source:
-        _predict_source(predictor, source, path, target, [mpp, region, flips])
+        _predict_source(predictor, source, path, target, [mpp, region, flips, cells is not None], cells)
 
 
-def _predict_source(predictor, source, path, target, options):
+def _predict_source(predictor, source, path, target, options, cells):
     folder = target.with_name(f".{target.stem}.partial")
     plan = json.dumps(
         [fingerprint(predictor.path), path.stat().st_size, path.stat().st_mtime_ns, str(path.resolve()), options]
@@ -82,6 +85,7 @@ def _predict_source(predictor, source, path, target, options):
             temporary.write_text(plan, encoding="utf-8")
     rows, _ = tile_starts(max(source.height, predictor.card["tile_px"]), TILE_PX, OVERLAP_PX)
     bands = Bands(folder, rows, source.height, source.width)
+    levels = Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
     first = bands.finished()
     done = source.height if first == len(rows) else rows[first]
     try:
@@ -98,14 +102,39 @@ def _predict_source(predictor, source, path, target, options):
                     mask = predictor.mask(probability)
                     if writing:
                         writing.result()
-                    writing = writer.submit(bands.write, number, mask * np.uint8(255 if predictor.classes == 1 else 1))
+                    writing = writer.submit(_write, number, probability, levels, mask, bands, predictor.classes)
                     bar.update(round(mask.size / 1e6, 3))
                 writing.result()
         write_pyramid(target, bands, source.mpp)
+        if cells:
+            sample = images.to_channels(source.sample(), predictor.channels)
+            light = None if images.is_grey(sample) else images.intensity_range(sample)[1]
+            parts = _measured_bands(source, bands, levels, predictor.classes, path.name)
+            cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place)
     except images.InputError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder)
+
+
+def _write(number, probability, levels, mask, bands, classes):
+    """Keep a band; the mask last, since it is what counts as finished."""
+    if levels:
+        levels.write(number, to_levels(probability))
+    bands.write(number, mask * np.uint8(255 if classes == 1 else 1))
+
+
+def _measured_bands(source, bands, levels, classes, name):
+    """(mask, image, probability) of a few rows after the other, for `CellWriter.add_bands`."""
+    with tqdm(total=len(bands), desc=f"{name}: cells", unit="band", leave=False, delay=1, disable=None) as bar:
+        for number in range(len(bands)):
+            (first, mask), (_, kept) = bands.read(number), levels.read(number)
+            for row in range(0, len(mask), MEASURED_ROWS):
+                part = slice(row, row + MEASURED_ROWS)
+                image = source.read(first + row, 0, len(mask[part]), source.width)
+                probability = kept[part].reshape(len(image), source.width, classes) / np.float32(255)
+                yield (mask[part] > 0 if classes == 1 else mask[part]).astype(np.uint8), image, probability
+            bar.update()
 
 
 def _most_common(image):

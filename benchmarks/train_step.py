@@ -4,8 +4,9 @@
 
 The limit: a step cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and two
 backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32
-matrices. Beside it stand the same step without normalisation, whole steps of a training with its augmented crops, and
-the same network in plain PyTorch where that is installed. The rounds alternate, and medians count.
+matrices. Beside it stand the default step, in the number format that training takes here (`precision.py`), the same in
+float32, without normalisation, whole steps of a training with its augmented crops, and the same network in plain
+PyTorch (float32) where that is installed. The rounds alternate, and medians count.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,12 +27,14 @@ import numpy as np
 
 import model as networks
 import pairs
+import precision
 import train
 from data import PairedImageDataGenerator, Samples, TrainingBatches
 from sample import write_sample
 from survey import survey
 
 MATRIX = 2048
+READY, CROPS = "a step, its batch ready", "a step with augmented crops"
 
 
 class Repeated(keras.utils.PyDataset):
@@ -123,20 +127,24 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12, help="of each kind in a round (default: 12)")
     args = parser.parse_args()
-    settings = train.Settings()
+    settings = train.Settings(precision=precision.fastest())
     with tempfile.TemporaryDirectory() as folder:
         batches = sample_batches(folder, settings)
         batch = batches[0]
         repeated = Repeated(batch, args.steps)
-        network, _ = train._new_network(settings, 1, batches, seed=0)
-        plain, _ = train._new_network(replace(settings, normalization="none"), 1, batches, seed=0)
+        networks_of = {
+            title: train._new_network(replace(settings, **changes), 1, batches, seed=0)[0]
+            for title, changes in (
+                (READY, {}),
+                ("the same in float32", {"precision": precision.FLOAT32}),
+                ("the same without normalisation", {"normalization": "none"}),
+            )
+        }
+        network = networks_of[READY]
         multiply_adds = networks.count_multiply_adds(network, settings.tile_px, settings.tile_px)
         operations = 6 * multiply_adds * settings.batch
-        kinds = {
-            "a step, its batch ready": lambda: fitted(network, repeated, args.steps),
-            "the same without normalisation": lambda: fitted(plain, repeated, args.steps),
-            "a step with augmented crops": lambda: fitted(network, batches, args.steps),
-        }
+        kinds = {title: partial(fitted, of_title, repeated, args.steps) for title, of_title in networks_of.items()}
+        kinds[CROPS] = partial(fitted, network, batches, args.steps)
         try:
             step = torch_step(batch, settings.filters, settings.depth)
         except ImportError:
@@ -158,13 +166,14 @@ def main():
             for title, run in kinds.items():
                 seconds[title].append(run())
     limit = operations / np.median(rates)
-    print(f"{np.median(rates) / 1e9:.0f} GFLOP/s in matrix products; a step of {operations / 1e9:.1f} GFLOP")
+    print(f"layers compute in {settings.precision}")
+    print(f"{np.median(rates) / 1e9:.0f} GFLOP/s in float32 matrix products; a step of {operations / 1e9:.1f} GFLOP")
     print(f"{'':34}{'ms':>8}{'of the limit':>14}")
     print(f"{'the limit':34}{1000 * limit:8.0f}{1:14.2f}")
     for title, values in seconds.items():
         share = np.median([operations / rate / value for rate, value in zip(rates, values, strict=True)])
         print(f"{title:34}{1000 * np.median(values):8.0f}{share:14.2f}")
-    ready, crops = (np.array(seconds[title]) for title in ("a step, its batch ready", "a step with augmented crops"))
+    ready, crops = (np.array(seconds[title]) for title in (READY, CROPS))
     print(f"waiting for data: {max(0.0, float(np.median(1 - ready / crops))):.1%} of the time")
 
 

@@ -1,5 +1,7 @@
 """A slide gives the mask that its pixels give at once, also when killed on the way; broken ones give one line."""
 
+import csv
+import json
 import os
 import shutil
 import signal
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import openslide
 import pytest
+import shapely
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -223,6 +226,57 @@ def test_killed_and_given_again(slide, tmp_path):
     subprocess.run([*command, tmp_path / "killed"], check=True, capture_output=True)
     first, second = (tmp_path / name / "a_predict.tif" for name in ("at once", "killed"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def cells_of(folder):
+    """What `--cells` wrote: the rows of cells.csv without the column of file names, and the GeoJSON features."""
+    with (folder / "cells.csv").open(newline="") as file:
+        rows = [{k: float(v) for k, v in row.items() if k != "image"} for row in csv.DictReader(file)]
+    (path,) = folder.glob("*.geojson")
+    return rows, json.loads(path.read_text())["features"]
+
+
+def test_the_cells_of_a_slide_are_those_of_its_pixels(slide, tmp_path, capsys):
+    path, full = slide
+    field = tmp_path / "field.png"
+    images.write_png(field, full)
+    for source in (path, field):
+        options = ["--cells", "--um-per-px", "0.5", "--out", str(tmp_path / source.suffix[1:])]
+        assert main.main(["predict", str(source), "--model", str(PAP_SMEAR), *options]) == 0
+    assert "cells, one a row" in capsys.readouterr().out
+    (of_slide, outlines), (of_field, others) = (cells_of(tmp_path / name) for name in ("tif", "png"))
+    assert len(of_slide) == len(of_field) == len(outlines) > 100
+
+    def by_place(rows):
+        return sorted(rows, key=lambda row: (row["top_px"], row["left_px"]))
+
+    for here, there in zip(by_place(of_slide), by_place(of_field), strict=True):
+        assert abs(here.pop("confidence") - there.pop("confidence")) < 0.004  # kept in 8 bits between two passes
+        assert {k: v for k, v in here.items() if k != "cell"} == pytest.approx(
+            {k: v for k, v in there.items() if k != "cell"}, rel=1e-5
+        )
+    places = [{str(feature["geometry"]) for feature in features} for features in (outlines, others)]
+    assert places[0] == places[1]
+    assert sorted(p.name for p in (tmp_path / "tif").iterdir() if "report" not in p.name) == [
+        "a.geojson", "a_predict.tif", "cell_counts.csv", "cells.csv", "predictions.json", "probabilities.npz",
+    ]  # fmt: skip
+
+
+def test_outlines_lie_on_the_slide_also_of_a_part_at_another_resolution(slide, tmp_path):
+    path, _ = slide
+    for name, options in {
+        "all": [], "part": ["--region", "200,100,900,700"], "coarse": ["--region", "200,100,900,700", "--mpp", "0.6"],
+    }.items():  # fmt: skip
+        command = ["predict", str(path), "--cells", "--model", str(PAP_SMEAR), "--out", str(tmp_path / name)]
+        assert main.main([*command, *options]) == 0
+    everything, part, coarse = (
+        shapely.union_all([shapely.geometry.shape(f["geometry"]) for f in cells_of(tmp_path / name)[1]])
+        for name in ("all", "part", "coarse")
+    )
+    inside = shapely.box(300, 200, 1000, 700)  # where the part's edge plays no role
+    everything, part, coarse = (shapely.intersection(shape, inside) for shape in (everything, part, coarse))
+    assert part.area > 0 and shapely.symmetric_difference(everything, part).area < 0.02 * part.area
+    assert shapely.symmetric_difference(everything, coarse).area < 0.3 * everything.area
 
 
 def test_a_damaged_slide_leaves_nothing(predictor, slide, tmp_path):
