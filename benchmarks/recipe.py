@@ -3,9 +3,9 @@
     python benchmarks/recipe.py cervix FOLDER                 FOLDERs as for benchmarks/real_data.py
     python benchmarks/recipe.py herlev FOLDER --only defaults "Dice added to the loss"
 
-Each row is a training of 5 epochs of --steps steps on the training images, from nothing unless it says otherwise. The
-validation images are those that each seed holds out; test images are never read. Variants whose step costs more or
-less take fewer or more steps, so that all rows cost about the same TFLOP.
+Each row is a training of 5 epochs of --steps steps on the training images, from nothing unless it says otherwise. Half
+of the training images are held out to validate, another half with each seed; test images are never read. Variants whose
+step costs more or less take fewer or more steps, so that all rows cost about the same TFLOP.
 """
 
 import argparse
@@ -13,8 +13,10 @@ import csv
 import os
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,7 +24,9 @@ import keras
 import numpy as np
 from real_data import SETS  # puts the repository on the path
 
+import data as pipeline
 import train
+from precision import FLOAT32
 
 AUGMENTATION = train.Settings().augmentation
 
@@ -47,6 +51,23 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def on_test_end(self, logs=None):
         self.model.set_weights(self.own)
+
+
+class Constant(keras.optimizers.schedules.LearningRateSchedule):
+    """The peak of the usual schedule from the first step to the last."""
+
+    def __init__(self, peak, steps):
+        self.peak = peak
+
+    def __call__(self, step):
+        return self.peak
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": None}
+
+
+def without_warmup(peak, steps):
+    return keras.optimizers.schedules.CosineDecay(peak, steps)
 
 
 def augmented(**changes):
@@ -78,7 +99,18 @@ VARIANTS = {  # name: what it changes in `train.Settings`, and how many times th
     "zoom 0.6 to 1.6": (augmented(zoom_range=(0.6, 1.6)), 1),
     "elastic, up to 10 px": (augmented(elastic_range=10), 1),
     "averaged weights, 0.99": ({}, 1),
+    "learning rate constant": ({}, 1),
+    "no warm-up": ({}, 1),
+    "crops anywhere": ({}, 1),
+    "float32": ({"precision": FLOAT32}, 1),
     "from the shipped weights": ({"init": "auto"}, 1),
+}
+
+
+PATCHES = {  # what no setting changes: module, name, value
+    "learning rate constant": (train, "make_schedule", Constant),
+    "no warm-up": (train, "make_schedule", without_warmup),
+    "crops anywhere": (pipeline, "RARE_FOREGROUND", 0),
 }
 
 
@@ -86,11 +118,17 @@ def validate(data, name, seed, steps, foreground, classes):
     """(Best validation Dice, TFLOP, seconds) of one training."""
     changes, share = VARIANTS[name]
     settings = train.Settings(
-        seed=seed, steps=round(steps * share), init="none", foreground=foreground, classes=classes
+        seed=seed,
+        steps=round(steps * share),
+        init="none",
+        foreground=foreground,
+        classes=classes,
+        validation_share=0.5,
     )
     callbacks = [AveragedWeights(0.99)] if name.startswith("averaged") else []
     started = time.time()
-    with tempfile.TemporaryDirectory() as folder:
+    patch = mock.patch.object(*PATCHES[name]) if name in PATCHES else nullcontext()
+    with tempfile.TemporaryDirectory() as folder, patch:
         run = Path(folder) / "run"
         card = train.train(data, run, replace(settings, **changes), quiet=True, callbacks=callbacks)
         with open(run / "history.csv", newline="", encoding="utf-8") as file:

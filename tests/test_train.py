@@ -71,8 +71,9 @@ def test_the_run_s_scores_are_those_of_its_best_epoch(trained):
     folder, card = trained
     scores = json.loads((folder / "run" / "scores.json").read_text())
     assert scores["threshold"] == 0.5  # one image is held out; on this threshold Keras counts, too
-    assert scores["dice"] == pytest.approx(card["scores"]["val_dice"], abs=1e-5)
-    assert scores["accuracy"] == pytest.approx(card["scores"]["val_accuracy"], abs=1e-5)
+    # validation during training computes in the number format of training, which may have 8 bits of precision
+    assert scores["dice"] == pytest.approx(card["scores"]["val_dice"], abs=0.02)
+    assert scores["accuracy"] == pytest.approx(card["scores"]["val_accuracy"], abs=0.01)
     assert sorted(image["name"] for image in scores["images"]) == sorted(card["validation"])
     assert scores["baseline"]["dice"] == 0
 
