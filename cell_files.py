@@ -144,7 +144,10 @@ def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS)
     ):
         name = str(class_id) if several else CELL
         colour = CLASS_OUTLINES[(class_id - 1) % len(CLASS_OUTLINES)] if several else CLASS_OUTLINES[0]
-        feature = {"type": "Feature", "geometry": _geometry(parts if whole is None else whole[number], first_row, place)}
+        feature = {
+            "type": "Feature",
+            "geometry": _geometry(parts if whole is None else whole[number], first_row, place),
+        }
         if whole is not None:
             feature["nucleusGeometry"] = _geometry(parts, first_row, place)
         measured = {name: value for name, value in zip(names, values, strict=True) if value == value}  # no NaN in JSON

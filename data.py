@@ -123,7 +123,9 @@ class PairedImageDataGenerator(ImageDataGenerator):
             matrix[:, 2] -= (top, left)
         if not nearest and (part.dtype != np.uint8 or self.fill_mode == "constant"):
             part = part.astype(np.float32, copy=False)
-        padded = not nearest and array.ndim == 3 and array.shape[2] == 3  # OpenCV resamples four channels faster than three
+        padded = (
+            not nearest and array.ndim == 3 and array.shape[2] == 3
+        )  # OpenCV resamples four channels faster than three
         part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA) if padded else np.ascontiguousarray(part)
         warped = self._resample(part, matrix, height, width, nearest, draw.get("elastic"))
         if padded:
@@ -330,6 +332,7 @@ class TrainingBatches(keras.utils.PyDataset):
         centre = self._centre(sample.mask.shape, self._spots[which], rng)
         image = self.generator.warp(sample.image, draw, height=tile, width=tile, centre=centre)
         mask = self.generator.warp(sample.mask, draw, nearest=True, height=tile, width=tile, centre=centre)
+
         def finish(values):
             return self.generator.change_colours(images.normalise(values, sample.low, sample.high) * 255, draw) / 255
 
