@@ -86,7 +86,10 @@ class PairedImageDataGenerator(ImageDataGenerator):
         return draw
 
     def apply_transform(self, x, transform_parameters):
-        """The image of `ImageDataGenerator.apply_transform`, by one resampling, float32. x: (height, width, channels)."""
+        """The image of `ImageDataGenerator.apply_transform`, float32, by one resampling. x: (height, width, channels).
+
+        Images of 8 bits are resampled in 8 bits.
+        """
         warped = self.warp(x, transform_parameters)
         return by_value(warped, lambda values: self.change_colours(values, transform_parameters), transform_parameters)
 

@@ -102,7 +102,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
     it with whatever truth there will be.
 
     levels : dictionary from a tile's file name to the levels of its field (`pairs.recorded_levels`).
-    cells : `cell_files.CellWriter`, which separates, measures and writes the cells of each image, and the tables of all;
+    cells : `cell_files.CellWriter`, which separates, measures and writes the cells of each image, and their tables;
         None for masks alone.
 
     Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after

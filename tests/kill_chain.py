@@ -19,8 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import run_card
 import run_folder
 import train
+from precision import FLOAT32
 
-TINY = {"tile_px": 32, "filters": 2, "depth": 1, "batch": 2, "steps": 4, "epochs": 6, "dropout": 0.2, "init": "none"}
+TINY = {
+    "tile_px": 32, "filters": 2, "depth": 1, "batch": 2, "steps": 4, "epochs": 6, "dropout": 0.2, "init": "none",
+    "precision": FLOAT32,
+}  # fmt: skip
+HERE = TINY | {"precision": "auto"}  # what this machine trains in
 
 
 def fork(function):
@@ -40,7 +45,7 @@ def fit(data, run_dir):
     resume = (run_dir / run_card.CARD).is_file()
     if resume and run_card.read(run_dir / run_card.CARD)["finished"]:
         return  # killed on its way out
-    train.train(data, run_dir, train.Settings(**TINY), quiet=True, resume=resume)
+    train.train(data, run_dir, train.Settings(**HERE), quiet=True, resume=resume)
 
 
 def result(run_dir):
