@@ -22,6 +22,7 @@ from start import start_from
 from watchdog import DeadNetwork, Watchdog, choose_crop
 
 SMALLEST_EPOCH = 220  # steps; fewer teach too little where there are few images
+SMALLEST_EPOCH_OF_CLASSES = 440  # to tell several classes apart takes longer (benchmarks/README.md)
 NEW_DRAW = 2**31  # added to the seed of a training that starts again: a draw that no --seed gives
 
 
@@ -46,7 +47,8 @@ class Fitting:
 
     def _set(self, settings):
         self.settings, self.batches.batch = settings, settings.batch
-        self.batches.steps = settings.steps or max(SMALLEST_EPOCH, -(-self.batches.tiles // settings.batch))
+        smallest = SMALLEST_EPOCH if settings.classes <= 2 else SMALLEST_EPOCH_OF_CLASSES
+        self.batches.steps = settings.steps or max(smallest, -(-self.batches.tiles // settings.batch))
         if self.checks is not None:
             self.checks.batch = settings.batch
         self.card["settings"] = asdict(settings)

@@ -1,6 +1,6 @@
 """How near a training step comes to what the processor can do, and whether the model waits for its data.
 
-    python benchmarks/train_step.py [--rounds 5] [--steps 12]
+    python benchmarks/train_step.py [--rounds 5] [--steps 40]
 
 The limit: a step cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and two
 backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32
@@ -125,7 +125,7 @@ def torch_step(batch, filters, depth):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=12, help="of each kind in a round (default: 12)")
+    parser.add_argument("--steps", type=int, default=40, help="of each kind in a round (default: 40)")
     args = parser.parse_args()
     settings = train.Settings(precision=precision.fastest())
     with tempfile.TemporaryDirectory() as folder:
