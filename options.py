@@ -55,7 +55,9 @@ def make_parser(description, prepare, check, train, predict, evaluate, export):
     fitting.add_argument("--batch", type=whole_number(1), metavar="N", help="crops a batch (default: 4)")
     fitting.add_argument("--filters", type=whole_number(1), metavar="F", help="filters of the first level (default: 8)")
     fitting.add_argument(
-        "--loss", choices=("bce", "dice_bce"), help="cross-entropy alone or with Dice loss (default: bce)"
+        "--loss",
+        choices=("bce", "dice_bce"),
+        help="cross-entropy alone or with Dice loss (default: bce, of 3 classes dice_bce)",
     )
     fitting.add_argument(
         "--init", metavar="FILE|none", help="weights to start from (default: the shipped ones where they fit)"

@@ -52,7 +52,7 @@ class Settings:
     normalization: str = "batch"
     upsampling: str = "nearest"
     dropout: float = 0.0
-    loss: str = "bce"
+    loss: str = "auto"  # one of `losses.LOSSES`, or "auto": "bce", with three classes or more "dice_bce"
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     validation_share: float = 0.2
@@ -101,6 +101,8 @@ def train(
     run_dir = Path(run_dir)
     if not resume:
         run_folder.refuse_taken(run_dir)
+    if settings.loss == "auto":
+        settings = replace(settings, loss="bce" if settings.classes <= 2 else "dice_bce")
     if settings.loss not in LOSSES:
         raise InputError(f"loss {settings.loss!r} is unknown; expected one of {', '.join(LOSSES)}.")
     started = started or time.time()

@@ -210,9 +210,19 @@ def test_the_schedule_warms_up_and_ends_at_zero():
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
 
 
+@pytest.mark.parametrize(("classes", "loss", "steps"), [(1, "bce", 220), (3, "dice_bce", 440)])
+def test_several_classes_take_the_dice_loss_and_twice_the_steps(tmp_path, monkeypatch, classes, loss, steps):
+    seen = []
+    monkeypatch.setattr(train.Fitting, "fit", lambda self, *_: seen.append((self.settings.loss, self.batches.steps)))
+    monkeypatch.setattr(train.Fitting, "finish", lambda self, validation: {})
+    settings = train.Settings(classes=classes, tile_px=32, init="none")
+    train.train(make_folder(tmp_path, classes=classes), tmp_path / "run", settings, quiet=True)
+    assert seen == [(loss, steps)]
+
+
 def test_settings_and_command_line_name_the_same_defaults():
     import main
 
     help_text = {action.dest: action.help for action in main.command_line()._actions}
-    for name in ("epochs", "batch", "filters", "loss", "seed"):
+    for name in ("epochs", "batch", "filters", "seed"):
         assert f"(default: {getattr(train.Settings(), name)})" in help_text[name]
