@@ -84,7 +84,7 @@ def run_all(args):
     print("3 predict")
     if pairs.has_files(args.data, "Test data/Images"):
         with in_turn(ROOT / "runs", args.data):
-            predict(args)
+            predict(args, page=False)  # `evaluate` writes it, with the scores
             print("4 evaluate")
             evaluate(args)
     else:
@@ -275,8 +275,8 @@ def export_quietly(model):
         print(f"no ONNX export: {error}")
 
 
-def predict(args):
-    """Write a mask for each image named, or for each test image."""
+def predict(args, page=True):
+    """Write a mask for each image named, or for each test image, and the page that shows them."""
     import images
     from page import write_page
     from pairs import Pair, recorded_levels
@@ -333,7 +333,7 @@ def predict(args):
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
     if writer:
         print(f"{writer.total()} cells, one a row: {out_dir / TABLE}")
-    if fields:  # slides are for QuPath, not for a page
+    if fields and page:  # slides are for QuPath, not for a page
         pairs = [Pair(path.stem, path, None, path.stem, levels.get(path.name)) for path in fields]
         print(f"to look at them, open {write_page(out_dir, pairs)}")
 
@@ -367,10 +367,10 @@ def evaluate(args):
     page = write_page(out_dir, recorded(find_pairs(args.data / "Test data", masks="optional"), args.data), card)
     if card is None:
         print(f"no masks in {args.data / 'Test data' / 'Masks'}: nothing to score against")
-        return
-    print(*table(card), sep="\n")
-    worst = min(card["images"], key=lambda image: image["dice"])
-    print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
+    else:
+        print(*table(card), sep="\n")
+        worst = min(card["images"], key=lambda image: image["dice"])
+        print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
     print(f"to look at them, open {page}")
 
 
