@@ -315,7 +315,8 @@ class TrainingBatches(keras.utils.PyDataset):
             self._spots.append([_places(mask, value, ranks) for value, ranks in drawn])
         self.class_shares = pixels / pixels.sum()
         self.foreground_share = pixels[1:].sum() / pixels.sum()
-        self.rarest_share = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()
+        rarest = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()
+        self.centred = rarest < RARE_FOREGROUND  # whether half of the crops are centred on foreground
         self.tiles = len(self.turns)
 
     def __len__(self):
@@ -347,7 +348,7 @@ class TrainingBatches(keras.utils.PyDataset):
     def _centre(self, shape, spots, rng):
         tile = self.tile_px
         centre = np.array([rng.uniform(0, length - 1) for length in shape])
-        if self.rarest_share < RARE_FOREGROUND and spots and rng.random() < 0.5:
+        if self.centred and spots and rng.random() < 0.5:
             of_class = spots[rng.integers(len(spots))]
             centre = np.array(np.unravel_index(rng.choice(of_class), shape), float) + rng.uniform(
                 -tile / 4, tile / 4, 2

@@ -101,6 +101,7 @@ def train(
     run_dir = Path(run_dir)
     if not resume:
         run_folder.refuse_taken(run_dir)
+    usual = settings.loss == "auto" and settings.steps is None
     if settings.loss == "auto":
         settings = replace(settings, loss="bce" if settings.classes <= 2 else "dice_bce")
     if settings.loss not in LOSSES:
@@ -134,9 +135,13 @@ def train(
     checks = ValidationBatches(held_out, settings.tile_px, settings.batch) if validation else None
     say(
         f"{len(training)} images to train on, {len(validation)} held out to validate; "
-        f"{'colour' if channels == 3 else 'grey'}, foreground {batches.foreground_share:.1%} of the pixels; "
+        f"{'colour' if channels == 3 else 'grey'}, foreground {batches.foreground_share:.1%} of the pixels"
+        f"{', rare, so half of the crops lie around it' if batches.centred and not fit else ''}; "
         + (f"small images, each scaled to fill {settings.tile_px} px" if fit else "images at their own scale")
     )
+
+    if settings.classes > 2 and usual:
+        say(f"{settings.classes} classes are harder to learn than one: Dice loss added, and twice the steps")
 
     card = {
         "classes": settings.classes,
