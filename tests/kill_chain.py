@@ -23,7 +23,7 @@ from precision import FLOAT32
 
 TINY = {
     "tile_px": 32, "filters": 2, "depth": 1, "batch": 2, "steps": 4, "epochs": 6, "dropout": 0.2, "init": "none",
-    "precision": FLOAT32,
+    "precision": FLOAT32, "loss": "bce",
 }  # fmt: skip
 HERE = TINY | {"precision": "auto"}  # what this machine trains in
 
