@@ -27,7 +27,7 @@ class CellWriter:
     """Writes the cells of one image after another into a folder; `predict.predict_files` calls it.
 
     out_dir : path of the folder.
-    um_per_px : micrometres per pixel of all images; None: what each file states.
+    um_per_px : micrometres per pixel of all images as they are stored; None: what each file states.
     min_area : the smallest cell, in µm² where the size of a pixel is known, else in pixels; None: the default.
     """
 
@@ -75,7 +75,7 @@ class CellWriter:
 
         Returns the number of cells.
         """
-        path, size = Path(path), self.um_per_px or um_per_px
+        path, size = Path(path), self.um_per_px * place[2] if self.um_per_px else um_per_px
         tables, smallest = [], smallest_area_px(size, self.min_area)
 
         def found():

@@ -66,6 +66,7 @@ class NormalizedConv2D(layers.Conv2D):
         return scale, self.beta - mean * scale
 
     def _convolve(self, inputs, scale, shift):
+        # in bfloat16 Keras hands out the kernel rounded; scaled in float32 it is rounded once more, not twice
         kernel = ops.cast(self.kernel, "float32") * scale
         return self.convolution_op(inputs, ops.cast(kernel, inputs.dtype)) + ops.cast(shift, inputs.dtype)
 

@@ -23,7 +23,7 @@ from watchdog import DeadNetwork, Watchdog, choose_crop
 
 SMALLEST_EPOCH = 220  # steps; fewer teach too little where there are few images
 SMALLEST_EPOCH_OF_CLASSES = 440  # to tell several classes apart takes longer (benchmarks/README.md)
-NEW_DRAW = 2**31  # added to the seed of a training that starts again: a draw that no --seed gives
+NEW_DRAW = 2**31  # added to the seed of a training that starts again, in a circle of 2**32 seeds
 
 
 class Fitting:
@@ -51,7 +51,7 @@ class Fitting:
         self.batches.steps = settings.steps or max(smallest, -(-self.batches.tiles // settings.batch))
         if self.checks is not None:
             self.checks.batch = settings.batch
-        self.card["settings"] = asdict(settings)
+        self.card["settings"] = asdict(replace(settings, steps=self.batches.steps))
 
     def choose_steps(self, minutes):
         """Epochs and steps that fill the time, by the speed of a network that is thrown away."""
@@ -77,7 +77,7 @@ class Fitting:
         settings, batches, restarts = self.settings, self.batches, self.record["restarts"]
         redrawn = any("seed" in restart for restart in restarts)
         batches.epoch = 0
-        crop, seed = choose_crop(batches), settings.seed + NEW_DRAW * redrawn
+        crop, seed = choose_crop(batches), (settings.seed + NEW_DRAW * redrawn) % 2**32
         self.network, dice = self.make_network(settings, seed)
         size = self.network, settings.tile_px, settings.batch
         if advice := budget.memory_advice(*size, settings.filters, self.held):
@@ -145,7 +145,7 @@ class Fitting:
                 f"training failed twice, the second time from another draw of the first weights: {death.line}"
             ) from death
         self.say(f"watchdog: {death.line} Training starts again from another draw of the first weights.")
-        seed = self.settings.seed + NEW_DRAW
+        seed = (self.settings.seed + NEW_DRAW) % 2**32
         self.record["restarts"].append({"reason": death.line, "step": death.step, "seed": seed})
         return False
 

@@ -280,9 +280,9 @@ def predict(args, page=True):
     import images
     from page import write_page
     from pairs import Pair, recorded_levels
-    from predict import SUFFIX, Predictor, predict_files, refuse_shared_names
+    from predict import SUFFIX, Predictor, predict_files, refuse_shared_names, write_record
     from slides import SUFFIXES
-    from streams import is_large
+    from streams import is_large, open_source
     from whole import predict_whole
 
     test_dir = args.data / "Test data"
@@ -298,6 +298,10 @@ def predict(args, page=True):
         if not path.is_file():  # said before the seconds that loading a model takes
             raise images.InputError(f"{path}: no such file or folder; expected images there. Check the path.")
     refuse_shared_names(paths)
+    if args.mpp or args.region:
+        for path in paths:  # wrong options, before anything is predicted
+            if is_large(path):
+                open_source(path, args.mpp, args.region).close()
     model = args.model or newest_model()
     out_dir = args.out or test_dir / "Predicted images"
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -316,7 +320,10 @@ def predict(args, page=True):
         writer = CellWriter(out_dir, args.um_per_px, args.min_area)
     broken = []
     try:
-        predict_files(predictor, fields, out_dir, args.probability, levels, writer)
+        if fields:
+            predict_files(predictor, fields, out_dir, args.probability, levels, writer)
+        else:  # what lies there of other images stays
+            write_record(predictor, out_dir, writer is not None)
     except images.InputError as error:
         broken.append(error)
     for path in paths:

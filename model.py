@@ -128,7 +128,7 @@ def unet(
         x = layers.Concatenate(name=f"dec{level}_concat")([skips.pop(), x])
         x = conv_block(x, filters * 2 ** (level - 1), normalization, f"dec{level}", samplings[level])
 
-    # float32 also where the rest computes in float16: a sigmoid near 0 or 1 needs the digits
+    # float32 also where the rest computes in bfloat16: a sigmoid near 0 or 1 needs the digits
     x = layers.Conv2D(classes, 1, kernel_initializer="he_normal", dtype="float32", name="head")(x)
     activation = "sigmoid" if classes == 1 else "softmax"
     outputs = layers.Activation(activation, dtype="float32", name="probability")(x)

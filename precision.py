@@ -1,8 +1,9 @@
 """Which number format the layers of a training compute in: the faster one of this machine, found by measurement.
 
-Recent processors and graphics cards multiply bfloat16 (8 bits of precision, the range of float32) at twice the rate of
-float32, older ones only emulate it, many times slower. Weights, statistics, loss and optimiser are float32 either way
-(Micikevicius et al., Mixed Precision Training, ICLR 2018; Kalamkar et al., arXiv:1905.12322).
+Recent processors multiply bfloat16 (8 bits of precision, the range of float32) at twice the rate of float32, older ones
+only emulate it, many times slower. On graphics cards the same measurement decides; it was not tried there. Weights,
+statistics, loss and optimiser are float32 either way (Micikevicius et al., Mixed Precision Training, ICLR 2018;
+Kalamkar et al., arXiv:1905.12322).
 """
 
 import time

@@ -139,13 +139,18 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
             if cells:
                 cells.add(path, image, mask, probability)
             written.append(target)
-    record = {key: predictor.card.get(key) for key in ("classes", "threshold", "masks", "dark_foreground")}
-    images.write_json(out_dir / RECORD, {"model": str(predictor.path), "cells": cells is not None, **record})
+    write_record(predictor, out_dir, cells is not None)
     if cells:
         cells.finish()
     if unreadable:
         raise InputError(f"{unreadable[0]} ({len(written)} of {len(paths)} masks were written to {out_dir})")
     return written
+
+
+def write_record(predictor, out_dir, cells):
+    """Note in `predictions.json` which model wrote the masks beside it; cells: whether it separated cells too."""
+    record = {key: predictor.card.get(key) for key in ("classes", "threshold", "masks", "dark_foreground")}
+    images.write_json(Path(out_dir) / RECORD, {"model": str(predictor.path), "cells": cells, **record})
 
 
 def colour_preview(mask):

@@ -112,11 +112,13 @@ def read(path):
 def settings_of(card, kind):
     """The settings of a card as a `kind` (`train.Settings`), and a line for each that this version does not know."""
     known = {field.name for field in fields(kind)}
-    stored = _with_tuples(card["settings"])
+    stored = {"precision": "float32"} | _with_tuples(card["settings"])  # all there was before there was a choice
     lines = [f"setting {name}: unknown to this version of the program" for name in sorted(stored.keys() - known)]
     settings = kind(**{name: value for name, value in stored.items() if name in known})
     for name in sorted(known - stored.keys()):
         lines.append(f"setting {name}: not in the card, here {getattr(settings, name)}")
+    if "steps" in known and settings.steps is None:
+        lines.append("setting steps: not in the card, chosen by this version of the program")
     return settings, lines
 
 

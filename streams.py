@@ -23,6 +23,7 @@ LARGE_PIXELS = 50_000_000  # ordinary TIFFs above are streamed, where their kind
 WHOLE_PIXELS = 2**23  # the sample of a smaller slide is all of it,
 WINDOWS, WINDOW_PX = 32, 32  # of a larger one 32 × 32 windows: a million pixels
 SMALL = 8  # a nucleus 16 px across is still two pixels wide
+FINEST = 4  # times the resolution of a slide: beyond that nothing is seen that was not invented
 CACHE_BYTES = 2**28  # decoded strips or tiles of a TIFF
 
 
@@ -56,6 +57,11 @@ class SlideSource:
     def __init__(self, slide, mpp=None, region=None):
         if mpp and not slide.mpp:
             raise InputError(f"{slide.path}: does not state its µm per pixel; expected that with --mpp. Leave it out.")
+        if mpp and mpp < slide.mpp / FINEST:
+            raise InputError(
+                f"{slide.path}: --mpp {mpp:g} received, expected {slide.mpp / FINEST:.3g} or more, since the slide has "
+                f"{slide.mpp:.3g} µm per pixel. Give what your training images have."
+            )
         self._slide = slide
         self._factor = mpp / slide.mpp if mpp else 1.0
         x, y, width, height = region or (0, 0, slide.width, slide.height)
@@ -110,7 +116,7 @@ class TiffSource:
     def __init__(self, page):
         self._page, self._decoded = page, OrderedDict()
         self.height, self.width = page.imagelength, page.imagewidth
-        self.mpp, self.place = None, (0, 0, 1)
+        self.mpp, self.place = images.um_per_px(Path(page.parent.filehandle.path)), (0, 0, 1)
 
     def close(self):
         self._page.parent.close()

@@ -101,7 +101,6 @@ def train(
     run_dir = Path(run_dir)
     if not resume:
         run_folder.refuse_taken(run_dir)
-    usual = settings.loss == "auto" and settings.steps is None
     if settings.loss == "auto":
         settings = replace(settings, loss="bce" if settings.classes <= 2 else "dice_bce")
     if settings.loss not in LOSSES:
@@ -111,6 +110,9 @@ def train(
         settings = replace(settings, precision=precision.fastest())
     say = (lambda text: None) if quiet else tqdm.write  # above the progress bar, where there is one
 
+    if settings.precision == precision.MIXED:
+        slow = precision.fastest() != precision.MIXED
+        say(f"layers compute in bfloat16, {'as the run did, slowly here' if slow else 'the faster way here'}")
     pairing, seen = found or _read(data_dir, quiet)
     pairs = pairing.pairs
     if not pairing.plain:
@@ -139,9 +141,6 @@ def train(
         f"{', rare, so half of the crops lie around it' if batches.centred and not fit else ''}; "
         + (f"small images, each scaled to fill {settings.tile_px} px" if fit else "images at their own scale")
     )
-
-    if settings.classes > 2 and usual:
-        say(f"{settings.classes} classes are harder to learn than one: Dice loss added, and twice the steps")
 
     card = {
         "classes": settings.classes,
@@ -173,6 +172,10 @@ def train(
         fitting = Fitting(run_dir, settings, batches, checks, card, record, say, started, make_network, KeepBest)
         if minutes and not resume:
             fitting.choose_steps(minutes)
+        if settings.classes > 2:
+            say(
+                f"{settings.classes} classes take longer to learn: loss {settings.loss}, {batches.steps} steps an epoch"
+            )
         fitting.fit(lambda: _fingerprints(samples, held_out), resume, [*([] if quiet else [ProgressBar()]), *callbacks])
         return fitting.finish(validation)
 

@@ -22,7 +22,7 @@ EMPTY_BATCHES = 20
 SHORT_START = 40  # steps that count as the start of any training
 
 
-class DeadNetwork(Exception):  # noqa: N818  (a state to act on, caught by train.py; users never see its name)
+class DeadNetwork(Exception):  # noqa: N818  (a state to act on, caught by fitting.py; users never see its name)
     """Raised inside `fit`: going on is useless. `line` says why in plain words, `step` after which step of all.
 
     at_start : True in the first epoch or the first tenth of the training, where a new draw costs little.

@@ -3,9 +3,9 @@
     python benchmarks/recipe.py cervix FOLDER                 FOLDERs as for benchmarks/real_data.py
     python benchmarks/recipe.py herlev FOLDER --only defaults "Dice added to the loss"
 
-Each row is a training of 5 epochs of --steps steps on the training images, from nothing unless it says otherwise. Half
-of the training images are held out to validate, another half with each seed; test images are never read. Variants whose
-step costs more or less take fewer or more steps, so that all rows cost about the same TFLOP.
+Each row is a training of 5 epochs of about --steps steps on the training images, from nothing unless it says otherwise.
+Half of the training images are held out to validate, another half with each seed; test images are never read. Variants
+whose step costs more or less take fewer or more steps, so that all rows cost about the same TFLOP.
 """
 
 import argparse
@@ -86,7 +86,8 @@ VARIANTS = {  # name: what it changes in `train.Settings`, and how many times th
     "no normalisation": ({"normalization": "none"}, 1),
     "transposed convolutions upsample": ({"upsampling": "transposed"}, 1),
     "dropout 0.3": ({"dropout": 0.3}, 1),
-    "Dice added to the loss": ({"loss": "dice_bce"}, 1),
+    "cross-entropy alone": ({"loss": "bce"}, 1),  # of three classes; of one it is the default
+    "Dice added to the loss": ({"loss": "dice_bce"}, 1),  # the default of three classes
     "learning rate 1e-3": ({"learning_rate": 1e-3}, 1),
     "learning rate 6e-3": ({"learning_rate": 6e-3}, 1),
     "learning rate 1e-2": ({"learning_rate": 1e-2}, 1),
@@ -143,17 +144,16 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=110, help="steps an epoch (default: 110, half of the usual)")
-    parser.add_argument("--classes", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     args = parser.parse_args()
     heads = "".join(f"{title:>8}" for title in (*(f"seed {seed}" for seed in args.seeds), "mean", "TFLOP"))
     print(f"{'':36}{heads}{'seconds':>9}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        SETS[args.set](args.folder, data)
-        foreground = (2,) if args.set == "herlev" and args.classes == 1 else None
+        options = SETS[args.set](args.folder, data)
+        classes, foreground = (3, None) if "--classes" in options else (1, (2,) if options else None)
         for name in args.only:
-            found = [validate(data, name, seed, args.steps, foreground, args.classes) for seed in args.seeds]
+            found = [validate(data, name, seed, args.steps, foreground, classes) for seed in args.seeds]
             dice, tflop, seconds = (np.array(column) for column in zip(*found, strict=True))
             row = "".join(f"{score:8.3f}" for score in (*dice, dice.mean()))
             print(f"{name:36}{row}{tflop.mean():8.1f}{seconds.mean():9.0f}", flush=True)

@@ -2,8 +2,8 @@
 
     python benchmarks/train_step.py [--rounds 5] [--steps 40]
 
-The limit: a step cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and two
-backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32
+The limit: a step in float32 cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and
+two backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32
 matrices. Beside it stand the default step, in the number format that training takes here (`precision.py`), the same in
 float32, without normalisation, whole steps of a training with its augmented crops, and the same network in plain
 PyTorch (float32) where that is installed. The rounds alternate, and medians count.

@@ -132,6 +132,18 @@ def test_a_run_repeated_from_its_card_is_the_same(whole, tmp_path, capsys):
     ]
 
 
+def test_a_card_from_before_there_was_a_choice_of_format(whole):
+    card = run_card.read(whole / "whole" / run_card.CARD)
+    assert card["settings"]["steps"] == TINY["steps"]
+    del card["settings"]["precision"]
+    settings, lines = run_card.settings_of(card, train.Settings)
+    assert settings.precision == "float32" and not lines
+    card["settings"]["steps"] = None
+    assert run_card.settings_of(card, train.Settings)[1] == [
+        "setting steps: not in the card, chosen by this version of the program"
+    ]
+
+
 def test_minutes_choose_a_training_that_fits(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(budget, "rehearse", lambda *args, **keywords: budget.Speed(1.0, 4.0, 10.0, 6.0))
     monkeypatch.setattr(train.time, "time", lambda: 2e9)

@@ -279,6 +279,52 @@ def test_outlines_lie_on_the_slide_also_of_a_part_at_another_resolution(slide, t
     assert shapely.symmetric_difference(everything, coarse).area < 0.3 * everything.area
 
 
+def counts_of(folder):
+    with (folder / "cell_counts.csv").open(newline="") as file:
+        return {row["image"]: row["um_per_px"] for row in csv.DictReader(file)}
+
+
+def test_the_size_of_a_pixel_of_a_slide_brought_to_another_resolution(slide, tmp_path):
+    path, _ = slide  # 0.5 µm a pixel, it says; in truth 0.25, says the option
+    for name, options in {"stated": [], "given": ["--um-per-px", "0.25"]}.items():
+        command = ["predict", str(path), "--cells", "--mpp", "1", "--region", "0,0,600,600", "--model", str(PAP_SMEAR)]
+        assert main.main([*command, *options, "--out", str(tmp_path / name)]) == 0
+    assert counts_of(tmp_path / "stated") == {"a.tif": "1"}
+    assert counts_of(tmp_path / "given") == {"a.tif": "0.5"}
+
+
+def test_a_large_tiff_states_its_resolution_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "LARGE_PIXELS", 500_000)
+    for name, size in {"large": 800, "small": 300}.items():
+        path = tmp_path / "in" / f"{name}.tif"
+        path.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(path, smear(size, size)[..., 0], resolution=(40000, 40000), resolutionunit="CENTIMETER")
+    command = ["predict", str(tmp_path / "in"), "--cells", "--model", str(PAP_SMEAR), "--out", str(tmp_path / "out")]
+    assert main.main(command) == 0
+    assert counts_of(tmp_path / "out") == {"large.tif": "0.25", "small.tif": "0.25"}
+    assert (tmp_path / "out" / "large_predict.tif").is_file()
+
+
+def test_a_slide_alone_leaves_the_report_of_other_images(slide, tmp_path):
+    images.write_png(tmp_path / "field.png", slide[1][:300, :300])
+    for path in (tmp_path / "field.png", slide[0]):
+        region = ["--region", "0,0,300,300"] if path == slide[0] else []
+        assert (
+            main.main(["predict", str(path), "--model", str(PAP_SMEAR), "--out", str(tmp_path / "out"), *region]) == 0
+        )
+        assert (tmp_path / "out" / "report.html").is_file() and (tmp_path / "out" / "probabilities.npz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--region", "0,0,9999,9"], "inside its 2500×1300"), (["--mpp", "0.01"], "expected 0.125 or")],
+)
+def test_wrong_options_are_said_before_anything_is_predicted(slide, tmp_path, capsys, options, said):
+    command = ["predict", str(slide[0]), "--model", str(PAP_SMEAR), "--out", str(tmp_path / "out"), *options]
+    assert main.main(command) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_a_damaged_slide_leaves_nothing(predictor, slide, tmp_path):
     path = tmp_path / "a.svs"
     content = bytearray(slide[0].read_bytes())
