@@ -144,7 +144,7 @@ def test_little_foreground_is_no_reason_to_bark(tmp_path):
 def test_a_dead_start_is_said_and_started_again_from_a_new_draw(tmp_path, monkeypatch, capsys):
     folder = make_folder(tmp_path)
     draws(monkeypatch, dead_network, networks.unet)
-    card = train.train(folder, folder / "run", train.Settings(**SHORT | {"steps": 60, "seed": 2**32 - 1}))
+    card = train.train(folder, folder / "run", train.Settings(**SHORT | {"steps": 60}))
     [restart] = card["restarts"]
     assert restart["step"] == 20 and "one value to every pixel" in restart["reason"]
     assert "dec1_conv3 gives only zeros" in restart["reason"]
