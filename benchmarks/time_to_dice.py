@@ -104,7 +104,7 @@ def draw(curves, path):
     for (title, rows), colour in zip(curves.items(), ("#0072b2", "#d55e00"), strict=True):
         seconds, dice = zip(*rows, strict=True)
         axis.plot(seconds, dice, "o-", color=colour, label=title, clip_on=False, zorder=3)
-    axis.set(xlabel="seconds of training, two processor cores", ylabel="Dice on test images", ylim=(0, 1))
+    axis.set(xlabel="seconds of training", ylabel="Dice on test images", ylim=(0, 1))
     axis.set_xlim(left=0)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="#dddddd")
