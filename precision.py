@@ -1,41 +1,35 @@
-"""Which number format the layers of a training compute in: the faster one of this machine, found by measurement.
+"""Which number format the layers of a training compute in.
 
-Recent processors multiply bfloat16 (8 bits of precision, the range of float32) at twice the rate of float32, older ones
-only emulate it, many times slower. On graphics cards the same measurement decides; it was not tried there. Weights,
-statistics, loss and optimiser are float32 either way (Micikevicius et al., Mixed Precision Training, ICLR 2018;
-Kalamkar et al., arXiv:1905.12322).
+Some processors multiply bfloat16 (8 bits of precision, the range of float32) at twice the rate of float32; the others
+emulate it, three to four times slower (`python benchmarks/train_step.py`). What the processor says of itself decides,
+and no timing, so that one seed gives one result on one machine however busy that is. Weights, statistics, loss and
+optimiser are float32 either way (Micikevicius et al., Mixed Precision Training, ICLR 2018; Kalamkar et al.,
+arXiv:1905.12322).
 """
 
-import time
+import os
 from contextlib import contextmanager
-from functools import cache
+from pathlib import Path
 
 import keras
-from keras import ops
 
 FLOAT32, MIXED = "float32", "mixed_bfloat16"  # names of Keras' policies
-WORTH = 1.2  # times as fast; measured were 1.6 to 2.3 where the processor has instructions for it, else 0.25 to 0.4
+INSTRUCTIONS = "avx512_bf16"  # of AMD since Zen 4, of Intel's servers since Cooper Lake
+CPU_INFO = Path("/proc/cpuinfo")
 
 
-@cache
 def fastest():
-    """`MIXED` where a convolution in bfloat16 is clearly faster here than one in float32, else `FLOAT32`."""
-    try:
-        return MIXED if _seconds("float32") > WORTH * _seconds("bfloat16") else FLOAT32
-    except Exception:  # each backend has its own way of saying that it cannot
+    """`MIXED` where TensorFlow trains faster in it on this machine, as far as that was tried; else `FLOAT32`.
+
+    That is with its oneDNN kernels, on a processor with instructions for it, under Linux, without a graphics card.
+    """
+    if keras.backend.backend() != "tensorflow" or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
         return FLOAT32
-
-
-def _seconds(dtype):
-    """The least that a convolution of a middle level of the network took."""
-    x = keras.random.normal((4, 64, 64, 32), seed=0, dtype=dtype)
-    kernel = keras.random.normal((3, 3, 32, 32), seed=1, dtype=dtype)
-    seconds = []
-    for _ in range(10):
-        began = time.perf_counter()
-        ops.convert_to_numpy(ops.conv(x, kernel, padding="same")[0, 0, 0])
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+    try:
+        flags = next(line for line in CPU_INFO.read_text().splitlines() if line.startswith("flags")).split()
+    except (OSError, StopIteration):
+        return FLOAT32
+    return MIXED if INSTRUCTIONS in flags and not keras.distribution.list_devices("gpu") else FLOAT32
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class Settings:
     """Everything that decides a run; stored in its run card.
 
     augmentation holds keyword arguments of `data.PairedImageDataGenerator`; precision is what the layers compute in,
-    `precision.FLOAT32`, `precision.MIXED`, or "auto": the faster one of this machine.
+    `precision.FLOAT32`, `precision.MIXED`, or "auto": `precision.fastest`.
     """
 
     seed: int = 0

@@ -1,4 +1,4 @@
-"""The number format of training: chosen by what is faster, and never in a model file."""
+"""The number format of training: by what the processor can do, and never in a model file."""
 
 import keras
 import numpy as np
@@ -11,39 +11,40 @@ from precision import FLOAT32, MIXED
 
 
 @pytest.fixture
-def seconds(monkeypatch):
-    """A function that sets the seconds of a convolution, by format."""
+def processor(tmp_path, monkeypatch):
+    """A function that sets what the processor says of itself; no graphics card."""
 
-    def set_seconds(**by_dtype):
-        def measured(dtype):
-            if by_dtype[dtype] is None:
-                raise RuntimeError("no such convolution here")
-            return by_dtype[dtype]
+    def says(text):
+        monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+        (tmp_path / "cpuinfo").write_text(text)
 
-        monkeypatch.setattr(precision, "_seconds", measured)
-        precision.fastest.cache_clear()
-
-    yield set_seconds
-    precision.fastest.cache_clear()
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [])
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    return says
 
 
-def test_bfloat16_is_taken_only_where_it_is_clearly_faster(seconds):
-    seconds(float32=2.0, bfloat16=1.0)
-    assert precision.fastest() == MIXED
-    seconds(float32=1.1, bfloat16=1.0)
+NEW, OLD = "model name\t: Z80\nflags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", "flags\t\t: fpu avx2 avx512f\n"
+
+
+def test_bfloat16_is_taken_where_the_processor_has_instructions_for_it(processor):
+    processor(NEW)
+    assert precision.fastest() == (MIXED if keras.backend.backend() == "tensorflow" else FLOAT32)
+    processor(OLD)
     assert precision.fastest() == FLOAT32
-    seconds(float32=1.0, bfloat16=4.0)
-    assert precision.fastest() == FLOAT32
-
-
-def test_where_bfloat16_cannot_be_computed_it_is_float32(seconds):
-    seconds(float32=1.0, bfloat16=None)
+    processor("Features\t: fp asimd\n")  # an ARM processor
     assert precision.fastest() == FLOAT32
 
 
-def test_the_choice_is_measured():
-    assert precision.fastest() in (FLOAT32, MIXED)
-    assert 0 < precision._seconds("float32") < 10
+def test_where_it_was_not_tried_it_is_float32(processor, monkeypatch, tmp_path):
+    processor(NEW)
+    with monkeypatch.context() as patch:
+        patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+        assert precision.fastest() == FLOAT32
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.distribution, "list_devices", lambda kind: ["gpu:0"])
+        assert precision.fastest() == FLOAT32
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "none")  # another system
+    assert precision.fastest() == FLOAT32
 
 
 def test_layers_compute_in_what_was_chosen_and_others_in_what_they_did():

@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "predict": {"images", "scale", "calibration", "engine", "tiling"},
     "streams": {"images", "slides"},
     "pyramid": {"images"},
-    "whole": {"images", "engine", "pyramid", "scale", "streams", "tiling"},
+    "whole": {"calibration", "images", "engine", "pyramid", "scale", "streams", "tiling"},
     "evaluate": {
         "images", "pairs", "masks", "survey", "metrics", "objects", "cells", "calibration", "otsu", "predict",
     },
