@@ -126,9 +126,8 @@ class PairedImageDataGenerator(ImageDataGenerator):
             matrix[:, 2] -= (top, left)
         if not nearest and (part.dtype != np.uint8 or self.fill_mode == "constant"):
             part = part.astype(np.float32, copy=False)
-        padded = (
-            not nearest and array.ndim == 3 and array.shape[2] == 3
-        )  # OpenCV resamples four channels faster than three
+        # OpenCV resamples four channels faster than three
+        padded = not nearest and array.ndim == 3 and array.shape[2] == 3
         part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA) if padded else np.ascontiguousarray(part)
         warped = self._resample(part, matrix, height, width, nearest, draw.get("elastic"))
         if padded:

@@ -298,9 +298,10 @@ def predict(args, page=True):
         if not path.is_file():  # said before the seconds that loading a model takes
             raise images.InputError(f"{path}: no such file or folder; expected images there. Check the path.")
     refuse_shared_names(paths)
+    fields = [path for path in paths if not is_large(path)]
     if args.mpp or args.region:
         for path in paths:  # wrong options, before anything is predicted
-            if is_large(path):
+            if path not in fields:
                 open_source(path, args.mpp, args.region).close()
     model = args.model or newest_model()
     out_dir = args.out or test_dir / "Predicted images"
@@ -308,7 +309,6 @@ def predict(args, page=True):
     with quiet_start():
         predictor = Predictor(model, args.flips)
     levels = {} if args.paths else recorded_levels(args.data)
-    fields = [path for path in paths if not is_large(path)]
     if fields and (args.mpp or args.region):
         raise images.InputError(
             f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out."

@@ -107,7 +107,7 @@ def _predict_source(predictor, source, path, target, options, cells):
                 writing.result()
         write_pyramid(target, bands, source.mpp)
         if cells:
-            sample = images.to_channels(source.sample(), predictor.channels)
+            sample = source.sample()  # in colour, also where the network sees grey
             light = None if images.is_grey(sample) else images.intensity_range(sample)[1]
             parts = _measured_bands(source, bands, levels, predictor.classes, path.name)
             cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place)

@@ -279,6 +279,20 @@ def test_outlines_lie_on_the_slide_also_of_a_part_at_another_resolution(slide, t
     assert shapely.symmetric_difference(everything, coarse).area < 0.3 * everything.area
 
 
+def test_the_stain_of_a_colour_slide_is_measured_against_the_light_of_all_of_it(tmp_path):
+    full = smear(700, 900, blank=False)
+    full[350:] = np.uint8(full[350:] * [0.7, 0.8, 0.9])  # a tinted lower half
+    path, field = write_slide(tmp_path / "a.tif", full), tmp_path / "field.png"
+    images.write_png(field, full)
+    stains = []
+    for source in (path, field):
+        out = tmp_path / source.suffix[1:]
+        command = ["predict", str(source), "--model", str(PAP_SMEAR), "--cells", "--um-per-px", "0.5"]
+        assert main.main([*command, "--out", str(out)]) == 0
+        stains.append(sorted(row["haematoxylin_od_mean"] for row in cells_of(out)[0]))
+    assert len(stains[0]) > 20 and stains[0] == pytest.approx(stains[1], rel=1e-4)
+
+
 def counts_of(folder):
     with (folder / "cell_counts.csv").open(newline="") as file:
         return {row["image"]: row["um_per_px"] for row in csv.DictReader(file)}
