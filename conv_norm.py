@@ -70,6 +70,14 @@ class NormalizedConv2D(layers.Conv2D):
         kernel = ops.cast(self.kernel, "float32") * scale
         return self.convolution_op(inputs, ops.cast(kernel, inputs.dtype)) + ops.cast(shift, inputs.dtype)
 
+    def folded(self):
+        """Kernel (rows, columns, channels, filters) and bias (filters,) of the convolution that prediction computes.
+
+        float32 ndarrays; the bias is all that the normalisation adds.
+        """
+        scale, shift = self._affine(self.moving_mean, self.moving_variance)
+        return ops.convert_to_numpy(ops.cast(self.kernel, "float32") * scale), ops.convert_to_numpy(shift)
+
     # `Conv2D` would store its kernel and bias alone
     def save_own_variables(self, store):
         layers.Layer.save_own_variables(self, store)

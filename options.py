@@ -176,7 +176,13 @@ def make_parser(description, prepare, check, train, predict, evaluate, export):
     exporting.add_argument(
         "--model", type=Path, metavar="FILE", help="the .keras file to export", default=argparse.SUPPRESS
     )
-    exporting.add_argument("--format", choices=("onnx",), help="onnx (default)", default="onnx")
+    exporting.add_argument(
+        "--format",
+        choices=("onnx", "int8"),
+        help="onnx (default); int8: in numbers of 8 bits, about twice as fast and a little less exact, by the images "
+        "and masks of Train data",
+        default="onnx",
+    )
     return parser
 
 

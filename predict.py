@@ -57,13 +57,15 @@ class Predictor:
 
         levels : for a tile, those of its field (`pairs.Pair.levels`); None: the image's own.
         """
-        height, width = image.shape[:2]
-        image = images.to_channels(image, self.channels)
-        image = self.normalise(image, images.levels(image, levels))
-        if self.card["fit"]:
-            image = resize(image, *fitted_size(height, width, self.card["tile_px"]))
-        result = predict_tiled(self.predict_tile, image, self.background, smallest=self.card["tile_px"])
-        return resize(result, height, width)
+        seen = self.network_input(image, levels)
+        result = predict_tiled(self.predict_tile, seen, self.background, smallest=self.card["tile_px"])
+        return resize(result, *image.shape[:2])
+
+    def network_input(self, image, levels=None):
+        """What the network gets of an image, float32: normalised, at the size at which it was trained."""
+        seen = images.to_channels(image, self.channels)
+        seen = self.normalise(seen, images.levels(seen, levels))
+        return resize(seen, *fitted_size(*image.shape[:2], self.card["tile_px"])) if self.card["fit"] else seen
 
     def normalise(self, image, levels):
         """Network input, float32, from an image of `channels` channels and its `images.levels`."""

@@ -2,9 +2,10 @@
 
     python benchmarks/predict.py FOLDER [--part "Train data"]
 
-FOLDER as for `python benchmarks/real_data.py cervix`. Three ways, by turns on each field:
+FOLDER as for `python benchmarks/real_data.py cervix`. Four ways, by turns on each field:
 
 program     what `python main.py predict` does to an image in memory, normalisation included
+8 bits      the same with `--model` of `python main.py export --format int8`, by the training fields
 same tiles  `model.predict` over the tiles that the program cuts
 usual       `model.predict` over tiles of 512 px that share 64, blended: what most code does, and this program did
 
@@ -13,21 +14,23 @@ Megapixels are those of the fields. CPU seconds a megapixel depend less than the
 
 import argparse
 import os
-import sys
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 import numpy as np
+from real_data import write_cervix  # puts the repository on the path
 
 import download
 import images
 import metrics
 import model as networks
+from export import export_onnx
 from predict import Predictor
+from quantization import quantize
 from start import PAP_SMEAR
 from tiling import predict_tiled
 
@@ -48,6 +51,16 @@ def predict_usual(network, image, tile=512, overlap=64):
     return total / weight
 
 
+def in_eight_bits(path, folder):
+    """The predictor of the model file in numbers of 8 bits."""
+    with tempfile.TemporaryDirectory() as temporary:
+        write_cervix(folder, Path(temporary) / "data")
+        model = Path(shutil.copy(path, temporary))
+        export_onnx(model, model.with_suffix(".onnx"))
+        quantize(model.with_suffix(".onnx"), model.with_name("int8.onnx"), Path(temporary) / "data")
+        return Predictor(model.with_name("int8.onnx"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -64,6 +77,7 @@ def main():
 
     ways = {
         "program": predictor.probability,
+        "8 bits": in_eight_bits(args.model, args.folder).probability,
         "same tiles": lambda image: predict_tiled(plain, normalised(image), predictor.background),
         "usual": lambda image: predict_usual(network, normalised(image)),
     }

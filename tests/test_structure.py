@@ -44,7 +44,9 @@ MAY_IMPORT = {
     "evaluate": {
         "images", "pairs", "masks", "survey", "metrics", "objects", "cells", "calibration", "otsu", "predict",
     },
-    "export": {"images", "model", "engine"},
+    "onnx_graph": {"images", "conv_norm"},
+    "export": {"images", "model", "engine", "onnx_graph"},
+    "quantization": {"images", "metrics", "masks", "pairs", "predict"},
     "losses": set(),
     "watchdog": set(),
     "start": {"images", "model"},
@@ -78,6 +80,7 @@ MAY_IMPORT = {
     "main": {
         "options",
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
+        "quantization",
         "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files", "run_card",
         "run_folder",
     },
@@ -95,6 +98,7 @@ MAY_IMPORT_KERAS = {
     "precision",
     "fitting",
     "train",
+    "onnx_graph",
     "export",
 }  # fmt: skip
 
@@ -120,6 +124,7 @@ LIGHT = [
     "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
     "otsu", "sample", "prepare", "download", "doctor", "tiling", "engine", "predict", "evaluate", "streams", "pyramid",
     "whole", "report", "page", "run_card", "run_folder", "main", "outlines", "cells", "measure", "cell_files",
+    "quantization",
 ]  # fmt: skip
 
 
