@@ -564,8 +564,21 @@ def intensity_range(image):
     """
     stride = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / 2**20)))  # about a million pixels tell enough
     pixels = image[::stride, ::stride].reshape(-1, image.shape[2])
-    low, high = np.percentile(pixels, (LOW_PERCENTILE, HIGH_PERCENTILE), axis=0)
+    low, high = _percentiles(pixels, (LOW_PERCENTILE, HIGH_PERCENTILE))
     return low.astype(np.float32), np.where(high > low, high, low + 1).astype(np.float32)
+
+
+def _percentiles(pixels, shares):
+    """`np.percentile` of each column of (n, channels); whole numbers are counted, which is ten times as fast."""
+    if pixels.dtype not in (np.uint8, np.uint16):
+        return np.percentile(pixels, shares, axis=0)
+    place = np.array(shares) / 100 * (len(pixels) - 1)
+    below, part = np.floor(place), (place % 1)[:, np.newaxis]
+    ranks = np.concatenate([below, np.ceil(place)])
+    sums = (np.bincount(column).cumsum() for column in pixels.T)
+    found = np.stack([np.searchsorted(total, ranks, side="right") for total in sums], axis=1).astype(float)
+    lower, upper = found[: len(below)], found[len(below) :]
+    return lower + (upper - lower) * part
 
 
 def levels(image, known=None):

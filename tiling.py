@@ -78,7 +78,14 @@ def predict_bands(predict, read, height, width, background, *, tile=TILE_PX, ove
         image = read(row, column, min(tall, height - row), min(wide, width - column))
         if image is None:
             return None
-        return np.pad(image, [(0, tall - image.shape[0]), (0, wide - image.shape[1]), (0, 0)], mode="symmetric")
+        missing = tall - image.shape[0], wide - image.shape[1]
+        return np.pad(image, [(0, n) for n in (*missing, 0)], mode="symmetric") if any(missing) else image
+
+    if len(rows) == len(columns) == 1 and first == 0:
+        image = read_tile((0, 0))
+        if image is not None:
+            yield 0, predict(image[np.newaxis])[0, :height, :width]
+            return
 
     carry = 0
     with closing(_ahead(read_tile, [(row, column) for row in rows[begin:] for column in columns])) as tiles:

@@ -148,6 +148,20 @@ def test_one_specimen_at_8_12_and_16_bits_is_one_network_input():
     assert inputs[0].min() == 0 and inputs[0].max() == 1
 
 
+@given(
+    st_numpy.arrays(
+        st.sampled_from([np.uint8, np.uint16]),
+        st.tuples(sides(), sides(), st.integers(1, 3)),
+        elements=st.integers(0, 255),
+    )
+)
+def test_the_range_is_that_of_numpys_percentiles(image):
+    low, high = np.percentile(image, (0.1, 99.9), axis=(0, 1))
+    found = images.intensity_range(image)
+    np.testing.assert_allclose(found[0], low, rtol=1e-6)
+    np.testing.assert_allclose(found[1], np.where(high > low, high, low + 1), rtol=1e-6)
+
+
 def test_a_constant_image_has_finite_input():
     image = np.full((8, 8, 1), 77, np.uint8)
     assert np.isfinite(images.normalise(image, *images.intensity_range(image))).all()
