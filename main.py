@@ -318,6 +318,8 @@ def predict(args, page=True):
         from cell_files import TABLE, CellWriter
 
         writer = CellWriter(out_dir, args.um_per_px, args.min_area)
+    if args.probability and len(fields) < len(paths):
+        print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
     broken = []
     try:
         if fields:

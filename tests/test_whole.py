@@ -319,13 +319,14 @@ def test_a_large_tiff_states_its_resolution_too(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "large_predict.tif").is_file()
 
 
-def test_a_slide_alone_leaves_the_report_of_other_images(slide, tmp_path):
+def test_a_slide_alone_leaves_the_report_of_other_images(slide, tmp_path, capsys):
     images.write_png(tmp_path / "field.png", slide[1][:300, :300])
     for path in (tmp_path / "field.png", slide[0]):
-        region = ["--region", "0,0,300,300"] if path == slide[0] else []
-        assert (
-            main.main(["predict", str(path), "--model", str(PAP_SMEAR), "--out", str(tmp_path / "out"), *region]) == 0
-        )
+        options = ["--probability", "--out", str(tmp_path / "out")]
+        options += ["--region", "0,0,300,300"] if path == slide[0] else []
+        assert main.main(["predict", str(path), "--model", str(PAP_SMEAR), *options]) == 0
+        assert ("--probability: kept for images" in capsys.readouterr().out) == (path == slide[0])
+        assert (tmp_path / "out" / "field_probability.png").is_file()
         assert (tmp_path / "out" / "report.html").is_file() and (tmp_path / "out" / "probabilities.npz").is_file()
 
 
