@@ -18,6 +18,7 @@ LOOK_EVERY = 50
 PATIENCE = 3  # looks in a row that must agree
 SAME = 0.01  # probabilities whose logarithms have a smaller standard deviation are one value: they differ by 1 %
 SHARP = 0.02  # a smaller contrast tells cells and background apart no better than chance
+FAINT = 0.05  # a smaller contrast after an epoch in which no pixel was taken for foreground is a standstill
 EMPTY_BATCHES = 20
 SHORT_START = 40  # steps that count as the start of any training
 
@@ -160,6 +161,15 @@ class Watchdog(keras.callbacks.Callback):
         vitals, _ = self._measure(training=False)
         if vitals.constant:
             self._tell("grey", *self._constant("as it predicts, the network"))
+        elif self.step >= SHORT_START and logs["dice"] == 0 and self.foreground_seen() and vitals.contrast < FAINT:
+            seen = "it took no pixel for foreground in a whole epoch"
+            cause = (
+                "an unlucky draw of the first weights or foreground that hardly differs from its surroundings; train "
+                "with another seed, and look at the masks with `python main.py check`"
+            )
+            if self.restart and self._at_start():
+                self._stop(seen, cause)
+            self._tell("nothing", seen, cause)
         elif self.step >= self.steps and vitals.at_baseline:
             self._tell("stuck", *self._at_baseline(vitals))
 

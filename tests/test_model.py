@@ -133,6 +133,14 @@ def test_half_precision_keeps_the_head_in_float32():
     assert predict(model, images(1, 8, 8, 1)).dtype == np.float32
 
 
+@pytest.mark.parametrize("classes", [1, 2, 3])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_half_of_the_features_speak_for_each_class_whatever_the_draw(classes, seed):
+    keras.utils.set_random_seed(seed)
+    kernel = keras.ops.convert_to_numpy(networks.unet(classes=classes, depth=1).get_layer("head").kernel)[0, 0]
+    assert ((kernel > 0).sum(0) == 4).all() and ((kernel < 0).sum(0) == 4).all()
+
+
 @pytest.mark.parametrize(("classes", "prior"), [(1, 0.07), (3, [0.7, 0.2, 0.1])])
 def test_prior_is_what_the_head_starts_from(classes, prior):
     model = networks.unet(classes=classes, filters=2, depth=1, prior=prior)
@@ -399,7 +407,19 @@ def test_model_code_names_no_backend():
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.split(".")[0])
-    assert imported <= {"conv_norm", "h5py", "images", "json", "keras", "math", "numbers", "os", "pathlib", "zipfile"}
+    assert imported <= {
+        "conv_norm",
+        "h5py",
+        "images",
+        "json",
+        "keras",
+        "math",
+        "numbers",
+        "numpy",
+        "os",
+        "pathlib",
+        "zipfile",
+    }
 
 
 # --- starting from trained weights ------------------------------------------------------------------------------------

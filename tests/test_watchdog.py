@@ -38,6 +38,14 @@ def with_dead_bottleneck(*args, **options):
     return network
 
 
+def with_a_head_against(*args, **options):
+    """A network that can only lower its first answer, since no feature of its head speaks for foreground."""
+    network = networks.unet(*args, **options)
+    kernel = network.get_layer("head").kernel
+    kernel.assign(-keras.ops.abs(kernel))
+    return network
+
+
 def draws(monkeypatch, *makers):
     """Let the starts of a training use these makers of networks, in turn."""
     waiting = iter(makers)
@@ -208,6 +216,18 @@ def test_a_network_that_breaks_later_leaves_its_best_epoch(tmp_path, monkeypatch
         assert len(file.readlines()) == 3  # the head and the two whole epochs
     probability = Predictor(folder / "run" / "model.keras").probability(np.zeros((32, 32, 1), np.uint8))
     assert np.isfinite(probability).all()
+
+
+def test_a_standstill_without_any_foreground_is_started_again_once_and_then_said(tmp_path, monkeypatch):
+    folder = make_folder(tmp_path, size=128)
+    settings = train.Settings(**SMALL | {"steps": 60, "epochs": 1, "learning_rate": 1e-3})
+    draws(monkeypatch, with_a_head_against, with_a_head_against)
+    monkeypatch.setattr(watchdog, "SHARP", 0)  # else that would be noticed first, in a network as small as this
+    card = train.train(folder, folder / "run", settings, quiet=True)
+    [restart] = card["restarts"]
+    assert restart["step"] == 60 and "no pixel for foreground in a whole epoch" in restart["reason"]
+    [line] = card["watchdog"]
+    assert "no pixel for foreground" in line
 
 
 def test_masks_that_are_not_the_images_leave_the_loss_at_the_baseline(tmp_path):
