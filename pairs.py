@@ -574,11 +574,11 @@ def split_by_group(pairs, share=0.2, seed=0):
     """Split pairs into (training, validation), whole groups at a time, so that no slide or field is in both.
 
     The number of groups is rounded down, since where there are few of them each counts more in training; but one is
-    held out where there are two or more. With a single group validation is empty. The same seed gives the same split
-    whatever the order of `pairs`.
+    held out where there are two or more. With a single group, or a share of 0, validation is empty. The same seed gives
+    the same split whatever the order of `pairs`.
     """
     groups = sorted({pair.group for pair in pairs})
-    if len(groups) < 2:
+    if len(groups) < 2 or share == 0:
         return list(pairs), []
     order = np.random.default_rng([seed, 0x5EED]).permutation(len(groups))
     held_out = {groups[i] for i in order[: max(1, int(share * len(groups)))]}
