@@ -160,7 +160,7 @@ def train(
         card["dark_foreground"] = foreground_is_dark((sample.image, sample.mask) for sample in shown)
 
     def make_network(settings, seed):
-        return _new_network(settings, channels, batches, seed)
+        return new_network(settings, channels, batches, seed)
 
     with run_folder.alone(run_dir), run_folder.plain_disk_errors(run_dir):
         if not resume:
@@ -180,7 +180,7 @@ def train(
         return fitting.finish(validation)
 
 
-def _new_network(settings, channels, batches, seed):
+def new_network(settings, channels, batches, seed):
     """An untrained network from the draw `seed`, compiled, and its Dice metric."""
     keras.utils.set_random_seed(seed)
     with precision.layers_in(settings.precision):

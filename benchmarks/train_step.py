@@ -133,7 +133,7 @@ def main():
         batch = batches[0]
         repeated = Repeated(batch, args.steps)
         networks_of = {
-            title: train._new_network(replace(settings, **changes), 1, batches, seed=0)[0]
+            title: train.new_network(replace(settings, **changes), 1, batches, seed=0)[0]
             for title, changes in (
                 (READY, {}),
                 ("the same in float32", {"precision": precision.FLOAT32}),
