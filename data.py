@@ -142,9 +142,18 @@ class PairedImageDataGenerator(ImageDataGenerator):
         interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
         border = _BORDERS.get(self.fill_mode, cv2.BORDER_REPLICATE)
         if elastic is None and self.fill_mode in _BORDERS:
-            return cv2.warpAffine(
-                array, _swap(matrix), (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP, borderMode=border
+            # OpenCV warps in half the time where it has no border to make up, so that is made first
+            (top, bottom), (left, right) = (
+                (max(0, math.ceil(-low)), max(0, math.ceil(high) - length + 1))
+                for (low, high), length in zip(_footprint(matrix, height, width), array.shape[:2], strict=True)
             )
+            if top or bottom or left or right:
+                array = cv2.copyMakeBorder(array, top, bottom, left, right, border)
+                matrix = matrix + [[0, 0, top], [0, 0, left]]
+            return cv2.warpAffine(
+                array, _swap(matrix), (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_CONSTANT,
+            )  # fmt: skip
         grid_rows, grid_columns = np.mgrid[0:height, 0:width].astype(np.float64)
         source = [m[0] * grid_rows + m[1] * grid_columns + m[2] for m in matrix]
         if elastic is not None:
@@ -239,13 +248,25 @@ def _wrap(position, length):
     return np.where((position < 0) | (position > length - 1), np.mod(position, length - 1), position)
 
 
+def _footprint(matrix, height, width):
+    """Lowest and highest row, and column, of the source that a result of this size sees."""
+    ends = []
+    for of_row, of_column, start in matrix.tolist():
+        steps = of_row * (height - 1), of_column * (width - 1)
+        ends.append((start + sum(min(0, step) for step in steps), start + sum(max(0, step) for step in steps)))
+    return ends
+
+
 def _visible(matrix, height, width, rows, columns, reach):
-    corners = matrix @ np.array([[0, 0, height - 1, height - 1], [0, width - 1, 0, width - 1], [1, 1, 1, 1]])
+    """First row and column of the source that a result needs, and the ones after the last; `reach` pixels more.
+
+    Of borders that it sees across, as much is needed inside as is seen outside, since reflection repeats it.
+    """
     spans = []
-    for axis, length in enumerate((rows, columns)):
-        low, high = corners[axis].min() - reach, corners[axis].max() + reach
-        # Reflection sees as far inside as it goes outside; anything touching a border keeps the whole axis.
-        spans.append((0, length) if low < 0 or high > length - 1 else (int(low), int(np.ceil(high)) + 1))
+    for (low, high), length in zip(_footprint(matrix, height, width), (rows, columns), strict=True):
+        low, high, last = low - reach, high + reach, length - 1
+        first, end = min(low, 2 * last - high), max(high, -low)
+        spans.append((0, length) if first < 1 and end > last - 1 else (max(0, int(first)), min(length, int(end) + 2)))
     return spans
 
 
@@ -374,7 +395,8 @@ class ValidationBatches(keras.utils.PyDataset):
     """Every pixel of the validation images once, in tiles without augmentation; padding has sample weight 0."""
 
     def __init__(self, samples, tile_px, batch):
-        super().__init__(workers=1)
+        # Of one worker Keras makes a tf.data pipeline with autotuning, whose end may take as long as it did itself.
+        super().__init__(workers=2)
         self.samples, self.tile_px, self.batch = samples, tile_px, batch
         self.places = []
         for index in range(len(samples)):

@@ -24,7 +24,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from data import PairedImageDataGenerator
 from train import Settings
 
-PAIRS, BATCH = 64, 8
+PAIRS, BATCH = 256, 8
 AUGMENTATION = Settings().augmentation
 
 
@@ -45,9 +45,13 @@ def stock(images, masks):
 def ours(images, masks, threads):
     generator = PairedImageDataGenerator(**AUGMENTATION)
     flat = masks[..., 0]
+
+    def batch(first):
+        return [generator.random_pair(images[i], flat[i], i) for i in range(first, first + BATCH)]
+
     with ThreadPoolExecutor(threads) as pool:
         started = time.perf_counter()
-        for _ in pool.map(lambda i: generator.random_pair(images[i], flat[i], i), range(len(images))):
+        for _ in pool.map(batch, range(0, len(images), BATCH)):
             pass
         return time.perf_counter() - started
 

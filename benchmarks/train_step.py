@@ -41,7 +41,7 @@ class Repeated(keras.utils.PyDataset):
     """One batch again and again: no data to wait for."""
 
     def __init__(self, batch, steps):
-        super().__init__()
+        super().__init__(workers=2)  # as training does; see `data.ValidationBatches`
         self.batch, self.steps = batch, steps
 
     def __len__(self):
