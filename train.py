@@ -203,6 +203,7 @@ def new_network(settings, channels, batches, seed):
         weighted_metrics=[_accuracy(settings.classes), dice, IoU(settings.classes)],
         jit_compile=False,  # XLA trains this network at half the speed on a CPU
     )
+    network.optimizer.build(network.trainable_variables)  # else TensorFlow traces the first step twice, for seconds
     return network, dice
 
 
