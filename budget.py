@@ -170,9 +170,11 @@ class Forecast(Stopwatch):
 
 
 def duration(seconds):
-    """Seconds for people: `40 s`, `6 min`, `2 h 10 min`."""
+    """Seconds for people: `40 s`, `1.5 min`, `12 min`, `2 h 10 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
+    if seconds < 600:  # rounded to minutes, a short time would be a fifth off
+        return f"{round(seconds / 30) / 2:g} min"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 

@@ -53,7 +53,9 @@ def test_a_stopwatch_by_hand(monkeypatch):
 
 
 def test_seconds_for_people():
-    assert [budget.duration(s) for s in (40.4, 360, 7800)] == ["40 s", "6 min", "2 h 10 min"]
+    assert [budget.duration(s) for s in (40.4, 100, 360, 700, 7800)] == [
+        "40 s", "1.5 min", "6 min", "12 min", "2 h 10 min",
+    ]  # fmt: skip
 
 
 def test_too_little_memory_is_said_with_a_batch_that_fits(monkeypatch):
