@@ -85,7 +85,7 @@ class Fitting:
         memory = budget.memory_needed(*size, self.held)
         self.keeper = self.make_keeper(self.run_dir / "model.keras", self.card, has_validation=self.checks is not None)
         steps = settings.epochs * batches.steps
-        self.watchdog = Watchdog(*crop, steps, dice.foreground, self.say, restart=not redrawn)
+        self.watchdog = Watchdog(*crop, steps, dice.foreground, dice.found, self.say, restart=not redrawn)
         done = checkpoints.restore(self.run_dir, self.network, self.say) if resume else None
         if done is None and not redrawn:
             self.record["start"] = start_from(settings.init, self.network, pictures)

@@ -60,6 +60,10 @@ class _CountMetric(keras.metrics.Metric):
         """Foreground pixels in the truth so far."""
         return float(ops.sum(self.counts[0] + self.counts[2]))
 
+    def found(self):
+        """Pixels of the foreground so far that were found as what they are."""
+        return float(ops.sum(self.counts[0]))
+
     def reset_state(self):
         self.counts.assign(ops.zeros(self.counts.shape))
 

@@ -162,7 +162,8 @@ def check(args):
     for finding in diagnosis.findings:
         print(f"\n{finding}")
     counts = [f"{sum(f.severity == name for f in diagnosis.findings)} {name}" for name in doctor.SEVERITIES]
-    print(f"\n{', '.join(counts)}; {len(diagnosis.looks)} images in {time.time() - started:.1f} s")
+    images_read = f"{len(diagnosis.looks)} image{'s' * (len(diagnosis.looks) != 1)}"
+    print(f"\n{', '.join(counts)}; {images_read} in {time.time() - started:.1f} s")
     path = args.data / "check.png"
     try:
         if drawn := sheet.write_sheet(diagnosis, path):
@@ -354,19 +355,20 @@ def export(args):
     if args.model is None:
         raise InputError("no model named; expected one to export. Name it with --model FILE.")
     with quiet_start():
-        from export import LARGEST_DIFFERENCE, export_onnx
+        from export import export_onnx
     target = args.model.with_suffix(".onnx")
     difference = export_onnx(args.model, target)
-    print(
-        f"{target} written; largest difference of a probability to Keras: {difference:.1e} (at most "
-        f"{LARGEST_DIFFERENCE:.0e} is accepted)"
-    )
+    print(f"{target} written; largest difference of a probability to Keras: {difference:.1e}")
     if args.format == "int8":
+        import run_card
         from quantization import quantize
 
+        card = args.model.with_name(run_card.CARD)
+        if not args.data_given and card.is_file():  # the images that it was trained on, wherever they lie
+            args.data = Path(run_card.read(card).get("data", args.data))
         small = args.model.with_name(f"{args.model.stem}_int8.onnx")
         found = quantize(target, small, args.data)
-        ones = f"{found.images} {'training' if found.seen else 'validation'} image{'s' * (found.images > 1)}"
+        ones = f"{found.images} {found.kind} image{'s' * (found.images > 1)}"
         print(
             f"{small} written: Dice {found.dice:.4f} where the exact model has {found.exact_dice:.4f} ({ones}), in "
             f"{found.seconds / found.exact_seconds:.0%} of its time. To use it: python main.py predict --model "

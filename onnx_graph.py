@@ -29,9 +29,14 @@ def make_graph(network):
     network : keras.Model of one input and one output, of the layers that `model.unet` and `model.classic_unet` use.
 
     Returns onnx.ModelProto. Its input `image` is float32 (n, height, width, channels), its output `probability`
-    float32 (n, height, width, classes); height and width are multiples of 16. Raises `InputError` for a layer that is
-    not known.
+    float32 (n, height, width, classes); height and width are multiples of what the network halves them by, 16 by
+    default, at least of 2. Raises `InputError` for any other network.
     """
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise InputError(
+            f"the network has {len(network.inputs)} inputs and {len(network.outputs)} outputs; expected one of each. "
+            "Predict with the .keras file."
+        )
     return _Writer(network).model()
 
 
@@ -55,15 +60,17 @@ class _Writer:
     def __init__(self, network):
         self.network, self.nodes, self.constants = network, [], []
         whole = any(isinstance(x, layers.GroupNormalization) for x in network.layers)  # it looks at all columns at once
-        self.packs = network.name == "unet" and not whole and network.get_layer("enc1_conv1").filters <= PACKED_FILTERS
+        first = next((x for x in network.layers if x.name == "enc1_conv1"), None)
+        self.packs = network.name == "unet" and not whole and first is not None and first.filters <= PACKED_FILTERS
 
     def model(self):
         channels, classes = self.network.input_shape[-1], self.network.output_shape[-1]
-        maps = {}
+        maps = {id(self.network.inputs[0]): self._image(channels)}
         for layer in self.network.layers:
             if isinstance(layer, layers.InputLayer):
-                maps[id(layer.output)] = self._image(channels)
                 continue
+            if len(layer._inbound_nodes) != 1 or isinstance(layer, keras.Model):
+                raise self._unknown(layer)
             given = layer.input if isinstance(layer.input, list) else [layer.input]
             maps[id(layer.output)] = self._write(layer, [maps[id(tensor)] for tensor in given])
         ends = [
@@ -86,7 +93,7 @@ class _Writer:
         """The nodes of one layer; its output."""
         x, name = given[0], layer.name
         match layer:
-            case layers.Conv2DTranspose() if layer.kernel_size == layer.strides == (2, 2):
+            case layers.Conv2DTranspose() if layer.kernel_size == layer.strides == (2, 2) and layer.use_bias:
                 return self._activated(layer, self._transposed(x, layer))
             case layers.Conv2D() if layer.strides == layer.dilation_rate == (1, 1) and _keeps_size(layer):
                 return self._activated(layer, self._convolution(x, *_folded(layer), name))
@@ -103,10 +110,13 @@ class _Writer:
                 return replace(x, name=self._node("Concat", [part.name for part in given], name, axis=1), groups=groups)
             case layers.Dropout():
                 return x  # does nothing in prediction
-            case layers.GroupNormalization():
+            case layers.GroupNormalization() if layer.scale and layer.center:
                 return replace(x, name=self._normalised(x.name, layer))
-        raise InputError(
-            f"layer {name} ({type(layer).__name__}) cannot be written as ONNX; expected the layers of `unet` or "
+        raise self._unknown(layer)
+
+    def _unknown(self, layer):
+        return InputError(
+            f"layer {layer.name} ({type(layer).__name__}) cannot be written as ONNX; expected the layers of `unet` or "
             "`classic_unet` as they are in model.py. Predict with the .keras file."
         )
 
@@ -207,7 +217,7 @@ class _Writer:
 
 
 def _keeps_size(layer):
-    return layer.padding == "same" or layer.kernel_size == (1, 1)
+    return layer.groups == 1 and (layer.padding == "same" or layer.kernel_size == (1, 1))
 
 
 def _folded(layer):

@@ -180,7 +180,7 @@ def make_parser(description, prepare, check, train, predict, evaluate, export):
         "--format",
         choices=("onnx", "int8"),
         help="onnx (default); int8: in numbers of 8 bits, about twice as fast and a little less exact, by the images "
-        "and masks of Train data",
+        "and masks of Train data that the model was trained on (or those of --data)",
         default="onnx",
     )
     return parser

@@ -15,7 +15,7 @@ import images
 from engine import open_network
 from images import InputError
 from scale import fitted_size, resize
-from tiling import average_flips, predict_tiled
+from tiling import GRID_PX, average_flips, predict_tiled
 
 SUFFIX = "_predict"
 RECORD = "predictions.json"  # which model wrote the masks beside it, and what its classes mean
@@ -50,6 +50,7 @@ class Predictor:
         } | card
         self.classes, self.channels = self.card["classes"], self.card["channels"]
         self.threshold = self.card["threshold"]
+        self.grid = max(GRID_PX, 2 ** self.card["depth"])
         self.background = np.eye(self.classes, dtype=np.float32)[0] * (self.classes > 1)
 
     def probability(self, image, levels=None):
@@ -58,7 +59,7 @@ class Predictor:
         levels : for a tile, those of its field (`pairs.Pair.levels`); None: the image's own.
         """
         seen = self.network_input(image, levels)
-        result = predict_tiled(self.predict_tile, seen, self.background, smallest=self.card["tile_px"])
+        result = predict_tiled(self.predict_tile, seen, self.background, grid=self.grid, smallest=self.card["tile_px"])
         return resize(result, *image.shape[:2])
 
     def network_input(self, image, levels=None):

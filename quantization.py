@@ -24,10 +24,13 @@ COMPARED = 8  # images
 
 @dataclass(frozen=True)
 class Comparison:
-    """The quantized model beside the exact one: mean Dice of both and seconds for `images` images."""
+    """The quantized model beside the exact one: mean Dice of both and seconds for `images` images.
+
+    kind : what these images were, by their names, to the training of the model: "validation", "training" or "other".
+    """
 
     images: int
-    seen: bool  # whether the exact model was trained on these images
+    kind: str
     dice: float
     exact_dice: float
     seconds: float
@@ -39,7 +42,7 @@ def quantize(path, target, data_dir):
 
     data_dir : the data folder with the images that the model was trained on, or others like them, and their masks, in
         `Train data`. Up to `CALIBRATION_TILES` of them set the ranges; compared is on up to `COMPARED` of those that
-        the training had held out to validate, or of all where none of them is there.
+        the training had held out to validate, else of those that it saw, else of all.
 
     Returns the `Comparison`. Raises `InputError` where there are no such images; then nothing is written.
     """
@@ -48,18 +51,19 @@ def quantize(path, target, data_dir):
     path, target = Path(path), Path(target)
     exact = Predictor(path)
     pairs = recorded(find_pairs(Path(data_dir) / "Train data"), data_dir)
-    held_out = [pair for pair in pairs if pair.stem in exact.card.get("validation", ())]
-    others = [pair for pair in pairs if pair not in held_out] or pairs
+    of_kind = {kind: _named(pairs, exact.card.get(kind, ())) for kind in ("validation", "training")} | {"other": pairs}
+    kind = next(kind for kind, found in of_kind.items() if found)
+    seen = of_kind["training"] or pairs
     last = _last_nodes(path)
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime's advice on preparing the graph, through the root logger
     try:
         with images.replacing(target) as temporary:
             quantize_static(
-                path, temporary, _Tiles(exact, _spread(others, CALIBRATION_TILES)), per_channel=True,
+                path, temporary, _Tiles(exact, _spread(seen, CALIBRATION_TILES)), per_channel=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=last,
             )  # fmt: skip
-            return _compare(exact, Predictor(temporary), _spread(held_out or pairs, COMPARED), not held_out)
+            return _compare(exact, Predictor(temporary), _spread(of_kind[kind], COMPARED), kind)
     finally:
         logging.getLogger().setLevel(level)
 
@@ -87,6 +91,11 @@ def _spread(items, count):
     return [items[i] for i in sorted(set(np.linspace(0, len(items) - 1, count).round().astype(int)))]
 
 
+def _named(pairs, stems):
+    stems = set(stems)
+    return [pair for pair in pairs if pair.stem in stems]
+
+
 def _last_nodes(path):
     """Names of the nodes from the last convolution on."""
     import onnx
@@ -96,7 +105,7 @@ def _last_nodes(path):
     return [node.name for node in nodes[last:]]
 
 
-def _compare(exact, quantized, pairs, seen):
+def _compare(exact, quantized, pairs, kind):
     coding = MaskCoding(**exact.card["masks"]) if exact.card.get("masks") else MaskCoding(None, 1, 1, "")
     counts, seconds = [0, 0], [0.0, 0.0]
     for number, pair in enumerate([pairs[0], *pairs]):  # the first one twice: it warms up
@@ -109,4 +118,4 @@ def _compare(exact, quantized, pairs, seen):
                 seconds[i] += time.perf_counter() - started
                 counts[i] = counts[i] + metrics.confusion_counts(truth, mask, predictor.classes)
     exact_dice, dice = (float(np.mean([metrics.scores_from_counts(row)["dice"] for row in rows])) for rows in counts)
-    return Comparison(len(pairs), seen, dice, exact_dice, seconds[1], seconds[0])
+    return Comparison(len(pairs), kind, dice, exact_dice, seconds[1], seconds[0])

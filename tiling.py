@@ -16,16 +16,16 @@ import numpy as np
 TILE_PX = 1024  # the most that a tile may measure; with 8 filters the network then takes about 300 MB
 OVERLAP_PX = 192
 OUTER_PX = 5 * OVERLAP_PX // 12  # at a tile's edge, thrown away
-GRID_PX = 16  # a network of depth 4 halves its image four times
+GRID_PX = 16  # a network of depth 4 halves its image four times; a deeper one needs more
 AHEAD = 3  # tiles read while one is predicted
 
 
-def tile_starts(length, tile, overlap):
+def tile_starts(length, tile, overlap, grid=GRID_PX):
     """The fewest tiles of one size that cover `length` px and share `overlap`: (first pixels, size).
 
     The size is at most `tile`, and as small as it can be, so that little is computed twice. The last tile may reach
-    beyond the image by less than `GRID_PX` a tile. Starts are multiples of `GRID_PX`, so that a pixel falls into the
-    same cell of every pooling layer in each tile that sees it. `tile` and `overlap` are multiples of it, and `tile` is
+    beyond the image by less than `grid` a tile. Starts are multiples of `grid`, so that a pixel falls into the same
+    cell of every pooling layer in each tile that sees it. `tile` and `overlap` are multiples of it, and `tile` is
     at least three overlaps, so that no pixel lies in three tiles.
 
     >>> tile_starts(1024, 1024, 192)
@@ -34,7 +34,7 @@ def tile_starts(length, tile, overlap):
     ([0, 432], 624)
     """
     count = max(1, -(-(length - overlap) // (tile - overlap)))
-    size = GRID_PX * -(-(length + (count - 1) * overlap) // (count * GRID_PX))
+    size = grid * -(-(length + (count - 1) * overlap) // (count * grid))
     return [i * (size - overlap) for i in range(count)], size
 
 
@@ -53,7 +53,9 @@ def tile_weights(count, size, overlap):
     return weights
 
 
-def predict_bands(predict, read, height, width, background, *, tile=TILE_PX, overlap=OVERLAP_PX, smallest=1, first=0):
+def predict_bands(
+    predict, read, height, width, background, *, tile=TILE_PX, overlap=OVERLAP_PX, grid=GRID_PX, smallest=1, first=0
+):
     """Apply `predict` to an image of any size, one row of tiles after the other.
 
     Parameters
@@ -63,13 +65,14 @@ def predict_bands(predict, read, height, width, background, *, tile=TILE_PX, ove
         or to None where it is known to be background. Called in another thread, ahead of need.
     height, width : pixels of the image.
     background : float32 (classes,), the probabilities of background.
-    tile, overlap : pixels, multiples of `GRID_PX`, tile at least three overlaps.
+    tile, overlap : pixels, multiples of `grid`, tile at least three overlaps.
+    grid : pixels, by which the network halves its image in all: 2**depth, or a multiple of that.
     smallest : least side of a tile; what an image lacks is filled by reflection.
     first : number of the band to start with; the earlier ones are not given.
 
     Yields (row, probability): the first row of a band, and float32 (rows, width, classes), down to the lower end.
     """
-    (rows, tall), (columns, wide) = (tile_starts(max(n, smallest), tile, overlap) for n in (height, width))
+    (rows, tall), (columns, wide) = (tile_starts(max(n, smallest), tile, overlap, grid) for n in (height, width))
     down, across = tile_weights(len(rows), tall, overlap), tile_weights(len(columns), wide, overlap)
     begin = max(0, first - 1)  # the row of tiles above reaches into the first band
 
@@ -83,9 +86,9 @@ def predict_bands(predict, read, height, width, background, *, tile=TILE_PX, ove
 
     if len(rows) == len(columns) == 1 and first == 0:
         image = read_tile((0, 0))
-        if image is not None:
-            yield 0, predict(image[np.newaxis])[0, :height, :width]
-            return
+        result = background if image is None else predict(image[np.newaxis])[0]
+        yield 0, np.broadcast_to(result, (tall, wide, len(background)))[:height, :width]
+        return
 
     carry = 0
     with closing(_ahead(read_tile, [(row, column) for row in rows[begin:] for column in columns])) as tiles:

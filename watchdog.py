@@ -18,7 +18,7 @@ LOOK_EVERY = 50
 PATIENCE = 3  # looks in a row that must agree
 SAME = 0.01  # probabilities whose logarithms have a smaller standard deviation are one value: they differ by 1 %
 SHARP = 0.02  # a smaller contrast tells cells and background apart no better than chance
-FAINT = 0.05  # a smaller contrast after an epoch in which no pixel was taken for foreground is a standstill
+FAINT = 0.05  # a smaller contrast after an epoch in which no pixel of the foreground was found is a standstill
 EMPTY_BATCHES = 20
 SHORT_START = 40  # steps that count as the start of any training
 
@@ -121,7 +121,8 @@ class Watchdog(keras.callbacks.Callback):
     image, mask : the crop to look at, of `choose_crop`.
     steps : int, of the whole training; nothing is held against a network for not learning in the first tenth, while
         the learning rate rises.
-    foreground_seen : function giving the number of foreground pixels in the batches of this epoch so far.
+    foreground_seen, foreground_found : functions giving the number of foreground pixels in the batches of this epoch
+        so far, and of those that were found.
     say : function that shows a line.
     restart : True where a new draw is still to be had: then a dead layer and a loss stuck at the baseline, which
         otherwise are only said, raise `DeadNetwork` too at the start.
@@ -130,10 +131,11 @@ class Watchdog(keras.callbacks.Callback):
     every pixel. `lines` holds what was said.
     """
 
-    def __init__(self, image, mask, steps, foreground_seen, say=print, restart=True):
+    def __init__(self, image, mask, steps, foreground_seen, foreground_found, say=print, restart=True):
         super().__init__()
         self.image, self.mask, self.steps = image, mask, steps
-        self.foreground_seen, self.say, self.restart = foreground_seen, say, restart
+        self.foreground_seen, self.foreground_found = foreground_seen, foreground_found
+        self.say, self.restart = say, restart
         self.step = self.epoch = 0
         self.lines = []
         self._looks_in_a_row = {}
@@ -161,8 +163,8 @@ class Watchdog(keras.callbacks.Callback):
         vitals, _ = self._measure(training=False)
         if vitals.constant:
             self._tell("grey", *self._constant("as it predicts, the network"))
-        elif self.step >= SHORT_START and logs["dice"] == 0 and self.foreground_seen() and vitals.contrast < FAINT:
-            seen = "it took no pixel for foreground in a whole epoch"
+        elif self._at_standstill(vitals):
+            seen = "it found no pixel of the foreground in a whole epoch"
             cause = (
                 "an unlucky draw of the first weights or foreground that hardly differs from its surroundings; train "
                 "with another seed, and look at the masks with `python main.py check`"
@@ -172,6 +174,10 @@ class Watchdog(keras.callbacks.Callback):
             self._tell("nothing", seen, cause)
         elif self.step >= self.steps and vitals.at_baseline:
             self._tell("stuck", *self._at_baseline(vitals))
+
+    def _at_standstill(self, vitals):
+        nothing_found = self.foreground_seen() > 0 and self.foreground_found() == 0
+        return self.step >= SHORT_START and nothing_found and vitals.contrast < FAINT
 
     def state(self):
         """What the next epoch needs to know, for JSON; `restore` takes it."""

@@ -54,7 +54,7 @@ def probability_bands(predictor, source, first=0):
             return None
         return image
 
-    size = {"smallest": predictor.card["tile_px"], "first": first}
+    size = {"grid": predictor.grid, "smallest": predictor.card["tile_px"], "first": first}
     yield from predict_bands(predictor.predict_tile, read, source.height, source.width, predictor.background, **size)
 
 
@@ -83,7 +83,7 @@ def _predict_source(predictor, source, path, target, options, cells):
         folder.mkdir(parents=True)
         with images.replacing(kept) as temporary:
             temporary.write_text(plan, encoding="utf-8")
-    rows, _ = tile_starts(max(source.height, predictor.card["tile_px"]), TILE_PX, OVERLAP_PX)
+    rows, _ = tile_starts(max(source.height, predictor.card["tile_px"]), TILE_PX, OVERLAP_PX, predictor.grid)
     bands = Bands(folder, rows, source.height, source.width)
     levels = Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
     first = bands.finished()

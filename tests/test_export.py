@@ -107,6 +107,54 @@ def test_a_network_of_other_layers_is_refused_in_one_line(layer, said, tmp_path)
     assert "\n" not in str(error.value) and not (tmp_path / "model.onnx").exists()
 
 
+def shared_layer(given):
+    layer = keras.layers.Conv2D(1, 1, activation="sigmoid", name="mine")
+    return keras.layers.Concatenate()([layer(given), layer(given)])
+
+
+STRANGERS = {
+    "two outputs": lambda given: [keras.layers.ReLU()(given), keras.layers.ReLU()(given)],
+    "a layer used twice": shared_layer,
+    "a model in it": lambda given: keras.Sequential([keras.layers.Conv2D(1, 1, activation="sigmoid")])(given),
+    "groups": lambda given: keras.layers.Conv2D(2, 3, padding="same", groups=2, activation="sigmoid")(given),
+    "no bias": lambda given: keras.layers.Conv2DTranspose(1, 2, 2, use_bias=False, activation="sigmoid")(given),
+    "no scale": lambda given: keras.layers.GroupNormalization(1, scale=False)(given),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_a_strangers_network_is_refused_in_one_line(kind, tmp_path):
+    given = keras.Input((None, None, 2))
+    networks.save(keras.Model(given, STRANGERS[kind](given), name="unet"), tmp_path / "model.keras", {"classes": 1})
+    with pytest.raises(InputError, match="cannot be written as ONNX|expected one of each") as error:
+        export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx")
+    assert "\n" not in str(error.value) and not (tmp_path / "model.onnx").exists()
+
+
+def test_a_sequential_network_is_written(tmp_path):
+    layers = [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3, padding="same", activation="softmax")]
+    networks.save(keras.Sequential(layers), tmp_path / "model.keras", {})
+    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-5
+
+
+def test_a_group_normalised_network_of_the_usual_size_is_written(tmp_path):
+    keras.utils.set_random_seed(0)
+    networks.save(networks.unet(normalization="group"), tmp_path / "model.keras", {})
+    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 2e-3
+
+
+def test_an_export_without_numbers_is_refused(exported, tmp_path, monkeypatch):
+    nowhere = (lambda tiles: np.full((*tiles.shape[:3], 3), np.nan, np.float32)), {}
+    monkeypatch.setattr("export.engine.open_network", lambda path: nowhere)
+    with pytest.raises(InputError, match="differ by up to nan"):
+        export_onnx(exported, tmp_path / "a.onnx")
+
+
+def test_an_export_is_not_exported_again(exported, tmp_path):
+    with pytest.raises(InputError, match="is an export already"):
+        export_onnx(exported.with_suffix(".onnx"), tmp_path / "a.onnx")
+
+
 @pytest.fixture(scope="module")
 def sample_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
@@ -118,7 +166,12 @@ def test_eight_bits_predict_nearly_the_same(sample_data, tmp_path):
     exact, small = PAP_SMEAR.with_suffix(".onnx"), tmp_path / "small.onnx"
     found = quantize(exact, small, sample_data)
     assert small.stat().st_size < exact.stat().st_size / 3
-    assert found.images == 8 and found.exact_dice > 0.85 and abs(found.dice - found.exact_dice) < 0.01
+    assert (
+        found.images == 8
+        and found.kind == "other"
+        and found.exact_dice > 0.85
+        and abs(found.dice - found.exact_dice) < 0.01
+    )
     image = images.read(sorted((sample_data / "Test data" / "Images").iterdir())[0])
     first, second = Predictor(exact), Predictor(small)
     assert first.card == second.card
@@ -136,7 +189,7 @@ def test_eight_bits_of_a_small_model_by_the_command_line(exported, tmp_path, cap
     path = tmp_path / "model.keras"
     path.write_bytes(exported.read_bytes())
     assert main.main(["export", "--model", str(path), "--format", "int8", "--data", str(tmp_path)]) == 0
-    assert re.search(r"model_int8.onnx written: Dice 0\.\d+ where .* \(2 training images\)", capsys.readouterr().out)
+    assert re.search(r"model_int8.onnx written: Dice 0\.\d+ where .* \(2 other images\)", capsys.readouterr().out)
     assert Predictor(tmp_path / "model_int8.onnx").classes == 3
 
 

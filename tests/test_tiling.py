@@ -26,6 +26,13 @@ def test_tiles_cover_overlap_and_keep_to_the_pooling_grid(length, overlap, more)
     assert len(starts) == 1 or (len(starts) - 1) * (tile - overlap) + overlap < length  # fewer would not do
 
 
+def test_a_deeper_network_predicts_images_of_several_tiles(tmp_path):
+    path = tmp_path / "model.keras"
+    networks.save(networks.unet(filters=1, depth=5), path, {"depth": 5})
+    image = np.random.default_rng(0).integers(0, 256, (1040, 70, 1), np.uint8)  # tiles of 624 px do not halve 5 times
+    assert Predictor(path).probability(image).shape == (1040, 70, 1)
+
+
 def test_weights_sum_to_one_and_leave_out_the_edges():
     weights = tile_weights(3, 600, OVERLAP_PX)
     total = np.zeros(2 * (600 - OVERLAP_PX) + 600)

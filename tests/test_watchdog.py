@@ -124,6 +124,7 @@ def test_a_look_changes_nothing():
         np.eye(16, dtype=np.uint8)[None, ..., None],
         100,
         int,
+        int,
     )
     dog.set_model(network)
     dog.on_train_begin()
@@ -225,9 +226,9 @@ def test_a_standstill_without_any_foreground_is_started_again_once_and_then_said
     monkeypatch.setattr(watchdog, "SHARP", 0)  # else that would be noticed first, in a network as small as this
     card = train.train(folder, folder / "run", settings, quiet=True)
     [restart] = card["restarts"]
-    assert restart["step"] == 60 and "no pixel for foreground in a whole epoch" in restart["reason"]
+    assert restart["step"] == 60 and "found no pixel of the foreground in a whole epoch" in restart["reason"]
     [line] = card["watchdog"]
-    assert "no pixel for foreground" in line
+    assert "found no pixel of the foreground" in line
 
 
 def test_masks_that_are_not_the_images_leave_the_loss_at_the_baseline(tmp_path):
