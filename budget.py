@@ -144,6 +144,8 @@ class Stopwatch(keras.callbacks.Callback):
 class Forecast(Stopwatch):
     """Says once, after the first steps, how long the training will take and how much memory.
 
+    `first_step` is the `time.time()` at which the first step was done, `line` what was said; None before.
+
     Parameters
     ----------
     checks : as in `Stopwatch`.
@@ -155,8 +157,10 @@ class Forecast(Stopwatch):
     def __init__(self, checks, epochs, steps, memory, say):
         super().__init__(checks)
         self.todo, self.memory, self.say, self.line = (epochs, steps), memory, say, None
+        self.first_step = None
 
     def on_train_batch_end(self, batch, logs=None):
+        self.first_step = self.first_step or time.time()
         if self.line is not None:
             return
         super().on_train_batch_end(batch, logs)

@@ -112,6 +112,8 @@ class Fitting:
             self._halve_batch()
             return False
         self.record["estimate"] = forecast.line
+        if forecast.first_step:  # none is left where a run goes on after its last epoch
+            self.record["first_step_seconds"] = round(forecast.first_step - self.started, 1)
         return True
 
     def _take_up(self, done):

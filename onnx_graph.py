@@ -69,15 +69,17 @@ class _Writer:
         for layer in self.network.layers:
             if isinstance(layer, layers.InputLayer):
                 continue
-            if len(layer._inbound_nodes) != 1 or isinstance(layer, keras.Model):
+            tensors = layer.input if isinstance(layer.input, list) else [layer.input]
+            given = [maps.get(id(tensor)) for tensor in tensors]
+            if None in given:  # of a layer that is used more than once
                 raise self._unknown(layer)
-            given = layer.input if isinstance(layer.input, list) else [layer.input]
-            maps[id(layer.output)] = self._write(layer, [maps[id(tensor)] for tensor in given])
+            maps[id(layer.output)] = self._write(layer, given)
         ends = [
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", "height", "width", count])
             for name, count in (("image", channels), ("probability", classes))
         ]
-        if maps[id(self.network.outputs[0])].name != "probability":
+        end = maps.get(id(self.network.outputs[0]))
+        if end is None or end.name != "probability":
             raise InputError(
                 "the network does not end in a sigmoid or softmax; expected probabilities, as `unet` gives."
             )
