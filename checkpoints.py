@@ -63,12 +63,15 @@ def restore(run_dir, network, say):
     files are then as they were.
     """
     saved = checkpoints(run_dir)
-    for path, before in zip(saved, [*saved[1:], None], strict=True):
+    for path in saved:
         try:
             return _read(path, network)
         except Exception as error:  # whatever a damaged archive makes zipfile, json or NumPy raise
             reason = str(error).strip().split("\n")[0]
-            say(f"checkpoint {path} is damaged ({reason})" + (": going on from the one before it" if before else ""))
+            say(
+                f"checkpoint {path} is damaged ({reason})"
+                + (": going on from the one before it" if path != saved[-1] else "")
+            )
     if saved:
         raise InputError(
             f"{saved[0].parent}: no whole checkpoint; expected one of the last {KEPT} epochs. Nothing was changed; "

@@ -160,6 +160,7 @@ class Watchdog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """The network as it predicts: with a batch normalisation's running statistics and without dropout."""
         self._check_weights()
+        self._check_masks()
         vitals, _ = self._measure(training=False)
         if vitals.constant:
             self._tell("grey", *self._constant("as it predicts, the network"))
@@ -176,8 +177,8 @@ class Watchdog(keras.callbacks.Callback):
             self._tell("stuck", *self._at_baseline(vitals))
 
     def _at_standstill(self, vitals):
-        nothing_found = self.foreground_seen() > 0 and self.foreground_found() == 0
-        return self.step >= SHORT_START and nothing_found and vitals.contrast < FAINT
+        to_find = self.foreground_seen() > 0 and self.step - self._seen_at < EMPTY_BATCHES
+        return self.step >= SHORT_START and to_find and not self.foreground_found() and vitals.contrast < FAINT
 
     def state(self):
         """What the next epoch needs to know, for JSON; `restore` takes it."""
