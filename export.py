@@ -24,8 +24,7 @@ def export_onnx(path, target):
     `images.normalise` does; output `probability`, float32 (batch, height, width, classes).
 
     Returns the largest difference of a probability between the two, on noise and on smooth images.
-    Raises `InputError` where that is too large, or the network cannot be converted; then nothing is
-    written.
+    Raises `InputError` where that is too large, or the network cannot be converted; then nothing is written.
     """
     path, target = Path(path), Path(target)
     if path.suffix == ".onnx":

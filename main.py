@@ -214,12 +214,18 @@ def take_up(args):
         args.run_dir, args.card = run_folder.find_unfinished(ROOT / "runs", args.run)
     else:
         args.card = run_card.read(args.from_card)
-    if not args.data_given and Path(args.card.get("data", args.data)).is_dir():
-        args.data = Path(args.card.get("data", args.data))
+    use_data_of(args.card, args)
     if args.foreground:
         apply_preparation(args)
     given = {name: getattr(args, name) for name in LEARNING}
     run_card.refuse_others(args.card, given, f"run {args.run_dir.name}" if args.resume else args.from_card)
+
+
+def use_data_of(card, args):
+    """Take the data folder of a run card, where it is still there and the command names none."""
+    data = Path(card.get("data", args.data))
+    if not args.data_given and data.is_dir():
+        args.data = data
 
 
 def train(args):
@@ -299,11 +305,11 @@ def predict(args, page=True):
         if not path.is_file():  # said before the seconds that loading a model takes
             raise images.InputError(f"{path}: no such file or folder; expected images there. Check the path.")
     refuse_shared_names(paths)
-    fields = [path for path in paths if not is_large(path)]
+    large = {path: is_large(path) for path in paths}
+    fields, slides = ([path for path in paths if large[path] == kind] for kind in (False, True))
     if args.mpp or args.region:
-        for path in paths:  # wrong options, before anything is predicted
-            if path not in fields:
-                open_source(path, args.mpp, args.region).close()
+        for path in slides:  # wrong options, before anything is predicted
+            open_source(path, args.mpp, args.region).close()
     model = args.model or newest_model()
     out_dir = args.out or test_dir / "Predicted images"
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -319,7 +325,7 @@ def predict(args, page=True):
         from cell_files import TABLE, CellWriter
 
         writer = CellWriter(out_dir, args.um_per_px, args.min_area)
-    if args.probability and len(fields) < len(paths):
+    if args.probability and slides:
         print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
     broken = []
     try:
@@ -329,14 +335,13 @@ def predict(args, page=True):
             write_record(predictor, out_dir, writer is not None)
     except images.InputError as error:
         broken.append(error)
-    for path in paths:
-        if path not in fields:
-            target = out_dir / f"{path.stem}{SUFFIX}.tif"
-            try:
-                predict_whole(predictor, path, target, args.mpp, args.region, args.flips, writer)
-            except images.InputError as error:
-                broken.append(error)
-    if writer and len(fields) < len(paths):
+    for path in slides:
+        target = out_dir / f"{path.stem}{SUFFIX}.tif"
+        try:
+            predict_whole(predictor, path, target, args.mpp, args.region, args.flips, writer)
+        except images.InputError as error:
+            broken.append(error)
+    if writer and slides:
         writer.finish()  # once more, now with the slides
     if broken:
         raise images.InputError("; ".join(map(str, broken)))
@@ -364,8 +369,8 @@ def export(args):
         from quantization import quantize
 
         card = args.model.with_name(run_card.CARD)
-        if not args.data_given and card.is_file():  # the images that it was trained on, wherever they lie
-            args.data = Path(run_card.read(card).get("data", args.data))
+        if card.is_file():  # the images that it was trained on, wherever they lie
+            use_data_of(run_card.read(card), args)
         small = args.model.with_name(f"{args.model.stem}_int8.onnx")
         found = quantize(target, small, args.data)
         ones = f"{found.images} {found.kind} image{'s' * (found.images > 1)}"

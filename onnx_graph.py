@@ -142,7 +142,7 @@ class _Writer:
         return _Map(made, (filters,), x.halvings, packs)
 
     def _transposed(self, x, layer):
-        kernel, bias = (np.asarray(keras.ops.convert_to_numpy(w)) for w in (layer.kernel, layer.bias))
+        kernel, bias = (keras.ops.convert_to_numpy(w) for w in (layer.kernel, layer.bias))
         kernel = kernel.transpose(3, 2, 0, 1)  # (rows, columns, filters, channels) → (channels, filters, rows, columns)
         packs = self.packs and x.halvings == 1
         if packs:  # one column of input makes one of output, which holds two

@@ -79,8 +79,7 @@ class _Tiles:
         if pair is None:
             return None
         image = self.predictor.network_input(images.read(pair.image), pair.levels)
-        tile = self.predictor.card["tile_px"]
-        tile = tile - tile % 16
+        tile = self.predictor.grid * -(-self.predictor.card["tile_px"] // self.predictor.grid)
         image = np.pad(image, [(0, max(0, tile - n)) for n in image.shape[:2]] + [(0, 0)], mode="symmetric")
         row, column = ((n - tile) // 2 for n in image.shape[:2])
         return {"image": image[np.newaxis, row : row + tile, column : column + tile]}

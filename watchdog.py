@@ -165,14 +165,12 @@ class Watchdog(keras.callbacks.Callback):
         if vitals.constant:
             self._tell("grey", *self._constant("as it predicts, the network"))
         elif self._at_standstill(vitals):
-            seen = "it found no pixel of the foreground in a whole epoch"
-            cause = (
+            self._restart_or_tell(
+                "nothing",
+                "it found no pixel of the foreground in a whole epoch",
                 "an unlucky draw of the first weights or foreground that hardly differs from its surroundings; train "
-                "with another seed, and look at the masks with `python main.py check`"
+                "with another seed, and look at the masks with `python main.py check`",
             )
-            if self.restart and self._at_start():
-                self._stop(seen, cause)
-            self._tell("nothing", seen, cause)
         elif self.step >= self.steps and vitals.at_baseline:
             self._tell("stuck", *self._at_baseline(vitals))
 
@@ -207,9 +205,9 @@ class Watchdog(keras.callbacks.Callback):
         self._looks_in_a_row = {name: self._looks_in_a_row.get(name, 0) + 1 for name in symptoms}
         for name, (seen, cause) in symptoms.items():
             if self._looks_in_a_row[name] >= PATIENCE:
-                if name == "grey" or (self.restart and self._at_start()):
+                if name == "grey":
                     self._stop(seen, cause)
-                self._tell(name, seen, cause)
+                self._restart_or_tell(name, seen, cause)
         self._check_masks()
 
     def _measure(self, training):
@@ -261,6 +259,11 @@ class Watchdog(keras.callbacks.Callback):
 
     def _stop(self, seen, cause):
         raise DeadNetwork(_line(self.step, seen, cause), self.step, self._at_start())
+
+    def _restart_or_tell(self, name, seen, cause):
+        if self.restart and self._at_start():
+            self._stop(seen, cause)
+        self._tell(name, seen, cause)
 
     def _at_start(self):
         return self.epoch == 0 or self.step <= max(SHORT_START, self.steps / 10)
