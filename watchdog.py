@@ -156,15 +156,18 @@ class Watchdog(keras.callbacks.Callback):
             self._stop(f"the loss is {logs['loss']}", self._cause_of_nan())
         if self.step in FIRST_LOOKS or (self.step > FIRST_LOOKS[-1] and self.step % LOOK_EVERY == 0):
             self._look()
+        if batch + 1 == self.params["steps"]:  # now, since validation counts from 0 again
+            self._check_masks()
+            to_find = self.foreground_seen() > 0 and self.step - self._seen_at < EMPTY_BATCHES
+            self._nothing_found = to_find and not self.foreground_found()
 
     def on_epoch_end(self, epoch, logs=None):
         """The network as it predicts: with a batch normalisation's running statistics and without dropout."""
         self._check_weights()
-        self._check_masks()
         vitals, _ = self._measure(training=False)
         if vitals.constant:
             self._tell("grey", *self._constant("as it predicts, the network"))
-        elif self._at_standstill(vitals):
+        elif self.step >= SHORT_START and self._nothing_found and vitals.contrast < FAINT:
             self._restart_or_tell(
                 "nothing",
                 "it found no pixel of the foreground in a whole epoch",
@@ -173,10 +176,6 @@ class Watchdog(keras.callbacks.Callback):
             )
         elif self.step >= self.steps and vitals.at_baseline:
             self._tell("stuck", *self._at_baseline(vitals))
-
-    def _at_standstill(self, vitals):
-        to_find = self.foreground_seen() > 0 and self.step - self._seen_at < EMPTY_BATCHES
-        return self.step >= SHORT_START and to_find and not self.foreground_found() and vitals.contrast < FAINT
 
     def state(self):
         """What the next epoch needs to know, for JSON; `restore` takes it."""

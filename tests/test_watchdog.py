@@ -144,6 +144,12 @@ def test_healthy_trainings_are_left_in_peace(tmp_path, classes, loss, capsys):
     assert "watchdog" not in capsys.readouterr().out
 
 
+def test_an_epoch_that_ends_long_after_the_last_look_is_left_in_peace(tmp_path):
+    folder = make_folder(tmp_path)
+    card = train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 135, "batch": 2}), quiet=True)
+    assert card["restarts"] == [] and card["watchdog"] == []  # looked at after 100 steps and after 150
+
+
 def test_little_foreground_is_no_reason_to_bark(tmp_path):
     folder = make_folder(tmp_path, size=128)  # discs of 6 to 10 px radius: about 1 % of the pixels
     card = train.train(folder, folder / "run", train.Settings(**SMALL | {"steps": 60, "epochs": 1}), quiet=True)
