@@ -50,9 +50,13 @@ def test_the_export_predicts_what_keras_predicts(exported):
 
 
 def scramble(network, rng):
-    """Random weights in every place, the statistics of normalisation among them."""
+    """Random weights in every place, the statistics of normalisation among them.
+
+    Kernels are drawn so that values stay of one size from layer to layer: logits of hundreds have no digits to compare.
+    """
     for weight in network.weights:
-        drawn = rng.uniform(0.5, 2, weight.shape) if "variance" in weight.path else rng.normal(0, 0.2, weight.shape)
+        size = np.sqrt(2 / np.prod(weight.shape[:-1])) if len(weight.shape) == 4 else 0.2
+        drawn = rng.uniform(0.5, 2, weight.shape) if "variance" in weight.path else rng.normal(0, size, weight.shape)
         weight.assign(drawn.astype("float32"))
 
 
