@@ -57,12 +57,12 @@ class _CountMetric(keras.metrics.Metric):
         self.counts.assign_add(ops.stack([ops.sum(weight * part, (0, 1, 2)) for part in sums]))
 
     def foreground(self):
-        """Foreground pixels in the truth so far."""
-        return float(ops.sum(self.counts[0] + self.counts[2]))
+        """Pixels of each foreground class in the truth so far: float ndarray (classes,)."""
+        return ops.convert_to_numpy(self.counts[0] + self.counts[2])
 
     def found(self):
-        """Pixels of the foreground so far that were found as what they are."""
-        return float(ops.sum(self.counts[0]))
+        """Those of them that were found as what they are."""
+        return ops.convert_to_numpy(self.counts[0])
 
     def reset_state(self):
         self.counts.assign(ops.zeros(self.counts.shape))

@@ -121,8 +121,8 @@ class Watchdog(keras.callbacks.Callback):
     image, mask : the crop to look at, of `choose_crop`.
     steps : int, of the whole training; nothing is held against a network for not learning in the first tenth, while
         the learning rate rises.
-    foreground_seen, foreground_found : functions giving the number of foreground pixels in the batches of this epoch
-        so far, and of those that were found.
+    foreground_seen, foreground_found : functions giving the number of pixels of each foreground class in the batches of
+        this epoch so far, and of those that were found, ndarrays (classes,).
     say : function that shows a line.
     restart : True where a new draw is still to be had: then a dead layer and a loss stuck at the baseline, which
         otherwise are only said, raise `DeadNetwork` too at the start.
@@ -158,8 +158,10 @@ class Watchdog(keras.callbacks.Callback):
             self._look()
         if batch + 1 == self.params["steps"]:  # now, since validation counts from 0 again
             self._check_masks()
-            to_find = self.foreground_seen() > 0 and self.step - self._seen_at < EMPTY_BATCHES
-            self._nothing_found = to_find and not self.foreground_found()
+            missed = (self.foreground_seen() > 0) & (self.foreground_found() == 0)
+            self._missed = [int(number) for number in np.flatnonzero(missed) + 1]
+            to_find = self.step - self._seen_at < EMPTY_BATCHES
+            self._nothing_found = to_find and bool(self._missed) and not self.foreground_found().any()
 
     def on_epoch_end(self, epoch, logs=None):
         """The network as it predicts: with a batch normalisation's running statistics and without dropout."""
@@ -176,6 +178,12 @@ class Watchdog(keras.callbacks.Callback):
             )
         elif self.step >= self.steps and vitals.at_baseline:
             self._tell("stuck", *self._at_baseline(vitals))
+        elif self.step >= self.steps and self._missed and len(self.foreground_seen()) > 1:
+            self._tell(
+                "missed",
+                f"it found no pixel of class {', '.join(map(str, self._missed))} in the last epoch",
+                "a class that is rare or looks like another; train with more --epochs, or with more images of it",
+            )
 
     def state(self):
         """What the next epoch needs to know, for JSON; `restore` takes it."""
@@ -223,7 +231,7 @@ class Watchdog(keras.callbacks.Callback):
                 self._stop(f"the weights of {weight.path} are not finite", self._cause_of_nan())
 
     def _check_masks(self):
-        seen = self.foreground_seen()
+        seen = self.foreground_seen().sum()
         if seen > self._seen:
             self._seen, self._seen_at = seen, self.step
         elif self.step - self._seen_at >= EMPTY_BATCHES:

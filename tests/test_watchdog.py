@@ -11,7 +11,7 @@ from test_train import SMALL, make_folder
 import model as networks
 import train
 import watchdog
-from images import InputError, write_png
+from images import InputError, read_mask, write_png
 from predict import Predictor
 
 SHORT = SMALL | {"tile_px": 32, "steps": 25, "epochs": 1}
@@ -235,6 +235,18 @@ def test_a_standstill_without_any_foreground_is_started_again_once_and_then_said
     assert restart["step"] == 60 and "found no pixel of the foreground in a whole epoch" in restart["reason"]
     [line] = card["watchdog"]
     assert "found no pixel of the foreground" in line
+
+
+def test_a_class_that_was_never_found_is_said(tmp_path):
+    folder, rng = make_folder(tmp_path), np.random.default_rng(0)
+    for path in (folder / "Train data" / "Masks").iterdir():
+        disc = read_mask(path) > 0
+        write_png(path, disc + (disc & (rng.random(disc.shape) < 0.05)).astype(np.uint8))  # looks like the rest of it
+    settings = train.Settings(**SMALL | {"classes": 3, "loss": "bce"})
+    card = train.train(folder, folder / "run", settings, quiet=True)
+    assert card["restarts"] == []
+    [line] = card["watchdog"]
+    assert line.startswith("after step 60 it found no pixel of class 2 in the last epoch; likely a class that is rare")
 
 
 def test_masks_that_are_not_the_images_leave_the_loss_at_the_baseline(tmp_path):
