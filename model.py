@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from conv_norm import NormalizedConv2D
+from convolutions import NormalizedConv2D, UpsampledConv2D
 from images import LUMINANCE, InputError, settle
 
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
@@ -66,8 +66,7 @@ def up_block(x, filters, upsampling, name):
     """Double height and width. (batch, H, W, any) -> (batch, 2H, 2W, filters)."""
     if upsampling == "transposed":
         return layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_up")(x)
-    x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_up")(x)
-    return layers.Conv2D(filters, 2, padding="same", kernel_initializer="he_normal", name=f"{name}_up_conv")(x)
+    return UpsampledConv2D(filters, kernel_initializer="he_normal", name=f"{name}_up_conv")(x)
 
 
 def unet(
@@ -307,7 +306,10 @@ def receptive_reach(model):
         far, gap = max(reach[id(x)] for x in inputs), max(step[id(x)] for x in inputs)
         window = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))[0]
         stride = getattr(layer, "strides", (1, 1))[0]
-        if isinstance(layer, layers.Conv2DTranspose) or hasattr(layer, "size"):
+        if isinstance(layer, UpsampledConv2D):
+            gap //= 2
+            far += 2 * gap  # one by the upsampling, one by the kernel of 2
+        elif isinstance(layer, layers.Conv2DTranspose) or hasattr(layer, "size"):
             gap //= stride if hasattr(layer, "kernel_size") else layer.size[0]
             far += gap * (window - 1 if hasattr(layer, "kernel_size") else layer.size[0] - 1)
         else:

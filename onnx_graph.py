@@ -16,7 +16,7 @@ import onnx
 from keras import layers
 from onnx import helper, numpy_helper
 
-from conv_norm import NormalizedConv2D
+from convolutions import NormalizedConv2D, UpsampledConv2D
 from images import InputError
 
 OPSET, IR_VERSION = 17, 8  # what readers of 2022 and later understand
@@ -97,6 +97,9 @@ class _Writer:
         match layer:
             case layers.Conv2DTranspose() if layer.kernel_size == layer.strides == (2, 2) and layer.use_bias:
                 return self._activated(layer, self._transposed(x, layer))
+            case UpsampledConv2D():
+                upsampled = self._upsampled(x, f"{name}_upsampled")
+                return self._activated(layer, self._convolution(upsampled, *_folded(layer), name))
             case layers.Conv2D() if layer.strides == layer.dilation_rate == (1, 1) and _keeps_size(layer):
                 return self._activated(layer, self._convolution(x, *_folded(layer), name))
             case layers.ReLU() if layer.max_value is None and not layer.negative_slope and not layer.threshold:

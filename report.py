@@ -195,7 +195,9 @@ def feature_maps(model):
         shapes[output] = layer.compute_output_shape(before if len(before) > 1 else before[0])
         words, resized = _in_words(layer), shapes[output][1] != before[0][1]
         if hasattr(layer, "kernel_size"):
-            maps.append(FeatureMap(layer.filters, side // shapes[output][1], words, words if resized else arrival))
+            if resized:
+                arrival = "nearest upsampling" if type(layer).__name__ == "UpsampledConv2D" else words
+            maps.append(FeatureMap(layer.filters, side // shapes[output][1], words, arrival))
             arrival = ""
         elif len(inputs) > 1:
             maps[-1].copied_from = min(made[i] for i in inputs)

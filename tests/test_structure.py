@@ -28,8 +28,8 @@ MAY_IMPORT = {
     "cell_files": {"images", "annotations", "cells", "measure", "outlines", "report"},
     "calibration": {"images", "metrics"},
     "otsu": {"images", "metrics"},
-    "conv_norm": set(),
-    "model": {"images", "conv_norm"},
+    "convolutions": set(),
+    "model": {"images", "convolutions"},
     "sample": {"images"},
     "tiles": {"images", "pairs"},
     "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "evaluate": {
         "images", "pairs", "masks", "survey", "metrics", "objects", "cells", "calibration", "otsu", "predict",
     },
-    "onnx_graph": {"images", "conv_norm"},
+    "onnx_graph": {"images", "convolutions"},
     "export": {"images", "model", "engine", "onnx_graph"},
     "quantization": {"images", "metrics", "masks", "pairs", "predict"},
     "losses": set(),
@@ -87,7 +87,7 @@ MAY_IMPORT = {
 }
 # fmt: on
 MAY_IMPORT_KERAS = {
-    "conv_norm",
+    "convolutions",
     "model",
     "data",
     "losses",

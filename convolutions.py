@@ -1,16 +1,24 @@
-"""A convolution and its batch normalisation as one layer, which spares memory the passes that make it slow.
+"""Convolutions of the U-Net joined with what stands beside them, which is the same and takes less time.
 
 Batch normalisation reads and writes every feature map several times in each step, and on a processor that costs as much
 as the convolutions do. But a convolution is linear: normalising its output is the same as convolving with a scaled
 kernel and adding a constant. All that the scale and the constant need are means and variances, and these can be
 estimated from every n-th row and column of the output, which is cheap to compute on its own.
+
+And convolving what nearest-neighbour upsampling has repeated is convolving before it with other kernels.
 """
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 MOMENTUM = 0.9  # of the running statistics: a training of a thousand steps forgets its beginning in time
 EPSILON = 1e-3
+
+# Along one axis, [tap at the small size, which of the two pixels, tap at the large size]: the first pixel meets one and
+# the same twice. Then along both: (4 taps at the small size × 4 pixels, 4 taps at the large size).
+_ALONG = np.array([[[1, 1], [1, 0]], [[0, 0], [0, 1]]], np.float32)
+PARTS = np.einsum("par,qbs->pqabrs", _ALONG, _ALONG).reshape(16, 4)
 
 
 @keras.saving.register_keras_serializable("unet")
@@ -50,12 +58,26 @@ class NormalizedConv2D(layers.Conv2D):
             outputs = self.convolution_op(inputs, self.kernel)
             scale, shift = (ops.cast(x, outputs.dtype) for x in self._affine(*self._statistics(outputs)))
             return outputs * scale + shift
-        seen = ops.conv(inputs, self.kernel, strides=self.sampling, padding=self.padding)
-        return self._convolve(inputs, *self._affine(*self._statistics(seen)))
+        return self._convolve(inputs, *self._affine(*self._statistics(self._sample(inputs))))
+
+    def _sample(self, inputs):
+        """The plain convolution at every n-th row and column: (…, filters)."""
+        n, (rows, columns) = self.sampling, self.kernel_size
+        _, height, width, channels = ops.shape(inputs)
+        apart = isinstance(height, int) and isinstance(width, int) and not (height % n or width % n)
+        if not apart or max(rows, columns) > n:
+            return ops.conv(inputs, self.kernel, strides=n, padding=self.padding)
+        # Windows that lie apart, as a product of matrices: a third of the time of a convolution with strides. Sliced in
+        # few dimensions, since the gradient of a slice is slow in many.
+        bands = ops.reshape(inputs, (-1, n, width // n, n * channels))
+        windows = ops.slice(bands, (0, 0, 0, 0), (ops.shape(bands)[0], rows, width // n, columns * channels))
+        windows = ops.reshape(ops.transpose(windows, (0, 2, 1, 3)), (-1, rows * columns * channels))
+        return ops.matmul(windows, ops.reshape(self.kernel, (-1, self.filters)))
 
     def _statistics(self, outputs):
         """Mean and variance of each filter, float32 (filters,); the running averages follow them."""
-        found = ops.moments(ops.cast(outputs, "float32"), (0, 1, 2))
+        outputs = ops.cast(outputs, "float32")
+        found = ops.moments(outputs, tuple(range(len(outputs.shape) - 1)))
         for average, value in zip((self.moving_mean, self.moving_variance), found, strict=True):
             average.assign(MOMENTUM * average + (1 - MOMENTUM) * ops.stop_gradient(value))
         return found
@@ -87,3 +109,34 @@ class NormalizedConv2D(layers.Conv2D):
 
     def get_config(self):
         return {**super().get_config(), "sampling": self.sampling}
+
+
+@keras.saving.register_keras_serializable("unet")
+class UpsampledConv2D(layers.Conv2D):
+    """`UpSampling2D(2)` by repetition, then `Conv2D` with a kernel of 2x2 and padding "same", as one layer.
+
+    (batch, H, W, any) -> (batch, 2H, 2W, filters). Of the four pixels that one becomes, each sees another part of the
+    kernel, summed where it would meet one pixel twice. So a single convolution at the small size, with four times the
+    filters, computes the same, and its wider feature maps suit a processor's vectors better.
+
+    Args:
+        filters: as for `Conv2D`, whose other arguments but kernel_size, strides and padding are taken too.
+    """
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(filters, **{**kwargs, "kernel_size": 2, "strides": 1, "padding": "same"})
+
+    def call(self, inputs):
+        channels = inputs.shape[-1]
+        kernel = ops.reshape(ops.cast(self.kernel, "float32"), (4, -1))
+        kernel = ops.reshape(ops.matmul(PARTS, kernel), (2, 2, 2, 2, channels, self.filters))
+        kernel = ops.reshape(ops.transpose(kernel, (0, 1, 4, 2, 3, 5)), (2, 2, channels, 4 * self.filters))
+        outputs = ops.conv(inputs, ops.cast(kernel, inputs.dtype), padding="same")
+        _, height, width, _ = ops.shape(inputs)
+        outputs = ops.reshape(outputs, (-1, height, width, 2, 2, self.filters))
+        outputs = ops.reshape(ops.transpose(outputs, (0, 1, 3, 2, 4, 5)), (-1, 2 * height, 2 * width, self.filters))
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return batch, height and 2 * height, width and 2 * width, self.filters

@@ -1,10 +1,10 @@
-"""The layer against Keras' own convolution and batch normalisation."""
+"""The layers against Keras' own convolution, batch normalisation and upsampling."""
 
 import keras
 import numpy as np
 import pytest
 
-from conv_norm import EPSILON, MOMENTUM, NormalizedConv2D
+from convolutions import EPSILON, MOMENTUM, NormalizedConv2D, UpsampledConv2D
 
 RNG = np.random.default_rng(0)
 
@@ -52,15 +52,17 @@ def test_trains_like_convolution_and_batch_normalisation():
         np.testing.assert_allclose(numpy_of(one), numpy_of(other), rtol=1e-3, atol=1e-4, err_msg=one.path)
 
 
-@pytest.mark.parametrize("sampling", [2, 4])
-def test_statistics_are_those_of_every_nth_row_and_column(sampling):
+@pytest.mark.parametrize(
+    ("sampling", "size"), [(2, (32, 24)), (4, (32, 24)), (8, (32, 24)), (4, (30, 21)), (4, (3, 5))]
+)
+def test_statistics_are_those_of_every_nth_row_and_column(sampling, size):
     """Rows and columns between are never looked at: with statistics of theirs alone the answer would be another."""
     ours, _ = pair(sampling, shape=(None, None, 3))
     layer = ours.layers[0]
-    x = image(2, 32, 24, 3)
+    x = image(2, *size, 3)
     plain = numpy_of(keras.ops.conv(x, layer.kernel, padding="same"))
     strided = numpy_of(keras.ops.conv(x, layer.kernel, strides=sampling, padding="same"))
-    assert strided.shape == (2, 32 / sampling, 24 / sampling, 4)
+    assert strided.shape == (2, *(-(-n // sampling) for n in size), 4)
     mean, variance = strided.mean((0, 1, 2)), strided.var((0, 1, 2))
     before = [v.copy() for v in ours.get_weights()]
     expected = (plain - mean) / np.sqrt(variance + EPSILON) * before[1] + before[2]
@@ -95,3 +97,33 @@ def test_half_precision_keeps_the_statistics_in_float32():
         keras.config.set_dtype_policy("float32")
     assert keras.backend.standardize_dtype(output.dtype) == "bfloat16"
     assert {keras.backend.standardize_dtype(v.dtype) for v in layer.weights} == {"float32"}
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 3), (1, 1)])
+def test_upsampled_convolution_is_upsampling_and_convolution(size):
+    ours = keras.Sequential([keras.Input((None, None, 3)), UpsampledConv2D(4)])
+    theirs = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.UpSampling2D(2, interpolation="nearest"),
+            keras.layers.Conv2D(4, 2, padding="same"),
+        ]
+    )
+    weights = [RNG.normal(size=w.shape).astype("float32") for w in theirs.get_weights()]
+    x, y = image(2, *size, 3), image(2, 2 * size[0], 2 * size[1], 4)
+    assert ours.output_shape == theirs.output_shape and ours.count_params() == theirs.count_params()
+    for model in (ours, theirs):
+        model.set_weights(weights)
+        model.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=False)
+        for _ in range(3):
+            model.train_on_batch(x, y)
+    np.testing.assert_allclose(numpy_of(ours(x)), numpy_of(theirs(x)), rtol=1e-4, atol=1e-4)
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(numpy_of(one), numpy_of(other), rtol=1e-4, atol=1e-5, err_msg=one.path)
+
+
+def test_upsampled_convolution_survives_saving(tmp_path):
+    model = keras.Sequential([keras.Input((None, None, 3)), UpsampledConv2D(4)])
+    model.save(tmp_path / "layer.keras")
+    x = image(1, 6, 4, 3)
+    np.testing.assert_array_equal(numpy_of(keras.saving.load_model(tmp_path / "layer.keras")(x)), numpy_of(model(x)))
