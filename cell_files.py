@@ -47,7 +47,7 @@ class CellWriter:
         """
         path = Path(path)
         size = self.um_per_px or images.um_per_px(path)
-        cells = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area))
+        cells = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
         outlines = polygonise(cells.labels)
         whole = None if cells.whole is None else polygonise(cells.whole)
         table = measure(cells, image, probability, size, outlines)
@@ -81,7 +81,7 @@ class CellWriter:
         def found():
             count = 0
             for row, mask, image, probability in whole_components(bands):
-                cells = find_cells(mask, classes, smallest)
+                cells = find_cells(mask, classes, smallest, probability)
                 outlines = polygonise(cells.labels)
                 whole = None if cells.whole is None else polygonise(cells.whole)
                 table = measure(cells, image, probability, size, outlines, row, light)

@@ -1,7 +1,8 @@
 """Mask → separate cells: holes filled, touching ones divided, specks left out, each nucleus joined to its cytoplasm.
 
-Objects are connected components, pixels touching by sides or corners, divided where they are narrow. Nothing here looks
-further than one component, so that a slide can be worked on band by band (`whole_components`) with the same result.
+Objects are connected components, pixels touching by sides or corners, divided where they are narrow and where the
+network is less sure of them. Nothing here looks further than one component, so that a slide can be worked on band by
+band (`whole_components`) with the same result.
 """
 
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from calibration import to_levels
 from objects import components
 
 LABELS = "_labels"  # of label images: <stem>_labels.png
 # Chosen on the eight training fields of `benchmarks/cells.py`, which prints what others give.
 MIN_AREA_PX = 20
 NECK = 0.9
+THRESHOLDS = tuple(range(140, 231, 13))  # of 255, 0.55 to 0.9: at these an object may fall apart into parts,
+PART_AREA = 1.5  # each of so many smallest areas
 # About the same where the size of a pixel is known: the epithelial nuclei of those fields (100 pixels and more) have
 # 313 pixels in the median, an intermediate cell's about 35 µm² (The Bethesda System, 3rd edition, 2015).
 MIN_AREA_UM2 = 2.0
@@ -50,21 +54,33 @@ def smallest_area_px(um_per_px=None, min_area=None):
     return (MIN_AREA_UM2 if min_area is None else min_area) / um_per_px**2
 
 
-def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX):
+def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None):
     """The separate cells of a predicted mask.
 
     Three classes are background, cytoplasm and nucleus: the objects are the nuclei, and each has its cytoplasm. Of any
     other number, each class above 0 has objects of its own.
 
-    mask: uint8 ndarray of shape (height, width), class ids; classes: 1 for foreground/background, or how many there
-    are; min_area_px: see `separate`. Returns `Cells`.
+    Parameters
+    ----------
+    mask : uint8 ndarray of shape (height, width), class ids.
+    classes : 1 for foreground/background, or how many there are.
+    min_area_px : see `separate`.
+    probability : float ndarray of shape (height, width, classes), 0…1, that the mask was made from; None: the shape of
+        an object alone tells where to divide it.
+
+    Returns `Cells`.
     """
+
+    def of_class(number):
+        sure = None if probability is None else to_levels(probability[..., number if classes > 1 else 0])
+        return separate(mask == number, min_area_px, sure=sure)
+
     if classes == 3:
-        labels = separate(mask == 2, min_area_px)
+        labels = of_class(2)
         return Cells(labels, np.full(labels.max(), 2, np.uint8), join_cytoplasm(labels, mask > 0))
     labels, numbers = np.zeros(mask.shape, np.int32), []
     for number in range(1, max(2, classes)):
-        found = separate(mask == number, min_area_px)
+        found = of_class(number)
         found[labels > 0] = 0  # a hole of one class may hold a small object of another
         found = _renumbered(found, 0)
         labels = np.where(found > 0, found + len(numbers), labels)
@@ -72,7 +88,7 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX):
     return Cells(labels, np.array(numbers, np.uint8))
 
 
-def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK):
+def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
     """The objects of one class: holes filled, touching objects divided, small ones left out.
 
     Divided is by the watershed of the distance to the background (Vincent and Soille, PAMI 13, 1991; Beucher and
@@ -86,6 +102,7 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK):
     mask : bool ndarray of shape (height, width).
     min_area_px : objects of fewer pixels are left out; holes of at most so many are filled.
     neck : 0…1; 0 divides nothing, 1 at every constriction.
+    sure : uint8 ndarray of shape (height, width), 255 times the probability of the class; None: unknown.
 
     Returns int32 (height, width): 0 on background, 1 … n on the objects in the order of their first pixels.
     """
@@ -101,11 +118,36 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK):
         inside = labels[box] == number
         if inside.sum() < 2 * min_area_px or neck == 0:
             continue
-        divided = _divide(np.where(inside, distance[box], 0), core, neck)
-        new = divided > 1
-        labels[box][new] = divided[new] + (count - 1)
-        count += int(divided.max()) - 1
+        parts = inside.astype(np.int32) if sure is None else _fall_apart(sure[box], inside, PART_AREA * min_area_px)
+        for part in range(1, parts.max() + 1):
+            alone = parts == part
+            depth = np.where(inside, distance[box], 0) if parts.max() == 1 else _depth(alone)
+            divided = _divide(depth, core, neck)
+            new = divided > (part == 1)  # the first keeps the number of the whole
+            labels[box][new] = divided[new] + (count - (part == 1))
+            count += int(divided.max()) - (part == 1)
     return _renumbered(labels, min_area_px)
+
+
+def _fall_apart(sure, inside, smallest):
+    """The parts, of `smallest` pixels at least, of one component as its threshold rises: int32, 1 … n; 0 outside."""
+    from skimage.segmentation import watershed
+
+    sure = np.where(inside, np.maximum(sure, 1), 0)  # holes that were filled included
+    seeds, count = np.zeros(sure.shape, np.int32), 0
+    for threshold in (*reversed(THRESHOLDS), 1):  # a part that holds no part of a higher threshold is a new one
+        _, found, facts, _ = cv2.connectedComponentsWithStats(
+            (sure >= threshold).astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
+        )
+        new = facts[:, cv2.CC_STAT_AREA] >= smallest
+        new[0] = False
+        new[found[seeds > 0]] = False
+        numbers = np.cumsum(new, dtype=np.int32) + np.int32(count)
+        seeds = np.where(new[found], numbers[found], seeds)
+        count += int(new.sum())
+    if count < 2:
+        return inside.astype(np.int32)
+    return watershed(-sure.astype(np.int16), seeds, mask=inside, connectivity=2)
 
 
 def _depth(mask):

@@ -19,12 +19,14 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 import images
 from masks import read_mask_of
+from objects import seams, true_objects
 from scale import fitted_size, resize
 
 cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
 
 CACHE_BYTES = 3 * 2**27  # of images in memory, 384 MiB; what is beyond is read again for each crop
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
+SEAM = 2  # in the masks of one class that training sees: foreground where two objects touch
 SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on
 
 
@@ -284,10 +286,15 @@ class Sample:
 
 
 class Samples:
-    """Images and masks by index, each read once and kept while `CACHE_BYTES` last; safe to use from threads."""
+    """Images and masks by index, each read once and kept while `CACHE_BYTES` last; safe to use from threads.
 
-    def __init__(self, pairs, coding, channels, tile_px, fit):
+    mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`), to mark with `SEAM` where
+        objects touch, if the masks number them (`objects.true_objects`); None: not to.
+    """
+
+    def __init__(self, pairs, coding, channels, tile_px, fit, mask_values=None):
         self.pairs, self.coding, self.channels, self.tile_px, self.fit = pairs, coding, channels, tile_px, fit
+        self.mask_values = mask_values
         self._cache, self._bytes, self._lock = {}, 0, threading.Lock()
 
     def __len__(self):
@@ -300,9 +307,15 @@ class Samples:
         image = images.to_channels(images.read(pair.image), self.channels)
         mask = self.coding.decode(read_mask_of(pair, image.shape[:2]))
         low, high = images.levels(image, pair.levels)
+        labels, source = None, "components"
+        if self.mask_values is not None:
+            labels, source = true_objects(pair, mask, self.coding, self.mask_values)
         if self.fit:
             size = fitted_size(*mask.shape, self.tile_px)
             image, mask = resize(image, *size), resize(mask, *size, nearest=True)
+        if source != "components":
+            labels = resize(labels.astype(np.float32), *mask.shape, nearest=True)
+            mask = np.where(seams(labels), np.uint8(SEAM), mask)
         sample = Sample(image, mask, low, high)
         with self._lock:
             if self._bytes < CACHE_BYTES and index not in self._cache:
@@ -315,7 +328,8 @@ class TrainingBatches(keras.utils.PyDataset):
     """Random augmented crops: batches of float32 (batch, tile, tile, channels) in 0…1 and uint8 (batch, tile, tile, 1).
 
     Images take turns in proportion to their area. Where a foreground class is rare, half of the crops are centred near
-    a foreground pixel, of each class in the image equally often. The batch at (seed, epoch, index) is always the same.
+    a foreground pixel, of each class in the image equally often, `SEAM` being one. The batch at (seed, epoch, index) is
+    always the same.
     """
 
     def __init__(self, samples, generator, tile_px, batch, steps, seed, workers=1):
@@ -333,6 +347,9 @@ class TrainingBatches(keras.utils.PyDataset):
             rng = np.random.default_rng([seed, index])
             drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]
             self._spots.append([_places(mask, value, ranks) for value, ranks in drawn])
+        self.seams = samples.coding.classes == 1 and pixels[SEAM] > 0  # whether the masks mark any
+        if self.seams:
+            pixels[1], pixels[SEAM] = pixels[1] + pixels[SEAM], 0
         self.class_shares = pixels / pixels.sum()
         self.foreground_share = pixels[1:].sum() / pixels.sum()
         rarest = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 LOSSES = ("bce", "dice_bce")
+SEAM_WEIGHT = 10  # of a pixel where objects touch
 
 
 def soft_dice_loss(truth, probability):
@@ -22,12 +23,16 @@ def make_loss(name, classes):
 
     "bce": cross-entropy, binary with one class; "dice_bce": the same plus `soft_dice_loss` of the foreground. One value
     a pixel comes back, (batch, H, W), so that Keras can weight padding with 0.
+
+    With one class, pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`: there is little of it, and it is what
+    keeps apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the distance).
     """
 
     def loss(truth, probability):
         if classes == 1:
-            truth = ops.cast(truth, "float32")
-            entropy = keras.losses.binary_crossentropy(truth, probability)
+            weight = ops.where(ops.squeeze(truth, -1) > 1, float(SEAM_WEIGHT), 1.0)
+            truth = ops.cast(truth == 1, "float32")
+            entropy = weight * keras.losses.binary_crossentropy(truth, probability)
             foreground = truth, probability
         else:
             truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)

@@ -75,6 +75,17 @@ def _numbered(parts, mask):
     return labels
 
 
+def seams(labels):
+    """Where objects touch: bool (height, width), the pixels of an object with one of another among their 8 neighbours.
+
+    Without them no two objects touch. labels: integer ndarray (height, width), 0 on background, below 2**24.
+    """
+    numbers, around = labels.astype(np.float32), np.ones((3, 3), np.uint8)
+    highest = cv2.dilate(numbers, around)
+    lowest = cv2.erode(np.where(numbers > 0, numbers, np.float32(np.inf)), around)
+    return (numbers > 0) & ((highest != numbers) | (lowest != numbers))
+
+
 def match_objects(truth, prediction):
     """How many objects were found, invented and missed.
 

@@ -124,7 +124,8 @@ def train(
     fit = choose_fit(seen.sizes, settings.tile_px)
     channels = 3 if seen.colour else 1
     shape = {"coding": coding, "channels": channels, "tile_px": settings.tile_px, "fit": fit}
-    samples, held_out = Samples(training, **shape), Samples(validation, **shape)
+    samples = Samples(training, **shape, mask_values=seen.mask_values)
+    held_out = Samples(validation, **shape)
     batches = TrainingBatches(
         samples,
         PairedImageDataGenerator(**settings.augmentation),
@@ -141,6 +142,8 @@ def train(
         f"{', rare, so half of the crops lie around it' if batches.centred and not fit else ''}; "
         + (f"small images, each scaled to fill {settings.tile_px} px" if fit else "images at their own scale")
     )
+    if batches.seams:
+        say("the masks number their objects: where two touch, the seam is learnt as background, to keep them apart")
 
     card = {
         "classes": settings.classes,

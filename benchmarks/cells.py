@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import cells
 import download
+from calibration import to_levels
 from main import quiet_start
 from objects import components, match_objects, object_scores
 from predict import Predictor
@@ -31,14 +32,15 @@ SETTINGS = [(20, neck) for neck in (0, 0.75, 0.85, 0.9, 0.95)] + [(area, 0.9) fo
 
 
 def fields(folder, part, model):
-    """(name, true labels, predicted mask) of each field."""
+    """(name, true labels, probability (height, width, 1), predicted mask) of each field."""
     with quiet_start():
         predictor = Predictor(model)
     for field in download.read_registry():
         if field.part == part:
             image, *nuclei = (folder / field.source / file for file in field.files)
             picture, labels = download.merge(image, nuclei)
-            yield field.name, labels, predictor.mask(predictor.probability(picture[..., np.newaxis]))
+            probability = predictor.probability(picture[..., np.newaxis])
+            yield field.name, labels, probability, predictor.mask(probability)
 
 
 def only_large(truth, found):
@@ -80,13 +82,25 @@ def main():
     predicted = list(fields(args.folder, {"test": "Test data", "train": "Train data"}[args.part], args.model))
     if args.part == "test":
         print("connected components")
-        print_table([(name, truth, components(mask)) for name, truth, mask in predicted])
+        print_table([(name, truth, components(mask)) for name, truth, _, mask in predicted])
+        print("\nseparated by their shapes alone")
+        print_table([(name, truth, cells.find_cells(mask).labels) for name, truth, _, mask in predicted])
         print("\nseparated")
-        print_table([(name, truth, cells.find_cells(mask).labels) for name, truth, mask in predicted])
+        print_table(
+            [
+                (name, truth, cells.find_cells(mask, probability=probability).labels)
+                for name, truth, probability, mask in predicted
+            ]
+        )
         return
     for area, neck in SETTINGS:
         print(f"\nsmallest area {area} px, neck {neck}")
-        print_table([(name, truth, cells.separate(mask > 0, area, neck)) for name, truth, mask in predicted])
+        print_table(
+            [
+                (name, truth, cells.separate(mask > 0, area, neck, to_levels(probability[..., 0])))
+                for name, truth, probability, mask in predicted
+            ]
+        )
 
 
 if __name__ == "__main__":

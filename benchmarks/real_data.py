@@ -33,14 +33,15 @@ import pairs
 from sample import write_sample
 
 
-def write_cervix(source, data, training=True):
-    """The fields with the masks of their nuclei merged; returns the options for main.py."""
+def write_cervix(source, data, training=True, numbered=False):
+    """The fields with the masks of their nuclei merged, or numbered; returns the options for main.py."""
     for field in download.read_registry():
         if field.part == "Test data" or training:
             image, *nuclei = (source / field.source / file for file in field.files)
             picture, labels = download.merge(image, nuclei)
             images.write_png(data / field.part / "Images" / f"{field.name}.png", picture)
-            images.write_png(data / field.part / "Masks" / f"{field.name}.png", np.uint8(255) * (labels > 0))
+            mask = labels if numbered else np.uint8(255) * (labels > 0)
+            images.write_png(data / field.part / "Masks" / f"{field.name}.png", mask)
     return []
 
 

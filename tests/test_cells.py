@@ -40,6 +40,44 @@ def test_the_neck_decides():
     assert separate(mask, neck=0.5).max() == 1 and separate(mask, neck=0.7).max() == 2
 
 
+def bump(shape, row, column, height=0.95):
+    """A probability that falls off linearly around a place, by 0.02 a pixel."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.maximum(0, height - 0.02 * np.hypot(rows - row, columns - column))
+
+
+def test_an_object_is_divided_where_it_falls_apart_at_a_higher_threshold():
+    shape = (40, 60)
+    probability = np.maximum(bump(shape, 20, 18), bump(shape, 20, 42))[..., np.newaxis]  # 0.71 between the two
+    mask = (probability[..., 0] > 0.4).astype(np.uint8)
+    assert len(find_cells(mask)) == 1, "the outline alone has no neck"
+    found = find_cells(mask, probability=probability)
+    assert len(found) == 2
+    np.testing.assert_array_equal(found.labels > 0, mask > 0)
+    assert (found.labels[:, :29][mask[:, :29] > 0] == 1).all() and (found.labels[:, 32:][mask[:, 32:] > 0] == 2).all()
+
+
+def test_an_even_probability_and_small_peaks_divide_nothing():
+    shape = (40, 60)
+    even = np.full((*shape, 1), 0.8)
+    mask = discs(shape, (20, 20, 10), (20, 36, 10), (20, 28, 8)).astype(np.uint8)
+    np.testing.assert_array_equal(find_cells(mask, probability=even).labels, find_cells(mask).labels)
+    even[20, 18:22] = even[20, 36:40] = 0.95  # 4 pixels each
+    np.testing.assert_array_equal(find_cells(mask, probability=even).labels, find_cells(mask).labels)
+
+
+def test_of_several_classes_each_is_divided_by_its_own_probability():
+    shape = (40, 60)
+    mask = np.full(shape, 1, np.uint8)
+    peaks = np.maximum(bump(shape, 20, 18), bump(shape, 20, 42))
+    mask[peaks > 0.6] = 2
+    probability = np.stack([np.zeros(shape), 1 - peaks, peaks], -1)
+    found = find_cells(mask, classes=3, probability=probability)
+    assert len(found) == 2 and set(np.unique(found.whole)) == {1, 2}
+    even = np.stack([np.zeros(shape), 1 - peaks, np.full(shape, 0.8)], -1)
+    assert len(find_cells(mask, classes=3, probability=even)) == len(find_cells(mask, classes=3))
+
+
 def test_small_holes_are_filled_and_small_objects_left_out():
     mask = discs((40, 80), (20, 20, 12), (20, 60, 12), (3, 40, 2))
     mask[20, 18:22] = False  # 4 pixels
@@ -105,14 +143,15 @@ def test_bands_give_the_cells_of_the_whole(data, classes, seed):
     mask = np.digitize(noise, np.quantile(noise, steps)).astype(np.uint8)
     min_area = data.draw(st.integers(1, 30))
     cuts = sorted(data.draw(st.sets(st.integers(1, int(height) - 1), max_size=12)))
-    bands = zip(np.split(mask, cuts), np.split(noise, cuts), strict=True)
+    probability = np.stack([cv2.GaussianBlur(noise, (0, 0), 1 + i) for i in range(classes)], -1)
+    bands = zip(np.split(mask, cuts), np.split(probability, cuts), strict=True)
 
-    whole = find_cells(mask, classes, min_area)
+    whole = find_cells(mask, classes, min_area, probability)
     labels, bodies, count = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.int32), 0
     for row, block, extra in blocks_of(bands):
         rows = slice(row, row + len(block))
-        np.testing.assert_array_equal(extra, noise[rows])
-        found = find_cells(block, classes, min_area)
+        np.testing.assert_array_equal(extra, probability[rows])
+        found = find_cells(block, classes, min_area, extra)
         for target, part in ((labels, found.labels), (bodies, found.whole)):
             if part is not None:
                 assert not target[rows][part > 0].any(), "a cell in two blocks"

@@ -35,6 +35,24 @@ def test_components_are_scipy_s(mask):
     assert ((ours > 0) == (mask > 0)).all()
 
 
+def test_seams_by_hand():
+    labels = np.array([[1, 1, 0, 2, 2], [1, 1, 3, 2, 2], [1, 1, 0, 0, 0], [0, 0, 0, 9, 9]])
+    expected = np.array([[0, 1, 0, 1, 0], [0, 1, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
+    np.testing.assert_array_equal(objects.seams(labels), expected)
+
+
+@given(LABELS)
+def test_without_their_seams_no_two_objects_touch(labels):
+    seams = objects.seams(labels)
+    apart = np.where(seams, 0, labels)
+    assert not seams[labels == 0].any()
+    for component in range(1, objects.components(apart).max() + 1):
+        assert len(np.unique(apart[objects.components(apart) == component])) == 1
+    for row, column in zip(*np.nonzero(seams), strict=True):  # no pixel more than that takes
+        around = labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+        assert ((around > 0) & (around != labels[row, column])).any()
+
+
 def test_matching_by_hand():
     # true 1: 4 px, predicted 7: 3 of them and no other, IoU 3/4: found
     # true 2: 2 px, predicted 8: 1 of them, IoU 1/2, not above it: missed, and 8 invented
