@@ -17,8 +17,7 @@ LABELS = "_labels"  # of label images: <stem>_labels.png
 # Chosen on the eight training fields of `benchmarks/cells.py`, which prints what others give.
 MIN_AREA_PX = 20
 NECK = 0.9
-THRESHOLDS = tuple(range(140, 231, 13))  # of 255, 0.55 to 0.9: at these an object may fall apart into parts,
-PART_AREA = 1.5  # each of so many smallest areas
+THRESHOLDS = tuple(range(140, 231, 13))  # of 255, 0.55 to 0.9: at these an object may fall apart
 # About the same where the size of a pixel is known: the epithelial nuclei of those fields (100 pixels and more) have
 # 313 pixels in the median, an intermediate cell's about 35 µm² (The Bethesda System, 3rd edition, 2015).
 MIN_AREA_UM2 = 2.0
@@ -118,7 +117,7 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
         inside = labels[box] == number
         if inside.sum() < 2 * min_area_px or neck == 0:
             continue
-        parts = inside.astype(np.int32) if sure is None else _fall_apart(sure[box], inside, PART_AREA * min_area_px)
+        parts = inside.astype(np.int32) if sure is None else _fall_apart(sure[box], inside, min_area_px)
         for part in range(1, parts.max() + 1):
             alone = parts == part
             depth = np.where(inside, distance[box], 0) if parts.max() == 1 else _depth(alone)

@@ -71,8 +71,8 @@ def main():
 
 
 def add_sample(data, folder, seed):
-    """The training fields of the sample of a seed, under names of their own."""
-    write_sample(folder, seed=seed)
+    """The training fields of the sample of a seed, under names of their own, nuclei numbered."""
+    write_sample(folder, seed=seed, numbered=True)
     for kind in ("Images", "Masks"):
         (data / "Train data" / kind).mkdir(parents=True, exist_ok=True)
         for path in (folder / "Train data" / kind).iterdir():
