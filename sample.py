@@ -154,7 +154,6 @@ class Canvas:
         self.cytoplasm = np.zeros((n, n, channels), np.float32)
         self.nuclei = np.zeros((n, n, channels), np.float32)
         self.classes = np.zeros((n, n), np.uint8)
-        self.numbers, self.count = np.zeros((n, n), np.uint16), 0  # of the nuclei
         self.coarse, self.fine = texture(rng, (n, n), 9.0), texture(rng, (n, n), 2.2)
         self.wrinkles = texture(rng, (n, n), 24.0)
 
@@ -174,17 +173,11 @@ class Canvas:
             layer[there] += patch[here][..., None] * (stain if self.channels == 3 else np.float32(1))
 
     def mark(self, cover, y, x, value):
-        """Give the class `value` to pixels at least half covered, never lowering a class already there.
-
-        A nucleus gets the next number, where it overlaps others too.
-        """
+        """Give the class `value` to pixels at least half covered, never lowering a class already there."""
         there, here = self.cut(cover.shape[0] // 2, y, x)
         if there is not None:
-            marked = cover[here] >= 0.5
-            self.classes[there] = np.maximum(self.classes[there], marked * np.uint8(value))
-            if value == NUCLEUS:
-                self.count += 1
-                self.numbers[there][marked] = self.count
+            marked = np.where(cover[here] >= 0.5, value, 0).astype(np.uint8)
+            self.classes[there] = np.maximum(self.classes[there], marked)
 
     def grain(self, half, which):
         """A random piece of ready-made texture, (2*half, 2*half)."""
@@ -325,16 +318,17 @@ def add_leukocytes(canvas, rng, slide, y, x):
             canvas.add(canvas.cytoplasm, smooth(body, 0.8) * grainy, y, x, stain_of(rng, slide, False))
             canvas.mark(body, y, x, CYTOPLASM)
         lobes = np.zeros((2 * half, 2 * half), np.float32)
-        at, turn = np.zeros(2), rng.uniform(0, 2 * np.pi)
+        marks, at, turn = lobes.copy(), np.zeros(2), rng.uniform(0, 2 * np.pi)
         for _ in range(rng.integers(1, 5)):
             r = size * rng.uniform(0.75, 1.2)
             outline = blob(rng, r, elongation=rng.uniform(1, 1.4), points=24)
             lobes = np.maximum(lobes, fill(outline + at, half))
-            canvas.mark(fill(marked(outline, r, slide) + at, half), y, x, NUCLEUS)
+            marks = np.maximum(marks, fill(marked(outline, r, slide) + at, half))
             turn += rng.normal(0, 1.0)
             at = at + 1.7 * r * np.array([np.cos(turn), np.sin(turn)])
         body = np.maximum(1 + slide.chromatin * canvas.grain(half, canvas.fine), 0.4)
         canvas.add(canvas.nuclei, density * smooth(lobes, rng.uniform(0.6, 1.1)) * body, y, x, nuclear_stain(rng))
+        canvas.mark(marks, y, x, NUCLEUS)
         y, x = np.array([y, x]) + rng.normal(0, 22, 2) * slide.scale
 
 
@@ -376,7 +370,7 @@ def add_debris(canvas, rng, slide, y, x):
 # --------------------------------------------------------------------------------------------------- fields and folders
 
 
-def make_field(slide, field, *, size=1024, seed=0, colour=False, numbered=False):
+def make_field(slide, field, *, size=1024, seed=0, colour=False):
     """One microscope field with its true classes.
 
     Args:
@@ -384,12 +378,10 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False, numbered=False)
         size: int, height and width in px.
         seed: int; the same (seed, slide, field) gives the same field in grey and in colour.
         colour: bool, RGB instead of grey.
-        numbered: bool, numbers of the nuclei instead of classes.
 
     Returns:
         image: uint8 (size, size), or (size, size, 3) RGB.
-        classes: uint8 (size, size): 0 background, 1 cytoplasm, 2 nucleus. With `numbered`, uint16 instead: 0, and another
-            number on each nucleus and each lobe of a leukocyte's; where two overlap, that of the upper one.
+        classes: uint8 (size, size): 0 background, 1 cytoplasm, 2 nucleus.
     """
     look = make_slide(slide, seed)
     rng = np.random.default_rng((seed, slide, field))
@@ -421,8 +413,7 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False, numbered=False)
         add_nucleus(canvas, rng, look, *anywhere(), rng.random() < 0.5)
     inside = np.s_[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
     density = canvas.nuclei[inside] + PILE * (1 - np.exp(-canvas.cytoplasm[inside] / PILE))
-    marks = canvas.numbers if numbered else canvas.classes
-    return photograph(rng, look, density), marks[inside].copy()
+    return photograph(rng, look, density), canvas.classes[inside].copy()
 
 
 def photograph(rng, slide, density):
@@ -444,7 +435,7 @@ def photograph(rng, slide, density):
     return image if channels == 3 else image[..., 0]
 
 
-def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), test=(3, 2), size=1024, numbered=False):
+def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), test=(3, 2), size=1024):
     """Write the sample into `<data_dir>/Train data` and `<data_dir>/Test data`, each with Images and Masks.
 
     Args:
@@ -454,7 +445,6 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), te
         colour: bool, RGB instead of grey images.
         train, test: (slides, fields per slide). Test fields come from other slides than training fields.
         size: int, height and width in px.
-        numbered: bool, masks number the nuclei (16 bits); with classes 1 only.
 
     Returns:
         int, the number of fields written.
@@ -478,10 +468,10 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), te
     def work(job):
         split, slide, field = job
         folder = aside / split
-        image, mask = make_field(slide, field, size=size, seed=seed, colour=colour, numbered=numbered)
+        image, mask = make_field(slide, field, size=size, seed=seed, colour=colour)
         name = f"slide{slide:02d}_field{field}.png"
         write_png(folder / "Images" / name, image)
-        write_png(folder / "Masks" / name, mask if classes == 3 or numbered else np.uint8(255) * (mask == NUCLEUS))
+        write_png(folder / "Masks" / name, mask if classes == 3 else np.uint8(255) * (mask == NUCLEUS))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for _ in tqdm(pool.map(work, jobs), total=len(jobs), desc="sample", unit="field", leave=False, disable=None):

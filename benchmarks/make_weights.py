@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from real_data import run, write_cervix
 
 import images
@@ -71,8 +72,10 @@ def main():
 
 
 def add_sample(data, folder, seed):
-    """The training fields of the sample of a seed, under names of their own, nuclei numbered."""
-    write_sample(folder, seed=seed, numbered=True)
+    """The training fields of the sample of a seed, under names of their own; in the masks 1 is nucleus, not 255."""
+    write_sample(folder, seed=seed)
+    for path in (folder / "Train data" / "Masks").iterdir():
+        images.write_png(path, (images.read_mask(path) > 0).astype(np.uint8))  # as in the label images beside them
     for kind in ("Images", "Masks"):
         (data / "Train data" / kind).mkdir(parents=True, exist_ok=True)
         for path in (folder / "Train data" / kind).iterdir():
