@@ -14,10 +14,10 @@ from calibration import to_levels
 from objects import components
 
 LABELS = "_labels"  # of label images: <stem>_labels.png
-# Chosen on the eight training fields of `benchmarks/cells.py`, which prints what others give.
+# Chosen on the training fields of `benchmarks/cells.py`, which prints what others of the first two give.
 MIN_AREA_PX = 20
 NECK = 0.9
-THRESHOLDS = tuple(range(140, 231, 13))  # of 255, 0.55 to 0.9: at these an object may fall apart
+THRESHOLDS = tuple(range(140, 219, 13))  # of 255, 0.55 to 0.85: at these an object may fall apart
 # About the same where the size of a pixel is known: the epithelial nuclei of those fields (100 pixels and more) have
 # 313 pixels in the median, an intermediate cell's about 35 µm² (The Bethesda System, 3rd edition, 2015).
 MIN_AREA_UM2 = 2.0
@@ -90,9 +90,13 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None):
 def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
     """The objects of one class: holes filled, touching objects divided, small ones left out.
 
-    Divided is by the watershed of the distance to the background (Vincent and Soille, PAMI 13, 1991; Beucher and
-    Lantuéjoul, 1979), from one seed an object. Two bulges of a component are two seeds where the neck between them is
-    narrower than `neck` times the narrower bulge: an h-maxima transform of the logarithm of the distance (Soille,
+    Where the probability is known, an object is divided that falls apart as its threshold rises: into the leaves of its
+    component tree (Salembier, Oliveras, Garrido, IEEE Transactions on Image Processing 7, 1998) that have the pixels of
+    the smallest object, and at least `MIN_AREA_PX`, since noise makes small ones.
+
+    Each part is then divided by its shape, by the watershed of the distance to what is outside (Vincent and Soille,
+    PAMI 13, 1991; Beucher and Lantuéjoul, 1979), from one seed an object. Two bulges are two seeds where the neck
+    between them is narrower than `neck` times the narrower bulge: an h-maxima transform of the logarithm (Soille,
     Morphological Image Analysis, 2nd edition, section 6.3), the same for large and for small cells. Bulges narrower
     than a disc of the smallest area are roughness of the outline, no seeds.
 
@@ -100,7 +104,7 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
     ----------
     mask : bool ndarray of shape (height, width).
     min_area_px : objects of fewer pixels are left out; holes of at most so many are filled.
-    neck : 0…1; 0 divides nothing, 1 at every constriction.
+    neck : 0…1; 0 divides nothing, by its probability neither, 1 at every constriction.
     sure : uint8 ndarray of shape (height, width), 255 times the probability of the class; None: unknown.
 
     Returns int32 (height, width): 0 on background, 1 … n on the objects in the order of their first pixels.
@@ -111,19 +115,21 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
     mask = mask | ((holes > 0) & (holes <= min_area_px))
     labels = components(mask)
     distance = _depth(mask)
-    core = np.sqrt(min_area_px / np.pi)
+    core = np.sqrt(max(1, min_area_px) / np.pi)
     count = int(labels.max())
     for number, box in enumerate(find_objects(labels), start=1):
         inside = labels[box] == number
         if inside.sum() < 2 * min_area_px or neck == 0:
             continue
-        parts = inside.astype(np.int32) if sure is None else _fall_apart(sure[box], inside, min_area_px)
-        for part in range(1, parts.max() + 1):
-            alone = parts == part
-            depth = np.where(inside, distance[box], 0) if parts.max() == 1 else _depth(alone)
+        parts = (
+            inside.astype(np.int32) if sure is None else _fall_apart(sure[box], inside, max(min_area_px, MIN_AREA_PX))
+        )
+        boxes = find_objects(parts)
+        for part, within in enumerate(boxes, start=1):
+            depth = np.where(inside, distance[box], 0) if len(boxes) == 1 else _depth(parts[within] == part)
             divided = _divide(depth, core, neck)
             new = divided > (part == 1)  # the first keeps the number of the whole
-            labels[box][new] = divided[new] + (count - (part == 1))
+            labels[box][within][new] = divided[new] + (count - (part == 1))
             count += int(divided.max()) - (part == 1)
     return _renumbered(labels, min_area_px)
 

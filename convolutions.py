@@ -120,11 +120,13 @@ class UpsampledConv2D(layers.Conv2D):
     filters, computes the same, and its wider feature maps suit a processor's vectors better.
 
     Args:
-        filters: as for `Conv2D`, whose other arguments but kernel_size, strides and padding are taken too.
+        filters: as for `Conv2D`, whose arguments for activation, bias, initializers, regularizers and constraints are
+            taken too; those that shape the convolution are not.
     """
 
     def __init__(self, filters, **kwargs):
-        super().__init__(filters, **{**kwargs, "kernel_size": 2, "strides": 1, "padding": "same"})
+        fixed = {"kernel_size": 2, "strides": 1, "padding": "same", "dilation_rate": 1, "groups": 1}
+        super().__init__(filters, **{**kwargs, **fixed, "data_format": "channels_last"})
 
     def call(self, inputs):
         channels = inputs.shape[-1]

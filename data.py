@@ -347,9 +347,10 @@ class TrainingBatches(keras.utils.PyDataset):
             rng = np.random.default_rng([seed, index])
             drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]
             self._spots.append([_places(mask, value, ranks) for value, ranks in drawn])
-        self.seams = samples.coding.classes == 1 and pixels[SEAM] > 0  # whether the masks mark any
-        if self.seams:
-            pixels[1], pixels[SEAM] = pixels[1] + pixels[SEAM], 0
+        self.seams = 0.0  # their share of the foreground
+        if samples.coding.classes == 1 and pixels[SEAM] > 0:
+            self.seams = pixels[SEAM] / pixels[1:].sum()
+            pixels[1], pixels[SEAM] = pixels[1:].sum(), 0
         self.class_shares = pixels / pixels.sum()
         self.foreground_share = pixels[1:].sum() / pixels.sum()
         rarest = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()

@@ -43,6 +43,13 @@ def make_loss(name, classes):
     return loss
 
 
+class Accuracy(keras.metrics.BinaryAccuracy):
+    """The share of the pixels that are right, of one class; where objects touch, background is right."""
+
+    def update_state(self, truth, probability, sample_weight=None):
+        return super().update_state(ops.cast(truth == 1, "float32"), probability, sample_weight)
+
+
 class _CountMetric(keras.metrics.Metric):
     """Base of Dice and IoU: counts over all pixels of an epoch, then one score averaged over the foreground classes."""
 
@@ -53,7 +60,7 @@ class _CountMetric(keras.metrics.Metric):
 
     def update_state(self, truth, probability, sample_weight=None):
         if self.classes == 1:
-            truth, predicted = ops.cast(truth > 0, "float32"), ops.cast(probability >= 0.5, "float32")
+            truth, predicted = ops.cast(truth == 1, "float32"), ops.cast(probability >= 0.5, "float32")
         else:
             predicted = ops.one_hot(ops.argmax(probability, -1), self.classes)[..., 1:]
             truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), self.classes)[..., 1:]

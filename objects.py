@@ -46,7 +46,7 @@ def true_objects(pair, mask, coding, mask_values):
     Parameters
     ----------
     pair : `pairs.Pair`, the image and its mask.
-    mask : bool ndarray of shape (height, width), the foreground that `coding` finds in the mask file.
+    mask : bool or integer ndarray of shape (height, width), the foreground that `coding` finds in the mask file.
     coding : `masks.MaskCoding` of the folder.
     mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`).
 
@@ -54,6 +54,7 @@ def true_objects(pair, mask, coding, mask_values):
     and one of the four words above.
     """
     one_value = sum(value > 0 for value in mask_values) == 1
+    mask = mask > 0
     plain = coding.classes == 1 and coding.values is None and coding.palette is None and not coding.soft
     plain &= coding.threshold == 1 and not coding.inverted
     if coding.classes == 1 and pair.mask.is_dir():
@@ -75,15 +76,27 @@ def _numbered(parts, mask):
     return labels
 
 
-def seams(labels):
-    """Where objects touch: bool (height, width), the pixels of an object with one of another among their 8 neighbours.
+def touching(labels):
+    """The pixels of an object with one of another among their 8 neighbours: bool (height, width).
 
-    Without them no two objects touch. labels: integer ndarray (height, width), 0 on background, below 2**24.
+    labels: integer ndarray of shape (height, width), 0 on background, below 2**24.
     """
     numbers, around = labels.astype(np.float32), np.ones((3, 3), np.uint8)
     highest = cv2.dilate(numbers, around)
     lowest = cv2.erode(np.where(numbers > 0, numbers, np.float32(np.inf)), around)
     return (numbers > 0) & ((highest != numbers) | (lowest != numbers))
+
+
+def seams(labels):
+    """Where objects touch, as `touching` finds it among those that would keep half of their pixels without.
+
+    What would lose more is an object too thin to be set apart, or the soft edge of a mask taken for a label image.
+    """
+    found = touching(labels)
+    _, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    place = place.reshape(labels.shape)
+    lost = np.bincount(place[found], minlength=len(sizes))
+    return touching(np.where((2 * lost > sizes)[place], 0, labels))
 
 
 def match_objects(truth, prediction):

@@ -21,7 +21,7 @@ import run_folder
 from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from fitting import Fitting
 from images import InputError
-from losses import LOSSES, Dice, IoU, make_loss, make_schedule
+from losses import LOSSES, Accuracy, Dice, IoU, make_loss, make_schedule
 from otsu import foreground_is_dark
 from pairs import find_pairing, recorded, split_by_group
 from progress import ProgressBar
@@ -143,7 +143,10 @@ def train(
         + (f"small images, each scaled to fill {settings.tile_px} px" if fit else "images at their own scale")
     )
     if batches.seams:
-        say("the masks number their objects: where two touch, the seam is learnt as background, to keep them apart")
+        say(
+            f"the masks number their objects: where two touch, the seam ({batches.seams:.1%} of the foreground) is "
+            "learnt as background, to keep them apart; validation and scores count it as foreground"
+        )
 
     card = {
         "classes": settings.classes,
@@ -234,7 +237,7 @@ def _prior(batches, classes):
 
 
 def _accuracy(classes):
-    kind = keras.metrics.BinaryAccuracy if classes == 1 else keras.metrics.SparseCategoricalAccuracy
+    kind = Accuracy if classes == 1 else keras.metrics.SparseCategoricalAccuracy
     return kind(name="accuracy")
 
 

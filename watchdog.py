@@ -69,7 +69,7 @@ def measure(probability, masks):
     """
     probability, truth = np.asarray(probability, np.float64), np.asarray(masks)[..., 0]
     if probability.shape[-1] == 1:
-        probability, truth = np.concatenate([1 - probability, probability], -1), truth > 0
+        probability, truth = np.concatenate([1 - probability, probability], -1), truth == 1
     classes = range(probability.shape[-1])
     shares = [float(np.mean(truth == k)) for k in classes]
     logarithm = np.log(np.clip(probability, 1e-6, 1))

@@ -1,5 +1,6 @@
 """The law of augmentation: one draw, applied twice. ImageDataGenerator itself is the outside reference."""
 
+import json
 import warnings
 
 import numpy as np
@@ -8,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
+from data import SEAM, PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
 from images import write_png
 from masks import mask_coding
-from pairs import find_pairs
+from objects import touching
+from pairs import Pair, find_pairs
 from survey import survey
 
 FILL_MODES = ("nearest", "reflect", "wrap", "constant")
@@ -290,3 +292,49 @@ def test_validation_counts_every_pixel_once(folder):
     foreground = sum((batches[i][2] * batches[i][1][..., 0]).sum() for i in range(len(batches)))
     assert weight == 100 * 90 + 40 * 130 + 64 * 64
     assert foreground == sum(samples[i].mask.sum() for i in range(3))
+
+
+def numbered(folder, kind):
+    """One image of ten pairs of squares that touch along a side; the true numbers, and its pair."""
+    labels = np.zeros((64, 160), np.uint16)
+    for number in range(20):
+        pair, side = divmod(number, 2)
+        row, column = divmod(pair, 5)
+        top, left = 4 + 30 * row, 4 + 30 * column + 12 * side
+        labels[top : top + 12, left : left + 12] = number + 1
+    write_png(folder / "image.png", np.zeros(labels.shape, np.uint8))
+    if kind == "labels":
+        mask = folder / "mask.png"
+        write_png(mask, labels)
+    elif kind == "files":
+        mask = folder / "masks"
+        for number in range(1, 21):
+            write_png(mask / f"{number}.png", np.uint8(255) * (labels == number))
+    else:
+        mask = folder / "mask.json"
+        shapes = []
+        for number in range(1, 21):
+            rows, columns = np.nonzero(labels == number)
+            corners = [[int(columns[0]), int(rows[0])], [int(columns[-1]) + 1, int(rows[-1]) + 1]]
+            shapes.append({"label": "nucleus", "shape_type": "rectangle", "points": corners})
+        mask.write_text(json.dumps({"shapes": shapes, "imageHeight": 64, "imageWidth": 160}))
+    return labels, Pair("image", folder / "image.png", mask, "image")
+
+
+@pytest.mark.parametrize("fit", [False, True])
+@pytest.mark.parametrize("kind", ["labels", "files", "outlines"])
+def test_where_numbered_objects_touch_is_a_seam(tmp_path, kind, fit):
+    labels, pair = numbered(tmp_path, kind)
+    found = survey([pair], quiet=True)
+    samples = Samples([pair], found.coding(), 1, 160 if not fit else 320, fit, found.mask_values)
+    if fit:
+        labels = labels.repeat(2, 0).repeat(2, 1)
+    expected = (labels > 0).astype(np.uint8)
+    expected[touching(labels)] = SEAM
+    np.testing.assert_array_equal(samples[0].mask, expected)
+    assert (expected == SEAM).sum() == (10 * 2 * 24 if fit else 10 * 2 * 12)
+    plain = Samples([pair], found.coding(), 1, 160 if not fit else 320, fit)
+    np.testing.assert_array_equal(plain[0].mask, labels > 0)
+    batches = TrainingBatches(samples, PairedImageDataGenerator(), 64, batch=1, steps=1, seed=0)
+    assert batches.seams == pytest.approx((expected == SEAM).sum() / (expected > 0).sum())
+    assert batches.foreground_share == pytest.approx((labels > 0).mean())

@@ -38,12 +38,33 @@ def test_components_are_scipy_s(mask):
 def test_seams_by_hand():
     labels = np.array([[1, 1, 0, 2, 2], [1, 1, 3, 2, 2], [1, 1, 0, 0, 0], [0, 0, 0, 9, 9]])
     expected = np.array([[0, 1, 0, 1, 0], [0, 1, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
+    np.testing.assert_array_equal(objects.touching(labels), expected)
+    assert not objects.seams(labels).any(), "object 3 would vanish, and without it none touch"
+    labels[1, 2] = 0
+    labels[0, 2] = 1
+    expected = np.zeros(labels.shape, bool)
+    expected[0, 2:4] = expected[1, 3] = True
     np.testing.assert_array_equal(objects.seams(labels), expected)
 
 
-@given(LABELS)
-def test_without_their_seams_no_two_objects_touch(labels):
+def test_objects_too_thin_to_be_set_apart_have_no_seams():
+    labels = np.zeros((20, 30), np.int32)
+    labels[2:5, 2:5], labels[2:5, 5:8] = 1, 2  # 3×3 side by side: a third each
+    labels[8:18, 2:12], labels[8:18, 12] = 3, 4  # a strip of one pixel at a large one
     seams = objects.seams(labels)
+    assert (seams[2:5, 4:6]).all() and seams.sum() == 6
+
+
+def test_a_soft_edge_is_no_seam():
+    rows, columns = np.mgrid[0:40, 0:40]
+    for top in (100, 60000):
+        soft = np.clip((12 - np.hypot(rows - 20, columns - 20)) / 6, 0, 1) * top
+        assert not objects.seams(np.rint(soft).astype(np.int32)).any()
+
+
+@given(LABELS)
+def test_without_what_touches_no_two_objects_touch(labels):
+    seams = objects.touching(labels)
     apart = np.where(seams, 0, labels)
     assert not seams[labels == 0].any()
     for component in range(1, objects.components(apart).max() + 1):
