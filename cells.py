@@ -17,7 +17,8 @@ LABELS = "_labels"  # of label images: <stem>_labels.png
 # Chosen on the training fields of `benchmarks/cells.py`, which prints what others of the first two give.
 MIN_AREA_PX = 20
 NECK = 0.9
-THRESHOLDS = tuple(range(140, 219, 13))  # of 255, 0.55 to 0.85: at these an object may fall apart
+THRESHOLDS = tuple(range(140, 219, 13))  # of 255, 0.55 to 0.85: at these a small object may fall apart,
+LARGEST_PARTED = 10  # one of at most so many smallest areas; larger ones are nuclei whose texture would divide them
 # About the same where the size of a pixel is known: the epithelial nuclei of those fields (100 pixels and more) have
 # 313 pixels in the median, an intermediate cell's about 35 µm² (The Bethesda System, 3rd edition, 2015).
 MIN_AREA_UM2 = 2.0
@@ -90,9 +91,9 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None):
 def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
     """The objects of one class: holes filled, touching objects divided, small ones left out.
 
-    Where the probability is known, an object is divided that falls apart as its threshold rises: into the leaves of its
-    component tree (Salembier, Oliveras, Garrido, IEEE Transactions on Image Processing 7, 1998) that have the pixels of
-    the smallest object, and at least `MIN_AREA_PX`, since noise makes small ones.
+    Where the probability is known, a small object (`LARGEST_PARTED`) is divided that falls apart as its threshold
+    rises: into the leaves of its component tree (Salembier, Oliveras, Garrido, IEEE Transactions on Image Processing 7,
+    1998) that have the pixels of the smallest object, and at least `MIN_AREA_PX`, since noise makes small ones.
 
     Each part is then divided by its shape, by the watershed of the distance to what is outside (Vincent and Soille,
     PAMI 13, 1991; Beucher and Lantuéjoul, 1979), from one seed an object. Two bulges are two seeds where the neck
@@ -119,11 +120,12 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
     count = int(labels.max())
     for number, box in enumerate(find_objects(labels), start=1):
         inside = labels[box] == number
-        if inside.sum() < 2 * min_area_px or neck == 0:
+        area = inside.sum()
+        if area < 2 * min_area_px or neck == 0:
             continue
-        parts = (
-            inside.astype(np.int32) if sure is None else _fall_apart(sure[box], inside, max(min_area_px, MIN_AREA_PX))
-        )
+        parts = inside.astype(np.int32)
+        if sure is not None and area <= LARGEST_PARTED * min_area_px:
+            parts = _fall_apart(sure[box], inside, max(min_area_px, MIN_AREA_PX))
         boxes = find_objects(parts)
         for part, within in enumerate(boxes, start=1):
             depth = np.where(inside, distance[box], 0) if len(boxes) == 1 else _depth(parts[within] == part)

@@ -40,42 +40,46 @@ def test_the_neck_decides():
     assert separate(mask, neck=0.5).max() == 1 and separate(mask, neck=0.7).max() == 2
 
 
-def bump(shape, row, column, height=0.95):
-    """A probability that falls off linearly around a place, by 0.02 a pixel."""
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
-    return np.maximum(0, height - 0.02 * np.hypot(rows - row, columns - column))
+def two_bumps():
+    """A rectangle of 24×48 pixels, and a probability with a peak in each half of it: 0.71 between them."""
+    rows, columns = np.mgrid[:40, :60]
+    mask = np.zeros((40, 60), np.uint8)
+    mask[8:32, 6:54] = 1
+    return mask, np.maximum(*(0.95 - 0.02 * np.hypot(rows - 20, columns - column) for column in (18, 42)))
 
 
-def test_an_object_is_divided_where_it_falls_apart_at_a_higher_threshold():
-    shape = (40, 60)
-    probability = np.maximum(bump(shape, 20, 18), bump(shape, 20, 42))[..., np.newaxis]  # 0.71 between the two
-    mask = (probability[..., 0] > 0.4).astype(np.uint8)
-    assert len(find_cells(mask)) == 1, "the outline alone has no neck"
-    found = find_cells(mask, probability=probability)
+def test_a_small_object_is_divided_where_it_falls_apart_at_a_higher_threshold():
+    mask, probability = two_bumps()
+    probability = probability[..., np.newaxis]
+    assert len(find_cells(mask, min_area_px=120)) == 1, "a rectangle has no neck"
+    found = find_cells(mask, min_area_px=120, probability=probability)
     assert len(found) == 2
     np.testing.assert_array_equal(found.labels > 0, mask > 0)
-    assert (found.labels[:, :29][mask[:, :29] > 0] == 1).all() and (found.labels[:, 32:][mask[:, 32:] > 0] == 2).all()
+    left, right = found.labels[8:32, 6:29], found.labels[8:32, 32:54]
+    assert (left == 1).all() and (right == 2).all()
+    assert len(find_cells(mask, min_area_px=110, probability=probability)) == 1, "of 1152 pixels, not a small one"
+    assert len(find_cells(mask, min_area_px=400, probability=probability)) == 1, "the parts would be too small"
 
 
 def test_an_even_probability_and_small_peaks_divide_nothing():
-    shape = (40, 60)
-    even = np.full((*shape, 1), 0.8)
-    mask = discs(shape, (20, 20, 10), (20, 36, 10), (20, 28, 8)).astype(np.uint8)
-    np.testing.assert_array_equal(find_cells(mask, probability=even).labels, find_cells(mask).labels)
-    even[20, 18:22] = even[20, 36:40] = 0.95  # 4 pixels each
-    np.testing.assert_array_equal(find_cells(mask, probability=even).labels, find_cells(mask).labels)
+    mask, _ = two_bumps()
+    even = np.full((*mask.shape, 1), 0.8)
+    assert len(find_cells(mask, min_area_px=120, probability=even)) == 1
+    even[20, 18:30] = even[20, 36:48] = 0.95  # 12 pixels each
+    assert len(find_cells(mask, min_area_px=120, probability=even)) == 1
+    # noise finds no parts where the smallest cell is small
+    noise = np.random.default_rng(0).uniform(0.6, 0.9, (*mask.shape, 1))
+    assert len(find_cells(mask[:, :20], min_area_px=2, probability=noise[:, :20])) == 1
 
 
 def test_of_several_classes_each_is_divided_by_its_own_probability():
-    shape = (40, 60)
-    mask = np.full(shape, 1, np.uint8)
-    peaks = np.maximum(bump(shape, 20, 18), bump(shape, 20, 42))
-    mask[peaks > 0.6] = 2
-    probability = np.stack([np.zeros(shape), 1 - peaks, peaks], -1)
-    found = find_cells(mask, classes=3, probability=probability)
+    mask, peaks = two_bumps()
+    mask = np.where(mask > 0, np.uint8(2), np.uint8(1))
+    probability = np.stack([np.zeros(mask.shape), 1 - peaks, peaks], -1)
+    found = find_cells(mask, 3, 120, probability)
     assert len(found) == 2 and set(np.unique(found.whole)) == {1, 2}
-    even = np.stack([np.zeros(shape), 1 - peaks, np.full(shape, 0.8)], -1)
-    assert len(find_cells(mask, classes=3, probability=even)) == len(find_cells(mask, classes=3))
+    even = np.stack([np.zeros(mask.shape), 1 - peaks, np.full(mask.shape, 0.8)], -1)
+    assert len(find_cells(mask, 3, 120, even)) == 1
 
 
 def test_small_holes_are_filled_and_small_objects_left_out():
