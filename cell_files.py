@@ -34,8 +34,6 @@ class CellWriter:
     def __init__(self, out_dir, um_per_px=None, min_area=None):
         self.out_dir, self.um_per_px, self.min_area = Path(out_dir), um_per_px, min_area
         self.tables, self.sizes = {}, {}
-        for name in (TABLE, COUNTS):  # they speak of all images in the folder, and these change now
-            (self.out_dir / name).unlink(missing_ok=True)
 
     def add(self, path, image, mask, probability):
         """Find, measure and write the cells of one image.
@@ -46,6 +44,7 @@ class CellWriter:
         probability : float (height, width, 1) of foreground, or (height, width, K) of K classes.
         """
         path = Path(path)
+        self._forget_earlier()
         size = self.um_per_px or images.um_per_px(path)
         cells = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
         outlines = polygonise(cells.labels)
@@ -77,6 +76,7 @@ class CellWriter:
         """
         path, size = Path(path), self.um_per_px * place[2] if self.um_per_px else um_per_px
         tables, smallest = [], smallest_area_px(size, self.min_area)
+        self._forget_earlier()
 
         def found():
             count = 0
@@ -96,6 +96,12 @@ class CellWriter:
             joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         self.tables[path.name], self.sizes[path.name] = joined, size
         return len(joined["cell"])
+
+    def _forget_earlier(self):
+        """Before the first image: the tables speak of all images in the folder, and these change now."""
+        if not self.tables:
+            for name in (TABLE, COUNTS):
+                (self.out_dir / name).unlink(missing_ok=True)
 
     def finish(self):
         """Write `cells.csv` and `cell_counts.csv`, of all images added."""

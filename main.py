@@ -331,17 +331,16 @@ def predict(args, page=True):
     try:
         if fields:
             predict_files(predictor, fields, out_dir, args.probability, levels, writer)
-        else:  # what lies there of other images stays
-            write_record(predictor, out_dir, writer is not None)
     except images.InputError as error:
         broken.append(error)
     for path in slides:
         target = out_dir / f"{path.stem}{SUFFIX}.tif"
         try:
             predict_whole(predictor, path, target, args.mpp, args.region, args.flips, writer)
+            write_record(predictor, out_dir, writer is not None)
         except images.InputError as error:
             broken.append(error)
-    if writer and slides:
+    if writer and slides and writer.tables:
         writer.finish()  # once more, now with the slides
     if broken:
         raise images.InputError("; ".join(map(str, broken)))

@@ -113,8 +113,6 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
     """
     refuse_shared_names(paths)
     out_dir, written, unreadable = Path(out_dir), [], []
-    for name in (RECORD, PROBABILITIES, PAGE):  # they speak of all masks in the folder, and these change now
-        (out_dir / name).unlink(missing_ok=True)
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
         images.replacing(out_dir / PROBABILITIES) as temporary,
@@ -129,6 +127,9 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
             probability = predictor.probability(image, (levels or {}).get(path.name))
             mask = predictor.mask(probability)
             target = out_dir / f"{path.stem}{SUFFIX}.png"
+            if not written:
+                for name in (RECORD, PROBABILITIES, PAGE):  # they speak of all masks in the folder, which change now
+                    (out_dir / name).unlink(missing_ok=True)
             images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)
             if predictor.classes > 1:
                 images.write_png(target.with_name(f"{path.stem}{SUFFIX}_colour.png"), colour_preview(mask))
@@ -142,6 +143,8 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
             if cells:
                 cells.add(path, image, mask, probability)
             written.append(target)
+        if paths and not written:  # the folder stays as it was
+            raise InputError(f"{unreadable[0]} (no mask was written)")
     write_record(predictor, out_dir, cells is not None)
     if cells:
         cells.finish()

@@ -353,6 +353,22 @@ def test_a_damaged_slide_leaves_nothing(predictor, slide, tmp_path):
     assert "\n" not in str(error.value) and not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize("name", ["a.svs", "a.png"])
+def test_where_nothing_can_be_read_the_folder_of_results_stays_as_it_was(tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"neither slide nor image")
+    out = tmp_path / "out"
+    out.mkdir()
+    earlier = {
+        file: file.encode() for file in ("predictions.json", "probabilities.npz", "cells.csv", "cell_counts.csv")
+    }
+    for file, text in earlier.items():
+        (out / file).write_bytes(text)
+    command = ["predict", str(tmp_path / name), "--model", str(PAP_SMEAR), "--out", str(out), "--cells"]
+    assert main.main(command) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == earlier
+
+
 def test_every_slide_of_the_folder(real_data, tmp_path, capsys):
     for path in sorted((real_data / "slides").iterdir()):
         if path.name == "cmu-1-small-region.svs":
@@ -363,7 +379,8 @@ def test_every_slide_of_the_folder(real_data, tmp_path, capsys):
         if path.name in ("small.svs", "boxes.tiff"):
             assert status == 0 and len(written) == 1, path.name
         else:
-            assert status == 2 and not written and len(lines) == 1 and path.name in lines[0], path.name
+            assert status == 2 and len(lines) == 1 and path.name in lines[0], path.name
+            assert not list((tmp_path / path.stem).iterdir()), path.name
         assert not list((tmp_path / path.stem).glob(".*"))
 
 
