@@ -43,63 +43,95 @@ def make_loss(name, classes):
     return loss
 
 
-class Accuracy(keras.metrics.BinaryAccuracy):
-    """The share of the pixels that are right, of one class; where objects touch, background is right."""
+class Dice(keras.metrics.Metric):
+    """2 tp / (2 tp + fp + fn), averaged over the foreground classes; 1 where there is nothing to find, nothing found.
 
-    def update_state(self, truth, probability, sample_weight=None):
-        return super().update_state(ops.cast(truth == 1, "float32"), probability, sample_weight)
+    Pixels are counted over an epoch, then scored. `IoU` and `Accuracy` score the same counts, so that each batch is
+    counted once. With one class, pixels above 1 (`data.SEAM`) are background.
+    """
 
-
-class _CountMetric(keras.metrics.Metric):
-    """Base of Dice and IoU: counts over all pixels of an epoch, then one score averaged over the foreground classes."""
-
-    def __init__(self, classes, name):
+    def __init__(self, classes, name="dice"):
         super().__init__(name=name)
         self.classes = classes
-        self.counts = self.add_variable((3, max(1, classes - 1)), initializer="zeros", name="tp_fp_fn")
+        self.counts = self.add_variable((3, classes), initializer="zeros", name="right_predicted_true")
+        self.pixels = self.add_variable((), initializer="zeros", name="pixels")
 
     def update_state(self, truth, probability, sample_weight=None):
         if self.classes == 1:
             truth, predicted = ops.cast(truth == 1, "float32"), ops.cast(probability >= 0.5, "float32")
         else:
-            predicted = ops.one_hot(ops.argmax(probability, -1), self.classes)[..., 1:]
-            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), self.classes)[..., 1:]
-        weight = 1.0 if sample_weight is None else ops.reshape(sample_weight, (*ops.shape(truth)[:3], 1))
-        sums = [truth * predicted, (1 - truth) * predicted, truth * (1 - predicted)]
-        self.counts.assign_add(ops.stack([ops.sum(weight * part, (0, 1, 2)) for part in sums]))
+            predicted = ops.one_hot(ops.argmax(probability, -1), self.classes)
+            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), self.classes)
+        parts = [truth * predicted, predicted, truth]
+        if sample_weight is None:
+            self.pixels.assign_add(ops.cast(ops.size(probability), "float32") / self.classes)
+        else:
+            weight = ops.reshape(ops.cast(sample_weight, "float32"), (*ops.shape(truth)[:3], 1))
+            self.pixels.assign_add(ops.sum(weight))
+            parts = [weight * part for part in parts]
+        self.counts.assign_add(ops.stack([ops.sum(part, (0, 1, 2)) for part in parts]))
 
     def foreground(self):
-        """Pixels of each foreground class in the truth so far: float ndarray (classes,)."""
-        return ops.convert_to_numpy(self.counts[0] + self.counts[2])
+        """Pixels of each foreground class in the truth so far: float ndarray (classes without background,)."""
+        return ops.convert_to_numpy(self._foreground()[2])
 
     def found(self):
         """Those of them that were found as what they are."""
-        return ops.convert_to_numpy(self.counts[0])
+        return ops.convert_to_numpy(self._foreground()[0])
+
+    def _foreground(self):
+        return self.counts[:, min(1, self.classes - 1) :]
+
+    def result(self):
+        return self.score(lambda tp, wrong: 2 * tp / (2 * tp + wrong))
+
+    def score(self, formula):
+        """The mean over the foreground classes of formula(true positives, false positives and negatives together)."""
+        tp, predicted, true = ops.unstack(self._foreground())
+        wrong = predicted + true - 2 * tp
+        nothing = predicted + true == 0
+        return ops.mean(ops.where(nothing, 1.0, formula(tp, ops.where(nothing, 1.0, wrong))))
+
+    def share_right(self):
+        """The share of the pixels whose class is right, background included."""
+        tp, predicted, true = ops.unstack(self.counts)
+        right = self.pixels + ops.sum(2 * tp - predicted - true) if self.classes == 1 else ops.sum(tp)
+        return right / ops.maximum(self.pixels, 1)
 
     def reset_state(self):
-        self.counts.assign(ops.zeros(self.counts.shape))
+        for variable in self.variables:
+            variable.assign(ops.zeros(variable.shape))
 
 
-class Dice(_CountMetric):
-    """2 tp / (2 tp + fp + fn), 1 where there is nothing to find and nothing found."""
+class _FromDice(keras.metrics.Metric):
+    """Another score of what a `Dice` has counted, which must be among the metrics too."""
 
-    def __init__(self, classes):
-        super().__init__(classes, "dice")
+    def __init__(self, dice, name):
+        super().__init__(name=name)
+        self.of = lambda: dice  # as a metric of its own Keras would find its variables here once more
+
+    def update_state(self, *args, **kwargs):
+        """Nothing: the `Dice` counts."""
+
+
+class IoU(_FromDice):
+    """tp / (tp + fp + fn), averaged over the foreground classes."""
+
+    def __init__(self, dice):
+        super().__init__(dice, "iou")
 
     def result(self):
-        tp, fp, fn = self.counts[0], self.counts[1], self.counts[2]
-        return ops.mean(ops.where(tp + fp + fn > 0, 2 * tp / ops.maximum(2 * tp + fp + fn, 1), 1.0))
+        return self.of().score(lambda tp, wrong: tp / (tp + wrong))
 
 
-class IoU(_CountMetric):
-    """tp / (tp + fp + fn), 1 where there is nothing to find and nothing found."""
+class Accuracy(_FromDice):
+    """The share of the pixels that are right; where objects touch, background is right."""
 
-    def __init__(self, classes):
-        super().__init__(classes, "iou")
+    def __init__(self, dice):
+        super().__init__(dice, "accuracy")
 
     def result(self):
-        tp, fp, fn = self.counts[0], self.counts[1], self.counts[2]
-        return ops.mean(ops.where(tp + fp + fn > 0, tp / ops.maximum(tp + fp + fn, 1), 1.0))
+        return self.of().share_right()
 
 
 def make_schedule(peak, steps):

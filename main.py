@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import heap
 from options import UNSET, make_parser
 
 ROOT = Path(__file__).resolve().parent
@@ -29,6 +30,7 @@ def main(arguments=None):
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
     stop_on_sigterm()
+    heap.share()
     import images
 
     images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS

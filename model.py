@@ -22,7 +22,7 @@ from images import LUMINANCE, InputError, settle
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
 UPSAMPLINGS = ("nearest", "transposed")
-SAMPLING_PX = 8  # batch statistics come from one position in so many rows and columns of image pixels
+SAMPLING_PX = 16  # batch statistics come from one position in so many rows and columns of image pixels
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -60,6 +60,13 @@ def conv_block(x, filters, normalization, name, sampling=1):
             x = layers.GroupNormalization(_groups(filters), name=f"{conv}_norm")(x)
         x = layers.ReLU(name=f"{conv}_relu")(x)
     return x
+
+
+def _sampling(level):
+    """Of how many rows and columns of its own pixels a level's statistics take one: the same grid in the image."""
+    apart = SAMPLING_PX >> (level - 1)
+    # where the 3x3 windows of the grid would touch or overlap, all positions cost no more than some
+    return apart if apart > 3 else 1
 
 
 def up_block(x, filters, upsampling, name):
@@ -110,8 +117,7 @@ def unet(
 
     x = inputs = keras.Input((None, None, channels), name="image")
     skips = []
-    # each level's statistics from a grid of about the same positions in the image
-    samplings = {level: max(1, SAMPLING_PX >> (level - 1)) for level in range(1, depth + 1)}
+    samplings = {level: _sampling(level) for level in range(1, depth + 1)}
     for level in range(1, depth + 1):
         x = conv_block(x, filters * 2 ** (level - 1), normalization, f"enc{level}", samplings[level])
         if dropout and level == depth:

@@ -206,7 +206,7 @@ def new_network(settings, channels, batches, seed):
             make_schedule(settings.learning_rate, settings.epochs * batches.steps), weight_decay=settings.weight_decay
         ),
         loss=make_loss(settings.loss, settings.classes),
-        weighted_metrics=[_accuracy(settings.classes), dice, IoU(settings.classes)],
+        weighted_metrics=[Accuracy(dice), dice, IoU(dice)],
         jit_compile=False,  # XLA trains this network at half the speed on a CPU
     )
     network.optimizer.build(network.trainable_variables)  # else TensorFlow traces the first step twice, for seconds
@@ -234,11 +234,6 @@ def _prior(batches, classes):
         return float(np.clip(batches.foreground_share, 1e-3, 1 - 1e-3))
     shares = np.maximum(batches.class_shares[:classes], 1e-3)
     return (shares / shares.sum()).tolist()
-
-
-def _accuracy(classes):
-    kind = Accuracy if classes == 1 else keras.metrics.SparseCategoricalAccuracy
-    return kind(name="accuracy")
 
 
 class KeepBest(keras.callbacks.Callback):

@@ -1,12 +1,15 @@
 """How near a training step comes to what the processor can do, and whether the model waits for its data.
 
-    python benchmarks/train_step.py [--rounds 5] [--steps 40]
+    python benchmarks/train_step.py [--rounds 5] [--steps 220]
 
 The limit: a step in float32 cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and
 two backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32
 matrices. Beside it stand the default step, in the number format that training takes here (`precision.py`), the same in
 float32, without normalisation, whole steps of a training with its augmented crops, and the same network in plain
 PyTorch (float32) where that is installed. The rounds alternate, and medians count.
+
+A step is the share of an epoch, of as many steps as training's shortest: what Keras takes to begin and to end one
+(tenths of a second, stopping the threads that make the batches) is part of it.
 """
 
 import argparse
@@ -22,9 +25,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import heap
+
+heap.share()  # as main.py does, before the libraries below start threads
+
+# ruff: noqa: E402
 import keras
 import numpy as np
 
+import fitting
 import model as networks
 import pairs
 import precision
@@ -34,6 +43,7 @@ from sample import write_sample
 from survey import survey
 
 MATRIX = 2048
+TORCH_STEPS = 20  # a round; nothing is begun or ended around them
 READY, CROPS = "a step, its batch ready", "a step with augmented crops"
 
 
@@ -69,13 +79,13 @@ def fitted(network, batches, steps):
     return (time.perf_counter() - started) / steps
 
 
-def sample_batches(folder, settings):
+def sample_batches(folder, settings, steps):
     write_sample(folder, train=(2, 1), test=(1, 1))
     found = pairs.find_pairs(Path(folder) / "Train data")
     shape = {"channels": 1, "tile_px": settings.tile_px, "fit": False}
     samples = Samples(found, coding=survey(found, quiet=True).coding(), **shape)
     generator = PairedImageDataGenerator(**settings.augmentation)
-    return TrainingBatches(samples, generator, settings.tile_px, settings.batch, 10**6, settings.seed, settings.workers)
+    return TrainingBatches(samples, generator, settings.tile_px, settings.batch, steps, settings.seed, settings.workers)
 
 
 def torch_step(batch, filters, depth):
@@ -125,11 +135,11 @@ def torch_step(batch, filters, depth):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=40, help="of each kind in a round (default: 40)")
+    parser.add_argument("--steps", type=int, default=fitting.SMALLEST_EPOCH, help="of a round (default: %(default)s)")
     args = parser.parse_args()
     settings = train.Settings(precision=precision.fastest())
     with tempfile.TemporaryDirectory() as folder:
-        batches = sample_batches(folder, settings)
+        batches = sample_batches(folder, settings, args.steps)
         batch = batches[0]
         repeated = Repeated(batch, args.steps)
         networks_of = {
@@ -153,9 +163,9 @@ def main():
 
             def in_torch():
                 started = time.perf_counter()
-                for _ in range(args.steps):
+                for _ in range(TORCH_STEPS):
                     step()
-                return (time.perf_counter() - started) / args.steps
+                return (time.perf_counter() - started) / TORCH_STEPS
 
             kinds["the same network in PyTorch"] = in_torch
         for run in kinds.values():

@@ -56,6 +56,7 @@ MAY_IMPORT = {
     "budget": {"images"},
     "progress": set(),
     "precision": set(),
+    "heap": set(),
     "fitting": {
         "images", "model", "calibration", "start", "watchdog", "run_card", "run_folder", "checkpoints", "budget",
     },
@@ -78,7 +79,7 @@ MAY_IMPORT = {
     },
     "options": set(),
     "main": {
-        "options",
+        "options", "heap",
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
         "quantization",
         "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files", "run_card",

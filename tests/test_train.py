@@ -171,17 +171,23 @@ def test_metrics_count_as_metrics_py_does(classes):
     probability = rng.dirichlet(np.ones(classes), (2, 8, 9)) if classes > 1 else rng.random((2, 8, 9, 1))
     weight = np.ones((2, 8, 9), np.float32)
     weight[1, 5:] = 0  # padding
-    dice, iou = losses.Dice(classes), losses.IoU(classes)
+    dice = losses.Dice(classes)
+    iou, accuracy = losses.IoU(dice), losses.Accuracy(dice)
     for i in range(2):  # in two batches: counts add up
-        for metric in (dice, iou):
+        for metric in (accuracy, dice, iou):
             metric.update_state(truth[i : i + 1], probability[i : i + 1].astype(np.float32), weight[i : i + 1])
     predicted = probability.argmax(-1) if classes > 1 else (probability[..., 0] >= 0.5).astype(int)
     counts = sum(confusion_counts(truth[i, :rows, :, 0], predicted[i, :rows], classes) for i, rows in ((0, 8), (1, 5)))
     expected = [scores_from_counts(row) for row in counts]
     assert float(dice.result()) == pytest.approx(np.mean([s["dice"] for s in expected]), abs=1e-6)
     assert float(iou.result()) == pytest.approx(np.mean([s["iou"] for s in expected]), abs=1e-6)
+    right = np.concatenate([truth[0, :8, :, 0] == predicted[0], truth[1, :5, :, 0] == predicted[1, :5]])
+    assert float(accuracy.result()) == pytest.approx(right.mean(), abs=1e-6)
     dice.reset_state()
-    assert float(dice.result()) == 1  # nothing to find and nothing found
+    assert float(dice.result()) == float(iou.result()) == 1  # nothing to find and nothing found
+    dice.update_state(truth, probability.astype(np.float32))  # without weights, all pixels count
+    right = truth[..., 0] == predicted
+    assert float(accuracy.result()) == pytest.approx(right.mean(), abs=1e-6)
 
 
 def test_soft_dice_by_hand():
