@@ -22,7 +22,7 @@ from images import LUMINANCE, InputError, settle
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
 UPSAMPLINGS = ("nearest", "transposed")
-POSITIONS = 16  # batch statistics come from a grid of at least so many rows and columns
+SAMPLING_PX = 8  # batch statistics come from one position in so many rows and columns of image pixels
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -62,15 +62,6 @@ def conv_block(x, filters, normalization, name, sampling=1):
     return x
 
 
-def _sampling(size_px):
-    """Of how many rows and columns batch statistics take one, in crops that are `size_px` px wide at their level."""
-    apart = 1
-    while size_px >= 2 * apart * POSITIONS:
-        apart *= 2
-    # where the 3x3 windows of the grid would overlap, all positions cost no more than some
-    return apart if apart > 2 else 1
-
-
 def up_block(x, filters, upsampling, name):
     """Double height and width. (batch, H, W, any) -> (batch, 2H, 2W, filters)."""
     if upsampling == "transposed":
@@ -79,16 +70,7 @@ def up_block(x, filters, upsampling, name):
 
 
 def unet(
-    channels=1,
-    classes=1,
-    *,
-    filters=8,
-    depth=4,
-    normalization="batch",
-    dropout=0.0,
-    upsampling="nearest",
-    prior=None,
-    tile_px=256,
+    channels=1, classes=1, *, filters=8, depth=4, normalization="batch", dropout=0.0, upsampling="nearest", prior=None
 ):
     """A U-Net for images of any height and width divisible by 2**depth.
 
@@ -103,8 +85,6 @@ def unet(
         upsampling: "nearest" (then a 2x2 convolution) or "transposed" (2x2 transposed convolution).
         prior: None, or the share of the pixels that the untrained network should predict: a float, the
             foreground's, when classes is 1; a sequence of K floats, one per class, else. It sets the head's bias.
-        tile_px: int, width of the crops that it will be trained on: batch normalisation takes its statistics from a
-            grid in them. Any size can be trained and predicted.
 
     Returns:
         keras.Model: (batch, H, W, channels) float32 -> (batch, H, W, classes) float32 probabilities. Its layer
@@ -130,7 +110,8 @@ def unet(
 
     x = inputs = keras.Input((None, None, channels), name="image")
     skips = []
-    samplings = {level: _sampling(tile_px >> (level - 1)) for level in range(1, depth + 1)}
+    # each level's statistics from a grid of about the same positions in the image
+    samplings = {level: max(1, SAMPLING_PX >> (level - 1)) for level in range(1, depth + 1)}
     for level in range(1, depth + 1):
         x = conv_block(x, filters * 2 ** (level - 1), normalization, f"enc{level}", samplings[level])
         if dropout and level == depth:

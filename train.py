@@ -199,7 +199,6 @@ def new_network(settings, channels, batches, seed):
             dropout=settings.dropout,
             upsampling=settings.upsampling,
             prior=_prior(batches, settings.classes),
-            tile_px=settings.tile_px,
         )
     dice = Dice(settings.classes)
     network.compile(

@@ -196,7 +196,7 @@ def test_a_wrong_size_names_the_right_one():
 
 @pytest.mark.parametrize(("upsampling", "up"), [("nearest", 64 * 4 * 4 * 2), ("transposed", 16 * 4 * 4 * 2)])
 def test_multiply_adds_by_hand(upsampling, up):
-    model = networks.unet(filters=2, depth=1, upsampling=upsampling, tile_px=128)
+    model = networks.unet(filters=2, depth=1, upsampling=upsampling)
     encoder = 64 * 9 * (1 * 2 + 2 * 2)  # 8x8 outputs, 3x3 kernels, filters in x out
     bottleneck = 16 * 9 * (2 * 4 + 4 * 4)
     decoder = 64 * 9 * (4 * 2 + 2 * 2) + 64 * 2 * 1
@@ -204,19 +204,6 @@ def test_multiply_adds_by_hand(upsampling, up):
     assert networks.count_multiply_adds(model, 16, 24) == 6 * (encoder + bottleneck + up + decoder)
     sampled = 64 * 9 * (1 * 2 + 2 * 2 + 4 * 2 + 2 * 2) / 8**2  # the first level's statistics, every 8th row and column
     assert networks.count_multiply_adds(model, 8, 8, training=True) == encoder + bottleneck + up + decoder + sampled
-
-
-@pytest.mark.parametrize("tile_px", [32, 64, 96, 128, 256, 512])
-def test_small_crops_lose_no_statistics(tile_px):
-    model = networks.unet(filters=2, tile_px=tile_px)
-    widths = {f"{part}{level}": tile_px >> (level - 1) for part in ("enc", "dec") for level in range(1, 5)}
-    widths["bottleneck"] = tile_px >> 4
-    layers = [layer for layer in model.layers if hasattr(layer, "sampling")]
-    assert len(layers) == 2 * len(widths)
-    for layer in layers:
-        width = widths[layer.name.split("_")[0]]
-        assert layer.sampling == 1 or width / layer.sampling >= 16
-        assert layer.sampling == 1 or width % layer.sampling == 0
 
 
 # --- the classic network ----------------------------------------------------------------------------------------------
