@@ -50,8 +50,8 @@ class Dice(keras.metrics.Metric):
     counted once. With one class, pixels above 1 (`data.SEAM`) are background.
     """
 
-    def __init__(self, classes, name="dice"):
-        super().__init__(name=name)
+    def __init__(self, classes):
+        super().__init__(name="dice")
         self.classes = classes
         self.counts = self.add_variable((3, classes), initializer="zeros", name="right_predicted_true")
         self.pixels = self.add_variable((), initializer="zeros", name="pixels")

@@ -29,13 +29,15 @@ def main(arguments=None):
     args.started = time.time()
     args.data_given = args.data is not None
     args.data = args.data or ROOT / "data"
+    command = args.command or run_all
     stop_on_sigterm()
-    heap.share()
+    if command in (run_all, train):
+        heap.share()
     import images
 
     images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS
     try:
-        (args.command or run_all)(args)
+        command(args)
     except images.InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -135,7 +135,8 @@ def torch_step(batch, filters, depth):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=fitting.SMALLEST_EPOCH, help="of a round (default: %(default)s)")
+    steps = {"type": int, "default": fitting.SMALLEST_EPOCH}
+    parser.add_argument("--steps", **steps, help="of each kind in a round (default: %(default)s)")
     args = parser.parse_args()
     settings = train.Settings(precision=precision.fastest())
     with tempfile.TemporaryDirectory() as folder:
