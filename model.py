@@ -48,14 +48,18 @@ def check_input_size(height, width, depth=4):
 
 
 def conv_block(x, filters, normalization, name, sampling=1):
-    """Two times 3x3 convolution, normalisation, ReLU. (batch, H, W, any) -> (batch, H, W, filters)."""
+    """Two times 3x3 convolution, ReLU. (batch, H, W, any) -> (batch, H, W, filters).
+
+    Batch normalisation follows the second convolution alone: after both, a step takes an eighth longer and learns no
+    more (`benchmarks/README.md`). Group normalisation follows both.
+    """
     for i in (1, 2):
         conv = f"{name}_conv{i}"
         options = {"padding": "same", "kernel_initializer": "he_normal", "name": conv}
-        if normalization == "batch":
+        if normalization == "batch" and i == 2:
             x = NormalizedConv2D(filters, 3, sampling, **options)(x)
         else:
-            x = layers.Conv2D(filters, 3, use_bias=normalization == "none", **options)(x)
+            x = layers.Conv2D(filters, 3, use_bias=normalization != "group", **options)(x)
         if normalization == "group":
             x = layers.GroupNormalization(_groups(filters), name=f"{conv}_norm")(x)
         x = layers.ReLU(name=f"{conv}_relu")(x)
