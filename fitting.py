@@ -21,8 +21,8 @@ from images import InputError
 from start import start_from
 from watchdog import DeadNetwork, Watchdog, choose_crop
 
-SMALLEST_EPOCH = 220  # steps; fewer teach too little where there are few images
-SMALLEST_EPOCH_OF_CLASSES = 440  # to tell several classes apart takes longer (benchmarks/README.md)
+SMALLEST_EPOCH = 250  # steps; fewer teach too little where there are few images
+SMALLEST_EPOCH_OF_CLASSES = 500  # to tell several classes apart takes longer (benchmarks/README.md)
 NEW_DRAW = 2**31  # added to the seed of a training that starts again, in a circle of 2**32 seeds
 
 
