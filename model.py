@@ -50,8 +50,8 @@ def check_input_size(height, width, depth=4):
 def conv_block(x, filters, normalization, name, sampling=1):
     """Two times 3x3 convolution, ReLU. (batch, H, W, any) -> (batch, H, W, filters).
 
-    Batch normalisation follows the second convolution alone: after both, a step takes an eighth longer and learns no
-    more (`benchmarks/README.md`). Group normalisation follows both.
+    Batch normalisation follows the second convolution alone: after both, a step takes an eighth longer, and in the same
+    seconds a training learns no more (`benchmarks/README.md`). Group normalisation follows both.
     """
     for i in (1, 2):
         conv = f"{name}_conv{i}"

@@ -42,7 +42,7 @@ class Settings:
 
     seed: int = 0
     epochs: int = 5
-    steps: int | None = None  # an epoch; None: as many as see every pixel about once, at least 220, of 3 classes 440
+    steps: int | None = None  # an epoch; None: as many as see every pixel about once, at least 250, of 3 classes 500
     batch: int = 4
     tile_px: int = 256
     classes: int = 1

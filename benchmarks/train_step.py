@@ -1,6 +1,6 @@
 """How near a training step comes to what the processor can do, and whether the model waits for its data.
 
-    python benchmarks/train_step.py [--rounds 5] [--steps 220]
+    python benchmarks/train_step.py [--rounds 5] [--steps 250]
 
 The limit: a step in float32 cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and
 two backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32

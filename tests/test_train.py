@@ -261,7 +261,7 @@ def test_the_schedule_warms_up_and_ends_at_zero():
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
 
 
-@pytest.mark.parametrize(("classes", "loss", "steps"), [(1, "bce", 220), (3, "dice_bce", 440)])
+@pytest.mark.parametrize(("classes", "loss", "steps"), [(1, "bce", 250), (3, "dice_bce", 500)])
 def test_several_classes_take_the_dice_loss_and_twice_the_steps(tmp_path, monkeypatch, classes, loss, steps):
     seen = []
     monkeypatch.setattr(train.Fitting, "fit", lambda self, *_: seen.append((self.settings.loss, self.batches.steps)))
