@@ -59,13 +59,19 @@ def restore(run_dir, network, say):
     """Put the newest whole checkpoint into `network`.
 
     Parameters: network, compiled keras.Model of the same settings; say, function that shows a line where a checkpoint
-    is damaged. Returns its progress, None where no epoch was finished. Raises `InputError` where none is whole; all
-    files are then as they were.
+    is damaged. Returns its progress, None where no epoch was finished. Raises `InputError` where none is whole or
+    they are of another network; all files are then as they were.
     """
     saved = checkpoints(run_dir)
     for path in saved:
         try:
             return _read(path, network)
+        except _OtherNetwork as error:
+            raise InputError(
+                f"{path} is of another network than the settings of run {Path(run_dir).name} make here ({error}); "
+                "expected a run of this version of the program. Nothing was changed; go on with the version that began "
+                f'it, or start again: python main.py train --from-card "{Path(run_dir) / CARD}"'
+            ) from error
         except Exception as error:  # whatever a damaged archive makes zipfile, json or NumPy raise
             reason = str(error).strip().split("\n")[0]
             say(
@@ -80,6 +86,10 @@ def restore(run_dir, network, say):
     return None
 
 
+class _OtherNetwork(Exception):
+    """What a whole checkpoint holds does not fit the network."""
+
+
 def _read(path, network):
     variables = variables_of(network)
     with zipfile.ZipFile(path) as archive:
@@ -87,12 +97,12 @@ def _read(path, network):
             raise ValueError(f"{damaged} does not match its checksum")
         progress = json.loads(archive.read(PROGRESS))
         if len(archive.namelist()) != len(variables) + 1:
-            raise ValueError(f"it holds {len(archive.namelist()) - 1} variables, expected {len(variables)}")
+            raise _OtherNetwork(f"it holds {len(archive.namelist()) - 1} variables, expected {len(variables)}")
         for index, variable in enumerate(variables):
             with archive.open(f"{index:05}.npy") as member:
                 array = np.lib.format.read_array(member, allow_pickle=False)
             if array.shape != tuple(variable.shape):
-                raise ValueError(f"{variable.path} has shape {array.shape}, expected {tuple(variable.shape)}")
+                raise _OtherNetwork(f"{variable.path} has shape {array.shape}, expected {tuple(variable.shape)}")
             variable.assign(array)
     return progress
 

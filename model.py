@@ -50,7 +50,7 @@ def check_input_size(height, width, depth=4):
 def conv_block(x, filters, normalization, name, sampling=1):
     """Two times 3x3 convolution, ReLU. (batch, H, W, any) -> (batch, H, W, filters).
 
-    Batch normalisation follows the second convolution alone: after both, a step takes an eighth longer, and in the same
+    Batch normalisation follows the second convolution alone: after both, a step takes a seventh longer, and in the same
     seconds a training learns no more (`benchmarks/README.md`). Group normalisation follows both.
     """
     for i in (1, 2):
@@ -84,7 +84,8 @@ def unet(
             included (softmax).
         filters: int, filters of the first level; they double at each level.
         depth: int, number of times the image is halved.
-        normalization: "batch", "group" (for batches of one or two images) or "none".
+        normalization: "batch" (after the second convolution of each block), "group" (after both, for batches of one or
+            two images) or "none".
         dropout: float in [0, 1), applied at the deepest two levels only.
         upsampling: "nearest" (then a 2x2 convolution) or "transposed" (2x2 transposed convolution).
         prior: None, or the share of the pixels that the untrained network should predict: a float, the
@@ -177,7 +178,8 @@ def transfer(source, target):
     """Copy the weights of one U-Net into another, layer by layer, where they mean the same.
 
     Between grey and colour the first convolution is converted: a colour image then gives what its luminance gave (ITU-R
-    BT.601, as `images.to_channels` makes grey). A head for another number of classes is not copied.
+    BT.601, as `images.to_channels` makes grey). Batch normalisation that the target does not have is multiplied into
+    kernel and bias. A head for another number of classes is not copied.
 
     Args:
         source, target: keras.Model, as `unet` makes them; `target` is changed.
@@ -193,7 +195,7 @@ def transfer(source, target):
     for layer in target.layers:
         if not layer.weights:
             continue
-        weights = named[layer.name].get_weights() if layer.name in named else []
+        weights = _weights(named[layer.name], layer) if layer.name in named else []
         if layer.name == "enc1_conv1" and weights:
             weights[0] = _to_channels(weights[0], layer.kernel.shape[2])
         shapes = [tuple(w.shape) for w in layer.weights]
@@ -210,6 +212,13 @@ def transfer(source, target):
     for layer, weights in fitting:
         layer.set_weights(weights)
     return kept
+
+
+def _weights(source, target):
+    """The weights of a layer as another of its name may hold them: a list of ndarrays."""
+    if isinstance(source, NormalizedConv2D) and not isinstance(target, NormalizedConv2D):
+        return list(source.folded())
+    return source.get_weights()
 
 
 def _to_channels(kernel, channels):

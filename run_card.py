@@ -22,6 +22,7 @@ from images import InputError, some
 
 CARD = "settings.json"
 PACKAGES = ("numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")  # what pixels pass through
+NETWORK = 2  # raised where `model.unet` makes another network of the same options; 1 normalised after both convolutions
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name → the package's
 
 
@@ -29,10 +30,13 @@ BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras
 
 
 def versions(backend):
-    """{"python", "keras", "backend", the backend's package, …: version}. backend: `keras.backend.backend()`."""
+    """{"network": `NETWORK`, "python", "keras", "backend", the backend's package, …: version}.
+
+    backend: `keras.backend.backend()`.
+    """
     packages = ["keras", *([BACKENDS[backend]] if backend in BACKENDS else []), *PACKAGES]
     found = {name: _version(name) for name in packages}
-    return {"python": platform.python_version(), "backend": backend} | found
+    return {"network": NETWORK, "python": platform.python_version(), "backend": backend} | found
 
 
 def _version(package):

@@ -124,10 +124,8 @@ def torch_step(batch, filters, depth):
     from torch import nn
 
     def block(before, after):
-        layers = []
-        for n in (before, after):
-            layers += [nn.Conv2d(n, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        return nn.Sequential(*layers)
+        second = [nn.Conv2d(after, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        return nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), *second)
 
     class UNet(nn.Module):
         def __init__(self):

@@ -60,6 +60,18 @@ def test_every_variable_comes_back_bit_for_bit(tmp_path):
     assert progress == {"epoch": 2, "history": {"loss": [0.05]}}
 
 
+@pytest.mark.parametrize("other", [[keras.layers.Dense(4)], [keras.layers.Dense(5), keras.layers.BatchNormalization()]])
+def test_checkpoints_of_another_network_are_refused_and_not_called_damaged(tmp_path, other):
+    write_two(tmp_path)
+    network = keras.Sequential([keras.Input((3,)), *other, keras.layers.Dropout(0.5)])
+    network.compile(optimizer=keras.optimizers.AdamW(1e-3, use_ema=True), loss="mse")
+    before = [path.read_bytes() for path in run_folder.checkpoints(tmp_path)]
+    with pytest.raises(InputError, match="another network.*version.*--from-card") as error:
+        checkpoints.restore(tmp_path, network, say=pytest.fail)
+    assert "\n" not in str(error.value)
+    assert [path.read_bytes() for path in run_folder.checkpoints(tmp_path)] == before
+
+
 def test_only_the_last_two_are_kept(tmp_path):
     write_two(tmp_path)
     network = make_network()

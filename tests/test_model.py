@@ -449,6 +449,13 @@ def test_a_grey_network_sees_a_grey_picture_stored_in_colour_alike():
     np.testing.assert_allclose(back(image), source(image), atol=1e-5)
 
 
+def test_normalisation_that_the_target_lacks_is_multiplied_in():
+    source, target = trained(), networks.unet(1, 1, filters=2, depth=1, normalization="none")
+    assert networks.transfer(source, target) == []
+    image = np.random.default_rng(1).random((1, 8, 8, 1), "float32")
+    np.testing.assert_allclose(target(image), source(image, training=False), atol=1e-6)
+
+
 def test_a_head_for_other_classes_keeps_its_start():
     source, target = trained(), networks.unet(1, 3, filters=2, depth=1, prior=[0.8, 0.1, 0.1])
     before = [w.copy() for w in target.get_layer("head").get_weights()]

@@ -18,7 +18,9 @@ def test_feature_maps_of_a_small_unet():
     assert {i: m.arrival for i, m in enumerate(maps) if m.arrival} == {
         3: "2×2 max pooling", 5: "2×2 max pooling", 7: "nearest upsampling", 10: "nearest upsampling",
     }  # fmt: skip
-    assert maps[1].operation == "3×3 convolution, batch normalisation, ReLU"
+    assert [m.operation for m in maps[1:3]] == [
+        "3×3 convolution, ReLU", "3×3 convolution, batch normalisation, ReLU",
+    ]  # fmt: skip
     assert maps[-1].operation == "1×1 convolution, softmax"
 
 
