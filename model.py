@@ -22,7 +22,7 @@ from images import LUMINANCE, InputError, settle
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
 UPSAMPLINGS = ("nearest", "transposed")
-SAMPLING_PX = 8  # batch statistics come from one position in so many rows and columns of image pixels
+SAMPLINGS = (8, 4, 4)  # of the first levels: batch statistics from every so manieth row and column; deeper from all
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -115,10 +115,9 @@ def unet(
 
     x = inputs = keras.Input((None, None, channels), name="image")
     skips = []
-    # each level's statistics from a grid of about the same positions in the image
-    samplings = {level: max(1, SAMPLING_PX >> (level - 1)) for level in range(1, depth + 1)}
+    samplings = dict(enumerate(SAMPLINGS, start=1))
     for level in range(1, depth + 1):
-        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"enc{level}", samplings[level])
+        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"enc{level}", samplings.get(level, 1))
         if dropout and level == depth:
             x = layers.Dropout(dropout, name=f"enc{level}_dropout")(x)
         skips.append(x)
@@ -131,7 +130,7 @@ def unet(
     for level in range(depth, 0, -1):
         x = up_block(x, filters * 2 ** (level - 1), upsampling, f"dec{level}")
         x = layers.Concatenate(name=f"dec{level}_concat")([skips.pop(), x])
-        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"dec{level}", samplings[level])
+        x = conv_block(x, filters * 2 ** (level - 1), normalization, f"dec{level}", samplings.get(level, 1))
 
     # float32 also where the rest computes in bfloat16: a sigmoid near 0 or 1 needs the digits
     x = layers.Conv2D(classes, 1, kernel_initializer="he_normal", dtype="float32", name="head")(x)
