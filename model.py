@@ -22,7 +22,7 @@ from images import LUMINANCE, InputError, settle
 CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
 UPSAMPLINGS = ("nearest", "transposed")
-SAMPLINGS = (8, 4, 4)  # of the first levels: batch statistics from every so manieth row and column; deeper from all
+SAMPLINGS = (8, 4, 4)  # of the first levels: batch statistics from every n-th row and column; deeper, from all
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
