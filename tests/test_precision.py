@@ -68,7 +68,12 @@ def test_a_file_holds_a_float32_network_with_the_same_weights(tmp_path):
         network = networks.unet(3, 3, filters=2, depth=2, dropout=0.2)
     network.compile("adam", make_loss("bce", 3))
     rng = np.random.default_rng(0)
-    network.set_weights([rng.uniform(0.1, 1, weight.shape) for weight in network.get_weights()])
+    drawn = [rng.uniform(0.1, 1, weight.shape) for weight in network.get_weights()]
+    # kernels that keep the size of what passes through: otherwise every probability is 0 or 1, and which one is chance
+    network.set_weights([
+        rng.normal(0, np.sqrt(2 / np.prod(values.shape[:-1])), values.shape) if values.ndim == 4 else values
+        for values in drawn
+    ])  # fmt: skip
     networks.save(network, tmp_path / "model.keras", {})
     stored, _ = networks.load(tmp_path / "model.keras")
     assert {layer.compute_dtype for layer in stored.layers} == {"float32"}
