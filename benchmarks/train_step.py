@@ -47,7 +47,7 @@ from survey import survey
 
 MATRIX = 2048
 TORCH_STEPS = 20  # a round; nothing is begun or ended around them
-READY, CROPS = "a step, its batch ready", "a step with augmented crops"
+READY = "a step, its batch ready"
 
 
 class Repeated(keras.utils.PyDataset):
@@ -102,10 +102,10 @@ class Steps(keras.callbacks.Callback):
         return sum(max(0.0, batches.made[step] - begun) for step, begun in self.begun.items())
 
 
-def fitted(network, batches, steps, callbacks=()):
+def fitted(network, batches, steps, callbacks=None):
     """Seconds a step of `network.fit`."""
     started = time.perf_counter()
-    network.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=list(callbacks))
+    network.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
     return (time.perf_counter() - started) / steps
 
 
@@ -191,7 +191,7 @@ def main():
             waits.append(steps.waited(batches) / (seconds * args.steps))
             return seconds
 
-        kinds[CROPS] = with_crops
+        kinds["a step with augmented crops"] = with_crops
         try:
             step = torch_step(batch, settings.filters, settings.depth)
         except ImportError:
