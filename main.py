@@ -14,7 +14,6 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import heap
 from options import UNSET, make_parser
 
 ROOT = Path(__file__).resolve().parent
@@ -31,8 +30,6 @@ def main(arguments=None):
     args.data = args.data or ROOT / "data"
     command = args.command or run_all
     stop_on_sigterm()
-    if command in (run_all, train):
-        heap.share()
     import images
 
     images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS

@@ -28,10 +28,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import heap
-
-heap.share()  # as main.py does, before the libraries below start threads
-
 # ruff: noqa: E402
 import keras
 import numpy as np

@@ -56,7 +56,6 @@ MAY_IMPORT = {
     "budget": {"images"},
     "progress": set(),
     "precision": set(),
-    "heap": set(),
     "fitting": {
         "images", "model", "calibration", "start", "watchdog", "run_card", "run_folder", "checkpoints", "budget",
     },
@@ -79,7 +78,7 @@ MAY_IMPORT = {
     },
     "options": set(),
     "main": {
-        "options", "heap",
+        "options",
         "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
         "quantization",
         "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files", "run_card",
