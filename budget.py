@@ -15,6 +15,7 @@ import keras
 import psutil
 from keras import ops
 
+from heap import KeepMemory
 from images import InputError
 
 # Measured with TensorFlow on a CPU, 2 to 8 filters, batches of 2 and 4: what its graphs and threads take, and the bytes
@@ -194,9 +195,9 @@ def rehearse(network, batches, checks, seconds):
     trial = copy.copy(batches)
     stopwatch = Stopwatch(checks)
     trial.steps = 4
-    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch])
+    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch, KeepMemory()])
     trial.steps = max(8, min(100, int(seconds / (stopwatch.timed / stopwatch.steps))))
-    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch])
+    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch, KeepMemory()])
     return stopwatch.speed()
 
 

@@ -12,6 +12,7 @@ import keras
 
 import budget
 import checkpoints
+import heap
 import images
 import model as networks
 import run_card
@@ -19,7 +20,7 @@ import run_folder
 from calibration import validation_scores
 from images import InputError
 from start import start_from
-from watchdog import DeadNetwork, Watchdog, choose_crop
+from watchdog import LOOK_EVERY, DeadNetwork, Watchdog, choose_crop
 
 SMALLEST_EPOCH = 250  # steps; fewer teach too little where there are few images
 SMALLEST_EPOCH_OF_CLASSES = 500  # to tell several classes apart takes longer (benchmarks/README.md)
@@ -57,6 +58,7 @@ class Fitting:
         """Epochs and steps that fill the time, by the speed of a network that is thrown away."""
         network, _ = self.make_network(self.settings, self.settings.seed)
         speed = budget.rehearse(network, self.batches, self.checks, seconds=3 * minutes)
+        speed = replace(speed, step=speed.step * (1 + 1 / LOOK_EVERY))  # a look takes about as long as a step
         left = 60 * minutes - (time.time() - self.started)
         epochs, steps = budget.plan(left, speed, self.batches.steps)
         self._set(replace(self.settings, epochs=epochs, steps=steps))
@@ -102,7 +104,7 @@ class Fitting:
                 epochs=settings.epochs,
                 shuffle=False,  # the batches shuffle by themselves, from their own seed
                 verbose=0,
-                callbacks=[self.watchdog, self.keeper, checkpoint, forecast, *callbacks],
+                callbacks=[self.watchdog, self.keeper, checkpoint, forecast, heap.KeepMemory(), *callbacks],
             )
         except DeadNetwork as death:
             return self._after_death(death, redrawn)

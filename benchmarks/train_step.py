@@ -38,6 +38,7 @@ import pairs
 import precision
 import train
 from data import PairedImageDataGenerator, Samples, TrainingBatches
+from heap import KeepMemory
 from sample import write_sample
 from survey import survey
 
@@ -98,8 +99,9 @@ class Steps(keras.callbacks.Callback):
         return sum(max(0.0, batches.made[step] - begun) for step, begun in self.begun.items())
 
 
-def fitted(network, batches, steps, callbacks=None):
+def fitted(network, batches, steps, *callbacks):
     """Seconds a step of `network.fit`."""
+    callbacks = [KeepMemory(), *callbacks]  # as training does
     started = time.perf_counter()
     network.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
     return (time.perf_counter() - started) / steps
@@ -183,7 +185,7 @@ def main():
 
         def with_crops():
             batches.made = {}
-            seconds = fitted(network, batches, args.steps, [steps])
+            seconds = fitted(network, batches, args.steps, steps)
             waits.append(steps.waited(batches) / (seconds * args.steps))
             return seconds
 

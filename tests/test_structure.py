@@ -53,11 +53,13 @@ MAY_IMPORT = {
     "run_card": {"images", "start"},
     "run_folder": {"images", "run_card"},
     "checkpoints": {"images", "run_card", "run_folder"},
-    "budget": {"images"},
+    "budget": {"heap", "images"},
     "progress": set(),
     "precision": set(),
+    "heap": set(),
     "fitting": {
         "images", "model", "calibration", "start", "watchdog", "run_card", "run_folder", "checkpoints", "budget",
+        "heap",
     },
     "train": {
         "start", "images", "pairs", "survey", "scale", "otsu", "model", "data", "losses", "run_card", "run_folder",
@@ -96,6 +98,7 @@ MAY_IMPORT_KERAS = {
     "budget",
     "progress",
     "precision",
+    "heap",
     "fitting",
     "train",
     "onnx_graph",
