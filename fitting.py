@@ -58,6 +58,9 @@ class Fitting:
         """Epochs and steps that fill the time, by the speed of a network that is thrown away."""
         network, _ = self.make_network(self.settings, self.settings.seed)
         speed = budget.rehearse(network, self.batches, self.checks, seconds=3 * minutes)
+        del network
+        gc.collect()
+        heap.release()
         speed = replace(speed, step=speed.step * (1 + 1 / LOOK_EVERY))  # a look takes about as long as a step
         left = 60 * minutes - (time.time() - self.started)
         epochs, steps = budget.plan(left, speed, self.batches.steps)
@@ -72,6 +75,7 @@ class Fitting:
             run_folder.forget(self.run_dir)
             keras.backend.clear_session()
             gc.collect()
+            heap.release()
             resume = False
 
     def _attempt(self, pictures, resume, callbacks):
@@ -186,6 +190,7 @@ class Fitting:
         self.record["finished"] = True
         self._store()
         run_folder.forget(self.run_dir)
+        heap.release()
         return self.card | self.record
 
     def _store(self):

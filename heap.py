@@ -1,9 +1,10 @@
 """How the memory that a training step gives back is kept for the next step.
 
-A step allocates and frees some hundred megabytes of feature maps. When TensorFlow first reads from a generator, as in
-each of our trainings, it has glibc, the usual C library of Linux, fetch every block above 128 KB from the system and
-return it at once (its remedy for a leak with Python 3.11). A step then touches hundreds to thousands of new pages; with
-the blocks kept it touches next to none, and takes some hundredths less time (benchmarks/README.md).
+A step allocates and frees some hundred megabytes of feature maps. When TensorFlow builds its first dataset from a
+generator, as in each of our trainings, it has glibc, the usual C library of Linux, fetch every block above 128 KB from
+the system and return it at once (its remedy for a leak with Python 3.11). A step of the default network then touches
+hundreds to thousands of new pages; with freed blocks kept it touches next to none, and takes some hundredths less time
+(benchmarks/README.md). Blocks of 32 MiB and more, as of much wider networks, come from the system all the same.
 """
 
 import ctypes
@@ -18,19 +19,28 @@ LARGEST = 2**25  # bytes; the highest such size that glibc takes
 NEVER = -1
 
 
-def keep():
-    """Have freed blocks of up to 32 MiB kept for later ones; True where the C library can."""
+def _libc(function, *arguments):
+    """What a function of the C library returns, 0 where it has none of this name or is not asked, outside Linux."""
     if not sys.platform.startswith("linux"):
-        return False
+        return 0
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return getattr(ctypes.CDLL(None), function)(*arguments)
     except (OSError, AttributeError):
-        return False
-    return mallopt(MMAP_THRESHOLD, LARGEST) == 1 and mallopt(TRIM_THRESHOLD, NEVER) == 1
+        return 0
+
+
+def keep():
+    """Have freed memory kept for later blocks below 32 MiB; True where the C library can."""
+    return _libc("mallopt", MMAP_THRESHOLD, LARGEST) == 1 and _libc("mallopt", TRIM_THRESHOLD, NEVER) == 1
+
+
+def release():
+    """Give back to the system what is free now."""
+    _libc("malloc_trim", 0)
 
 
 class KeepMemory(keras.callbacks.Callback):
-    """Calls `keep` after the first step of each epoch: TensorFlow has read from its generator then."""
+    """Calls `keep` after the first step of each epoch: TensorFlow has built its dataset then."""
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 0:
