@@ -4,7 +4,6 @@ A start comes to nothing where the network is dead (watchdog.py) or memory runs 
 so that a killed run goes on from the start that it was in.
 """
 
-import gc
 import time
 from dataclasses import asdict, replace
 
@@ -59,7 +58,6 @@ class Fitting:
         network, _ = self.make_network(self.settings, self.settings.seed)
         speed = budget.rehearse(network, self.batches, self.checks, seconds=3 * minutes)
         del network
-        gc.collect()
         heap.release()
         speed = replace(speed, step=speed.step * (1 + 1 / LOOK_EVERY))  # a look takes about as long as a step
         left = 60 * minutes - (time.time() - self.started)
@@ -74,7 +72,6 @@ class Fitting:
             self.network = self.keeper = self.watchdog = None
             run_folder.forget(self.run_dir)
             keras.backend.clear_session()
-            gc.collect()
             heap.release()
             resume = False
 

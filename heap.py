@@ -8,6 +8,7 @@ hundreds to thousands of new pages; with freed blocks kept it touches next to no
 """
 
 import ctypes
+import gc
 import sys
 
 import keras
@@ -35,7 +36,8 @@ def keep():
 
 
 def release():
-    """Give back to the system what is free now."""
+    """Drop objects that nothing refers to any more, and give back to the system what is free then."""
+    gc.collect()
     _libc("malloc_trim", 0)
 
 
