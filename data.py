@@ -13,14 +13,12 @@ from dataclasses import dataclass
 import cv2
 import keras
 import numpy as np
-
-# The class behind the public `tf.keras.preprocessing.image.ImageDataGenerator`, without needing TensorFlow.
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-import images
-from masks import read_mask_of
-from objects import seams, true_objects
-from scale import fitted_size, resize
+from pairing.masks import read_mask_of
+from pairing.objects import seams, true_objects
+from reading import images, intensity
+from reading.resize import fitted_size, resize
 
 cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
 
@@ -304,9 +302,9 @@ class Samples:
         if index in self._cache:
             return self._cache[index]
         pair = self.pairs[index]
-        image = images.to_channels(images.read(pair.image), self.channels)
+        image = intensity.to_channels(images.read(pair.image), self.channels)
         mask = self.coding.decode(read_mask_of(pair, image.shape[:2]))
-        low, high = images.levels(image, pair.levels)
+        low, high = intensity.levels(image, pair.levels)
         labels, source = None, "components"
         if self.mask_values is not None:
             labels, source = true_objects(pair, mask, self.coding, self.mask_values)
@@ -342,7 +340,7 @@ class TrainingBatches(keras.utils.PyDataset):
         for index in range(len(samples)):
             mask = samples[index].mask
             self.turns += [index] * min(64, -(-mask.shape[0] // tile_px) * -(-mask.shape[1] // tile_px))
-            held = images.value_counts(mask)
+            held = intensity.value_counts(mask)
             pixels += held
             rng = np.random.default_rng([seed, index])
             drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]
@@ -379,7 +377,7 @@ class TrainingBatches(keras.utils.PyDataset):
         mask = self.generator.warp(sample.mask, draw, nearest=True, height=tile, width=tile, centre=centre)
 
         def finish(values):
-            return self.generator.change_colours(images.normalise(values, sample.low, sample.high) * 255, draw) / 255
+            return self.generator.change_colours(intensity.normalise(values, sample.low, sample.high) * 255, draw) / 255
 
         return by_value(image, finish, draw), mask
 
@@ -401,7 +399,7 @@ class TrainingBatches(keras.utils.PyDataset):
 def _places(mask, value, ranks):
     """Flat indices of those pixels of a value that have the given ranks among all of them, counted from 0."""
     places, before, start = np.zeros(len(ranks), np.int64), 0, 0
-    for band in images.bands(mask):
+    for band in intensity.bands(mask):
         found = np.flatnonzero(band == value)
         here = (ranks >= before) & (ranks < before + len(found))
         places[here] = start + found[ranks[here] - before]
@@ -431,7 +429,7 @@ class ValidationBatches(keras.utils.PyDataset):
     def _tile(self, index, row, column):
         sample, tile = self.samples[index], self.tile_px
         part = np.s_[row : row + tile, column : column + tile]
-        image = images.normalise(sample.image[part], sample.low, sample.high)
+        image = intensity.normalise(sample.image[part], sample.low, sample.high)
         mask = sample.mask[part]
         weight = np.ones(mask.shape, np.float32)
         pad = [(0, tile - mask.shape[0]), (0, tile - mask.shape[1])]

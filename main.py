@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from options import UNSET, make_parser
+from training.run_folder import newest_model
 
 ROOT = Path(__file__).resolve().parent
 
@@ -30,12 +31,13 @@ def main(arguments=None):
     args.data = args.data or ROOT / "data"
     command = args.command or run_all
     stop_on_sigterm()
-    import images
+    from reading import images
+    from reading.files import InputError
 
     images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS
     try:
         command(args)
-    except images.InputError as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -74,8 +76,8 @@ def stop_on_sigterm():
 
 def run_all(args):
     """prepare if there is nothing yet, train, predict, evaluate."""
-    import pairs
-    from run_folder import in_turn
+    from pairing import pairs
+    from training.run_folder import in_turn
 
     take_up(args)
     with in_turn(ROOT / "runs", args.data):
@@ -94,8 +96,9 @@ def run_all(args):
 
 def prepare_if_empty(args):
     """The first step of the chain: nothing where there are images to train on."""
-    import pairs
-    from prepare import holds_files, is_cut_short, refuse_forgotten_source
+    from pairing import pairs
+    from preparing.prepare import is_cut_short, refuse_forgotten_source
+    from reading.files import holds_files
 
     if not (pairs.has_files(args.data) or holds_files(args.data / "Train data")):
         if args.data_given and not (holds_files(args.data / "Raw data") or is_cut_short(args.data)):
@@ -113,19 +116,20 @@ def prepare_if_empty(args):
 
 def prepare(args):
     """Cut your images and masks into tiles for training and testing; without any, make the sample."""
-    from prepare import RECORD, holds_files, is_cut_short, prepare_tiles, refuse_forgotten_source
+    from preparing.prepare import RECORD, is_cut_short, prepare_tiles, refuse_forgotten_source
+    from reading.files import holds_files
 
     nothing = args.source is None and not (holds_files(args.data / "Raw data") or is_cut_short(args.data))
     if args.source == "sample" or (nothing and args.annotations is None):
         if nothing:
             refuse_forgotten_source(args.data)
-        from sample import write_sample
+        from preparing.sample import write_sample
 
         write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
         print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
         return
     if args.source == "cervix":
-        from download import fetch_cervix
+        from preparing.download import fetch_cervix
 
         fetch_cervix(args.data)
         return
@@ -152,9 +156,8 @@ def prepare(args):
 
 def check(args):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
-    import doctor
-    import images
-    import sheet
+    from checking import contact_sheet, doctor
+    from reading.files import InputError
 
     apply_preparation(args)
     started = time.time()
@@ -167,20 +170,20 @@ def check(args):
     print(f"\n{', '.join(counts)}; {images_read} in {time.time() - started:.1f} s")
     path = args.data / "check.png"
     try:
-        if drawn := sheet.write_sheet(diagnosis, path):
+        if drawn := contact_sheet.write_sheet(diagnosis, path):
             print(f"look at {drawn} of the images with their masks outlined: {path}")
     except OSError as error:  # a folder that only its owner may write to
         print(f"no contact sheet: {error}")
     if fatal := sum(finding.severity == "fatal" for finding in diagnosis.findings):
         counted, them = ("1 kind", "it") if fatal == 1 else (f"{fatal} kinds", "them")
-        raise images.InputError(
+        raise InputError(
             f"{counted} of fault above would spoil a training; expected none. Mend {them} and run check again."
         )
 
 
 def check_quickly(args):
     """Refuse data that cannot be trained on, warn of test images that are trained on; returns the `Diagnosis`."""
-    import doctor
+    from checking import doctor
 
     apply_preparation(args)
     diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground, thorough=False)
@@ -193,7 +196,7 @@ def check_quickly(args):
 
 def apply_preparation(args):
     """Once `prepare` has cut tiles by --foreground, the option stands for 255 in them."""
-    from tiles import foreground_in_tiles
+    from preparing.tiles import foreground_in_tiles
 
     given = args.foreground
     args.foreground = foreground_in_tiles(args.data, args.classes or 1, given)
@@ -208,8 +211,7 @@ def take_up(args):
     """Find, once, the run of --resume or the card of --from-card, and let its data folder and masks count."""
     if args.card or not (args.resume or args.from_card):
         return
-    import run_card
-    import run_folder
+    from training import run_card, run_folder
 
     if args.resume:
         args.run_dir, args.card = run_folder.find_unfinished(ROOT / "runs", args.run)
@@ -231,8 +233,7 @@ def use_data_of(card, args):
 
 def train(args):
     """Train a network and keep it in a run folder."""
-    import run_card
-    import run_folder
+    from training import run_card, run_folder
 
     take_up(args)
     if args.card:
@@ -240,15 +241,16 @@ def train(args):
         args.foreground = args.foreground and tuple(args.foreground)
     diagnosis = check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
     with quiet_start():
-        import train as training
+        from training import train as training
+        from training.settings import Settings
 
     if args.card:
-        settings, lines = run_card.settings_of(args.card, training.Settings)
+        settings, lines = run_card.settings_of(args.card, Settings)
         for line in lines:
             print(f"not as then: {line}")
     else:
         given = {name: getattr(args, name) for name in LEARNING if getattr(args, name) is not None}
-        settings = training.Settings(**given)
+        settings = Settings(**given)
     run_dir = args.run_dir or run_folder.new_run(ROOT / "runs", args.run)
     try:
         card = training.train(
@@ -263,7 +265,7 @@ def train(args):
         with suppress(OSError):  # only where nothing was written
             run_dir.rmdir()
 
-    from report import draw_curves
+    from reporting.figures import draw_curves
 
     draw_curves(run_dir / "history.csv", run_dir / "curves.png")
     export_quietly(run_dir / "model.keras")
@@ -273,57 +275,60 @@ def train(args):
 
 def export_quietly(model):
     """The export from which `predict` starts faster; without one it takes the model itself."""
-    import images
-    from export import export_onnx
+    from predicting.export import export_onnx
+    from reading.files import InputError
 
     try:
         with quiet_start():
             export_onnx(model, model.with_suffix(".onnx"))
-    except images.InputError as error:
+    except InputError as error:
         print(f"no ONNX export: {error}")
 
 
 def predict(args, page=True):
     """Write a mask for each image named, or for each test image, and the page that shows them."""
-    import images
-    from page import write_page
-    from pairs import Pair, recorded_levels
-    from predict import SUFFIX, Predictor, predict_files, refuse_shared_names, write_record
-    from slides import SUFFIXES
-    from streams import is_large, open_source
-    from whole import predict_whole
+    from pairing.groups import recorded_levels
+    from pairing.pairs import Pair
+    from predicting.folder import SUFFIX, predict_files, refuse_shared_names, write_record
+    from predicting.predictor import Predictor
+    from predicting.whole_slides import predict_whole
+    from reading import images
+    from reading.files import InputError
+    from reading.large import is_large, open_source
+    from reading.slides import SUFFIXES
+    from reporting.page import write_page
 
     test_dir = args.data / "Test data"
     paths = []
     for given in args.paths or [test_dir / "Images"]:
         paths += images.list_images(given, SUFFIXES) if given.is_dir() or not args.paths else [given]
     if not paths:
-        raise images.InputError(
+        raise InputError(
             f"{(args.paths or [test_dir / 'Images'])[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
             "Put images there, or name them: python main.py predict my_image.png"
         )
     for path in paths:
         if not path.is_file():  # said before the seconds that loading a model takes
-            raise images.InputError(f"{path}: no such file or folder; expected images there. Check the path.")
+            raise InputError(f"{path}: no such file or folder; expected images there. Check the path.")
     refuse_shared_names(paths)
     large = {path: is_large(path) for path in paths}
     fields, slides = ([path for path in paths if large[path] == kind] for kind in (False, True))
     if args.mpp or args.region:
         for path in slides:  # wrong options, before anything is predicted
             open_source(path, args.mpp, args.region).close()
-    model = args.model or newest_model()
+    model = args.model or newest_model(ROOT / "runs")
     out_dir = args.out or test_dir / "Predicted images"
     out_dir.mkdir(parents=True, exist_ok=True)
     with quiet_start():
         predictor = Predictor(model, args.flips)
     levels = {} if args.paths else recorded_levels(args.data)
     if fields and (args.mpp or args.region):
-        raise images.InputError(
+        raise InputError(
             f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out."
         )
     writer = None
     if args.cells or args.um_per_px or args.min_area:
-        from cell_files import TABLE, CellWriter
+        from measuring.cell_files import TABLE, CellWriter
 
         writer = CellWriter(out_dir, args.um_per_px, args.min_area)
     if args.probability and slides:
@@ -332,19 +337,19 @@ def predict(args, page=True):
     try:
         if fields:
             predict_files(predictor, fields, out_dir, args.probability, levels, writer)
-    except images.InputError as error:
+    except InputError as error:
         broken.append(error)
     for path in slides:
         target = out_dir / f"{path.stem}{SUFFIX}.tif"
         try:
             predict_whole(predictor, path, target, args.mpp, args.region, args.flips, writer)
             write_record(predictor, out_dir, writer is not None)
-        except images.InputError as error:
+        except InputError as error:
             broken.append(error)
     if writer and slides and writer.tables:
         writer.finish()  # once more, now with the slides
     if broken:
-        raise images.InputError("; ".join(map(str, broken)))
+        raise InputError("; ".join(map(str, broken)))
     print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
     if writer:
         print(f"{writer.total()} cells, one a row: {out_dir / TABLE}")
@@ -355,18 +360,18 @@ def predict(args, page=True):
 
 def export(args):
     """Write a trained model as ONNX beside it, for other programs; `predict` then starts faster."""
-    from images import InputError
+    from reading.files import InputError
 
     if args.model is None:
         raise InputError("no model named; expected one to export. Name it with --model FILE.")
     with quiet_start():
-        from export import export_onnx
+        from predicting.export import export_onnx
     target = args.model.with_suffix(".onnx")
     difference = export_onnx(args.model, target)
     print(f"{target} written; largest difference of a probability to Keras: {difference:.1e}")
     if args.format == "int8":
-        import run_card
-        from quantization import quantize
+        from predicting.quantize import quantize
+        from training import run_card
 
         card = args.model.with_name(run_card.CARD)
         if card.is_file():  # the images that it was trained on, wherever they lie
@@ -383,10 +388,11 @@ def export(args):
 
 def evaluate(args):
     """Score the predictions against the test masks."""
-    from evaluate import evaluate_folder
-    from metrics import table
-    from page import write_page
-    from pairs import find_pairs, recorded
+    from pairing.groups import recorded
+    from pairing.pairs import find_pairs
+    from predicting.evaluate import evaluate_folder
+    from reporting.page import write_page
+    from scoring.metrics import table
 
     apply_preparation(args)
     out_dir = args.out or args.data / "Test data" / "Predicted images"
@@ -418,23 +424,6 @@ def quiet_start():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def newest_model():
-    """The model file of the newest run; before the first one, the shipped weights."""
-    from images import InputError
-    from start import PAP_SMEAR
-
-    models = sorted((ROOT / "runs").glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
-    if not models and PAP_SMEAR.is_file():
-        print(f"no run yet: predicting with {PAP_SMEAR.name}, which was trained on Pap smears")
-        return PAP_SMEAR
-    if not models:
-        raise InputError(
-            f"{ROOT / 'runs'}: no trained model; expected runs/<name>/model.keras. "
-            "Train one with: python main.py train, or name a file with --model FILE."
-        )
-    return models[-1]
 
 
 if __name__ == "__main__":

@@ -4,22 +4,13 @@ U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (https://arxiv.org/abs/1505.04597
 `keras.ops`, so the TensorFlow, JAX and PyTorch backends all run it. Optimiser and loss are in train.py.
 """
 
-import json
 import math
-import os
-import zipfile
 from numbers import Integral, Real
-from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
-from convolutions import NormalizedConv2D, UpsampledConv2D
-from images import LUMINANCE, InputError, settle
-
-CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
 NORMALIZATIONS = ("batch", "group", "none")
 UPSAMPLINGS = ("nearest", "transposed")
 SAMPLINGS = (8, 4, 4)  # of the first levels: batch statistics from every n-th row and column; deeper, from all
@@ -35,10 +26,10 @@ def padded_size(size_px, depth=4):
 
 
 def check_input_size(height, width, depth=4):
-    """Raise InputError unless an image of (height, width) px passes `depth` halvings without a remainder."""
+    """Raise ValueError unless an image of (height, width) px passes `depth` halvings without a remainder."""
     wanted = padded_size(height, depth), padded_size(width, depth)
     if (height, width) != wanted:
-        raise InputError(
+        raise ValueError(
             f"Received an input of {height}x{width} px, expected height and width divisible by {2**depth} "
             f"(depth {depth}): pad it to {wanted[0]}x{wanted[1]} px and crop the output."
         )
@@ -102,15 +93,15 @@ def unet(
     """
     for argument, value in (("channels", channels), ("classes", classes), ("filters", filters), ("depth", depth)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise InputError(f"`{argument}` must be a whole number of at least 1. Received: {value!r}.")
+            raise ValueError(f"`{argument}` must be a whole number of at least 1. Received: {value!r}.")
     for argument, value, known in (
         ("normalization", normalization, NORMALIZATIONS),
         ("upsampling", upsampling, UPSAMPLINGS),
     ):
         if value not in known:
-            raise InputError(f"`{argument}` must be one of {', '.join(known)}. Received: {value!r}.")
+            raise ValueError(f"`{argument}` must be one of {', '.join(known)}. Received: {value!r}.")
     if not isinstance(dropout, Real) or not 0 <= dropout < 1:
-        raise InputError(f"`dropout` must be a number from 0 up to, not including, 1. Received: {dropout!r}.")
+        raise ValueError(f"`dropout` must be a number from 0 up to, not including, 1. Received: {dropout!r}.")
     bias = None if prior is None else _head_bias(prior, classes)
 
     x = inputs = keras.Input((None, None, channels), name="image")
@@ -163,70 +154,11 @@ def _head_bias(prior, classes):
     """Bias with which a head of zero input predicts `prior`: the logit of a share, or the log of each class's."""
     shares = [prior] if isinstance(prior, Real) else list(prior)
     if len(shares) != classes or not all(isinstance(p, Real) and 0 < p < 1 for p in shares):
-        raise InputError(
+        raise ValueError(
             f"`prior` must be {'one share' if classes == 1 else f'{classes} shares'} of the pixels between 0 and 1, "
             f"neither included. Received: {prior!r}. Pass prior=None to do without."
         )
     return [math.log(p / (1 - p)) for p in shares] if classes == 1 else [math.log(p) for p in shares]
-
-
-# --- starting from trained weights ------------------------------------------------------------------------------------
-
-
-def transfer(source, target):
-    """Copy the weights of one U-Net into another, layer by layer, where they mean the same.
-
-    Between grey and colour the first convolution is converted: a colour image then gives what its luminance gave (ITU-R
-    BT.601, as `images.to_channels` makes grey). Batch normalisation that the target does not have is multiplied into
-    kernel and bias. A head for another number of classes is not copied.
-
-    Args:
-        source, target: keras.Model, as `unet` makes them; `target` is changed.
-
-    Returns:
-        list of str: the names of the layers of `target` that hold weights and kept their own.
-
-    Raises:
-        InputError: where the networks differ in more than channels and classes; `target` is then as it was.
-    """
-    named = {layer.name: layer for layer in source.layers if layer.weights}
-    fitting, kept = [], []
-    for layer in target.layers:
-        if not layer.weights:
-            continue
-        weights = _weights(named[layer.name], layer) if layer.name in named else []
-        if layer.name == "enc1_conv1" and weights:
-            weights[0] = _to_channels(weights[0], layer.kernel.shape[2])
-        shapes = [tuple(w.shape) for w in layer.weights]
-        if [w.shape for w in weights] == shapes:
-            fitting.append((layer, weights))
-        elif layer.name == "head" and weights:
-            kept.append(layer.name)
-        else:
-            received = [w.shape for w in weights] or "no such layer"
-            raise InputError(
-                f"The starting weights do not fit: layer {layer.name} has {received}, expected {shapes}. Train with "
-                "the --filters that they were trained with, or start from none."
-            )
-    for layer, weights in fitting:
-        layer.set_weights(weights)
-    return kept
-
-
-def _weights(source, target):
-    """The weights of a layer as another of its name may hold them: a list of ndarrays."""
-    if isinstance(source, NormalizedConv2D) and not isinstance(target, NormalizedConv2D):
-        return list(source.folded())
-    return source.get_weights()
-
-
-def _to_channels(kernel, channels):
-    """The kernel (rows, columns, 1 or 3, filters) of a first convolution for another number of image channels."""
-    if kernel.shape[2] == channels:
-        return kernel
-    if channels == 1:
-        return kernel.sum(2, keepdims=True)
-    return kernel * LUMINANCE[:, None]
 
 
 # --- the classic network ----------------------------------------------------------------------------------------------
@@ -276,182 +208,133 @@ def classic_unet(input_shape=(256, 256, 1), *, filters=64):
     outputs = layers.Conv2D(1, 1, activation="sigmoid", name="probability")(x)
     return keras.Model(inputs, outputs, name="classic_unet")
 
+MOMENTUM = 0.9  # of the running statistics: a training of a thousand steps forgets its beginning in time
+EPSILON = 1e-3
 
-# --- how much it computes ---------------------------------------------------------------------------------------------
-
-
-def count_multiply_adds(model, height, width, training=False):
-    """Multiply-adds of all convolutions in one forward pass over one (height, width) image.
-
-    Twice this number is the usual FLOP count; a training step costs about three times a forward pass. With `training`
-    the convolutions that only serve the statistics of batch normalisation are counted too, and it is a float.
-    """
-    convolutions = [x for x in model.layers if isinstance(x, (layers.Conv2D, layers.Conv2DTranspose))]
-    # a transposed convolution multiplies once per input pixel, the others once per output pixel
-    ends = [x.input if isinstance(x, layers.Conv2DTranspose) else x.output for x in convolutions]
-    image = keras.KerasTensor((1, height, width, model.input_shape[-1]))
-    shapes = [end.shape for end in keras.Model(model.input, ends).compute_output_spec(image)]
-    counts = [h * w * math.prod(x.kernel.shape) for x, (_, h, w, _) in zip(convolutions, shapes, strict=True)]
-    if training:
-        sampled = [(count, getattr(x, "sampling", 1)) for x, count in zip(convolutions, counts, strict=True)]
-        counts += [count / sampling**2 for count, sampling in sampled if sampling > 1]
-    return sum(counts)
+# Along one axis, [tap at the small size, which of the two pixels, tap at the large size]: the first pixel meets one and
+# the same twice. Then along both: (4 taps at the small size × 4 pixels, 4 taps at the large size).
+_ALONG = np.array([[[1, 1], [1, 0]], [[0, 0], [0, 1]]], np.float32)
+PARTS = np.einsum("par,qbs->pqabrs", _ALONG, _ALONG).reshape(16, 4)
 
 
-# --- how far it sees --------------------------------------------------------------------------------------------------
+@keras.saving.register_keras_serializable("unet")
+class NormalizedConv2D(layers.Conv2D):
+    """`Conv2D` without bias, then batch normalisation (Ioffe & Szegedy, ICML 2015) over batch, rows and columns.
 
-
-def receptive_reach(model):
-    """Pixels, in rows or columns, by which another pixel may be away and still decide about one.
-
-    Each layer is asked for its `kernel_size`, `pool_size`, `strides` and `size`, whatever its type; a layer without
-    them passes on pixel by pixel. A normalisation over the image, such as GroupNormalization, reaches everywhere, which
-    is not counted. Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks, Distill, 2019.
-    """
-    reach, step = {}, {}  # by tensor: the way to the image, and how many pixels of the image lie between two values
-    for tensor in model.inputs:
-        reach[id(tensor)], step[id(tensor)] = 0, 1
-    for layer in model.layers:
-        if isinstance(layer, layers.InputLayer):
-            continue
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        far, gap = max(reach[id(x)] for x in inputs), max(step[id(x)] for x in inputs)
-        window = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))[0]
-        stride = getattr(layer, "strides", (1, 1))[0]
-        if isinstance(layer, UpsampledConv2D):
-            gap //= 2
-            far += 2 * gap  # one by the upsampling, one by the kernel of 2
-        elif isinstance(layer, layers.Conv2DTranspose) or hasattr(layer, "size"):
-            gap //= stride if hasattr(layer, "kernel_size") else layer.size[0]
-            far += gap * (window - 1 if hasattr(layer, "kernel_size") else layer.size[0] - 1)
-        else:
-            far += gap * ((window - 1) if stride > 1 else window // 2)
-            gap *= stride
-        reach[id(layer.output)], step[id(layer.output)] = far, gap
-    return reach[id(model.outputs[0])]
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def in_float32(model):
-    """`model`, or where a layer of it computes in another format, a copy with the same weights that does not."""
-    if all(layer.compute_dtype == "float32" for layer in model.layers):
-        return model
-    config = model.get_config()
-    for layer in config["layers"]:
-        layer["config"]["dtype"] = "float32"
-    twin = model.__class__.from_config(config)  # without the optimiser
-    twin.set_weights(model.get_weights())
-    return twin
-
-
-def save(model, path, card):
-    """Write `model` and its `card` as one `.keras` file: under a temporary name first, then renamed.
-
-    The network in the file computes in float32, whatever `model` trained in, so that it predicts alike everywhere.
+    (batch, H, W, any) -> (batch, H, W, filters). In training the statistics are those of the batch, in prediction their
+    running averages. Convolves with unit strides.
 
     Args:
-        model: keras.Model.
-        path: str or Path ending in `.keras`.
-        card: dict that JSON can hold: what a later prediction must know (classes, channels, normalisation, tile_px,
-            threshold ...).
+        filters, kernel_size: as for `Conv2D`, whose other arguments are taken too.
+        sampling: int n, the statistics of a training step come from every n-th row and column of the output; 1: from
+            all of them, which is plain batch normalisation.
     """
-    path = Path(path)
-    if path.suffix != ".keras":
-        raise InputError(f"A model file's name must end in .keras. Received: {path.name}.")
-    text = json.dumps(card, indent=2)  # before anything is written: it may raise
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.keras")
-    try:
-        in_float32(model).save(partial)
-        with zipfile.ZipFile(partial, "a") as archive:
-            archive.writestr(CARD, text)
-        settle(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
+    def __init__(self, filters, kernel_size, sampling=1, **kwargs):
+        super().__init__(filters, kernel_size, **{**kwargs, "use_bias": False})
+        self.sampling = sampling
 
-def load(path):
-    """Read a model file.
+    def build(self, input_shape):
+        super().build(input_shape)
 
-    Args:
-        path: str or Path. `.keras`: a whole model. `.h5`, `.hdf5`: weights, or a whole model, saved by a network of
-            the classic lineage; its weights go into `classic_unet` by layer order. Nothing in the file is executed,
-            but a `.keras` file describes its own network, so open only those of people you trust.
-
-    Returns:
-        (keras.Model, dict): the model, not compiled, and the card that `save` stored, {} for a stranger's file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no model file {path}: train one first, or correct the path.")
-    if path.suffix in (".h5", ".hdf5"):
-        return _load_classic(path)
-    if path.suffix != ".keras":
-        raise InputError(f"A model file's name must end in .keras, .h5 or .hdf5. Received: {path.name}.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            card = json.loads(archive.read(CARD)) if CARD in archive.namelist() else {}
-        return keras.saving.load_model(path, compile=False, safe_mode=True), card
-    except Exception as error:  # whatever a damaged archive makes zipfile, h5py, json or Keras raise
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"{path} cannot be read as a Keras model ({type(error).__name__}: {reason}): copy or train it again."
-        ) from error
-
-
-def _load_classic(path):
-    """An .h5 or .hdf5 file of the classic lineage -> (classic_unet with its weights, card)."""
-    try:
-        with h5py.File(path) as file:
-            found = _layer_weights(file)
-    except (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"{path} cannot be read as an HDF5 weight file ({reason}): copy it again.") from error
-    convolutions = 24
-    if len(found) != convolutions or found[0][1][0].ndim != 4:
-        raise InputError(
-            f"{path} holds {len(found)} layers with weights, expected the {convolutions} convolutions of the classic "
-            "U-Net: rebuild the network it was trained with and save that as a .keras file."
-        )
-    channels, filters = found[0][1][0].shape[2:]
-    model = classic_unet((None, None, channels), filters=filters)
-    for (name, weights), target in zip(found, [x for x in model.layers if x.weights], strict=True):
-        received, expected = [w.shape for w in weights], [tuple(w.shape) for w in target.weights]
-        if received != expected:
-            raise InputError(
-                f"{path}: layer {name} has weights of shape {received}, expected {expected} ({target.name} of the "
-                "classic U-Net): rebuild the network it was trained with and save that as a .keras file."
+        def per_filter(name, initializer, trainable):
+            return self.add_weight(
+                name=name, shape=(self.filters,), initializer=initializer, trainable=trainable, autocast=False
             )
-        target.set_weights(weights)
-    card = {
-        "classic": True,
-        "classes": 1,
-        "channels": channels,
-        "filters": filters,
-        "depth": 4,
-        "normalisation": "divide by 255",
-        "tile_px": 256,
-        "threshold": 0.5,
-    }
-    return model, card
 
+        self.gamma = per_filter("gamma", "ones", True)
+        self.beta = per_filter("beta", "zeros", True)
+        self.moving_mean = per_filter("moving_mean", "zeros", False)
+        self.moving_variance = per_filter("moving_variance", "ones", False)
 
-def _layer_weights(file):
-    """The weights in an open Keras HDF5 file, layer by layer in layer order: [(name, [ndarray, ...]), ...]."""
-    found = []
-    if "layers" in file:  # Keras 3: layers/conv2d/vars/0, layers/conv2d_1/vars/0 ..., numbered in layer order
-        for name, layer in sorted(file["layers"].items(), key=lambda item: (len(item[0]), item[0])):
-            if len(layer.get("vars", ())):
-                found.append((name, [layer["vars"][i][()] for i in sorted(layer["vars"], key=int)]))
+    def call(self, inputs, training=None):
+        if not training:
+            return self._convolve(inputs, *self._affine(self.moving_mean, self.moving_variance))
+        if self.sampling == 1:
+            outputs = self.convolution_op(inputs, self.kernel)
+            scale, shift = (ops.cast(x, outputs.dtype) for x in self._affine(*self._statistics(outputs)))
+            return outputs * scale + shift
+        return self._convolve(inputs, *self._affine(*self._statistics(self._sample(inputs))))
+
+    def _sample(self, inputs):
+        """The plain convolution at every n-th row and column: (…, filters)."""
+        n, (rows, columns) = self.sampling, self.kernel_size
+        _, height, width, channels = ops.shape(inputs)
+        apart = isinstance(height, int) and isinstance(width, int) and not (height % n or width % n)
+        if not apart or max(rows, columns) > n:
+            return ops.conv(inputs, self.kernel, strides=n, padding=self.padding)
+        # Windows that lie apart, as a product of matrices: a third of the time of a convolution with strides. Sliced in
+        # few dimensions, since the gradient of a slice is slow in many.
+        bands = ops.reshape(inputs, (-1, n, width // n, n * channels))
+        windows = ops.slice(bands, (0, 0, 0, 0), (ops.shape(bands)[0], rows, width // n, columns * channels))
+        windows = ops.reshape(ops.transpose(windows, (0, 2, 1, 3)), (-1, rows * columns * channels))
+        return ops.matmul(windows, ops.reshape(self.kernel, (-1, self.filters)))
+
+    def _statistics(self, outputs):
+        """Mean and variance of each filter, float32 (filters,); the running averages follow them."""
+        outputs = ops.cast(outputs, "float32")
+        found = ops.moments(outputs, tuple(range(len(outputs.shape) - 1)))
+        for average, value in zip((self.moving_mean, self.moving_variance), found, strict=True):
+            average.assign(MOMENTUM * average + (1 - MOMENTUM) * ops.stop_gradient(value))
         return found
-    group = file.get("model_weights", file)  # Keras 1 and 2; a whole model keeps its weights one level down
-    names = []
-    for key in sorted((k for k in group.attrs if k.startswith("layer_names")), key=lambda k: (len(k), k)):
-        names += [n.decode() if isinstance(n, bytes) else str(n) for n in group.attrs[key]]
-    for name in names:
-        weights = [w.decode() if isinstance(w, bytes) else str(w) for w in group[name].attrs["weight_names"]]
-        if weights:
-            found.append((name, [group[name][w][()] for w in weights]))
-    return found
+
+    def _affine(self, mean, variance):
+        """What normalising multiplies by and adds, float32 (filters,)."""
+        scale = self.gamma * ops.rsqrt(variance + EPSILON)
+        return scale, self.beta - mean * scale
+
+    def _convolve(self, inputs, scale, shift):
+        # in bfloat16 Keras hands out the kernel rounded; scaled in float32 it is rounded once more, not twice
+        kernel = ops.cast(self.kernel, "float32") * scale
+        return self.convolution_op(inputs, ops.cast(kernel, inputs.dtype)) + ops.cast(shift, inputs.dtype)
+
+    def folded(self):
+        """Kernel (rows, columns, channels, filters) and bias (filters,) of the convolution that prediction computes.
+
+        float32 ndarrays; the bias is all that the normalisation adds.
+        """
+        scale, shift = self._affine(self.moving_mean, self.moving_variance)
+        return ops.convert_to_numpy(ops.cast(self.kernel, "float32") * scale), ops.convert_to_numpy(shift)
+
+    # `Conv2D` would store its kernel and bias alone
+    def save_own_variables(self, store):
+        layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store):
+        layers.Layer.load_own_variables(self, store)
+
+    def get_config(self):
+        return {**super().get_config(), "sampling": self.sampling}
+
+
+@keras.saving.register_keras_serializable("unet")
+class UpsampledConv2D(layers.Conv2D):
+    """`UpSampling2D(2)` by repetition, then `Conv2D` with a kernel of 2x2 and padding "same", as one layer.
+
+    (batch, H, W, any) -> (batch, 2H, 2W, filters). Of the four pixels that one becomes, each sees another part of the
+    kernel, summed where it would meet one pixel twice. So a single convolution at the small size, with four times the
+    filters, computes the same, and its wider feature maps suit a processor's vectors better.
+
+    Args:
+        filters: as for `Conv2D`, whose arguments for activation, bias, initializers, regularizers and constraints are
+            taken too; those that shape the convolution are not.
+    """
+
+    def __init__(self, filters, **kwargs):
+        fixed = {"kernel_size": 2, "strides": 1, "padding": "same", "dilation_rate": 1, "groups": 1}
+        super().__init__(filters, **{**kwargs, **fixed, "data_format": "channels_last"})
+
+    def call(self, inputs):
+        channels = inputs.shape[-1]
+        kernel = ops.reshape(ops.cast(self.kernel, "float32"), (4, -1))
+        kernel = ops.reshape(ops.matmul(PARTS, kernel), (2, 2, 2, 2, channels, self.filters))
+        kernel = ops.reshape(ops.transpose(kernel, (0, 1, 4, 2, 3, 5)), (2, 2, channels, 4 * self.filters))
+        outputs = ops.conv(inputs, ops.cast(kernel, inputs.dtype), padding="same")
+        _, height, width, _ = ops.shape(inputs)
+        outputs = ops.reshape(outputs, (-1, height, width, 2, 2, self.filters))
+        outputs = ops.reshape(ops.transpose(outputs, (0, 1, 3, 2, 4, 5)), (-1, 2 * height, 2 * width, self.filters))
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return batch, height and 2 * height, width and 2 * width, self.filters

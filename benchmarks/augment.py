@@ -22,7 +22,7 @@ import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from data import PairedImageDataGenerator
-from train import Settings
+from training.settings import Settings
 
 PAIRS, BATCH = 256, 8
 AUGMENTATION = Settings().augmentation

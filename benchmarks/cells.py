@@ -19,13 +19,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import cells
-import download
-from calibration import to_levels
 from main import quiet_start
-from objects import components, match_objects, object_scores
-from predict import Predictor
-from start import PAP_SMEAR
+from measuring import cells
+from pairing.objects import components
+from predicting.predictor import Predictor
+from preparing import download
+from reading.intensity import to_8_bits
+from scoring.objects import match_objects, object_scores
+from weights.start import PAP_SMEAR
 
 LARGE_PX = 100  # nuclei of epithelial cells are larger; of most smaller ones several belong to one leukocyte
 SETTINGS = [(20, neck) for neck in (0, 0.75, 0.85, 0.9, 0.95)] + [(area, 0.9) for area in (10, 30, 40)]
@@ -97,7 +98,7 @@ def main():
         print(f"\nsmallest area {area} px, neck {neck}")
         print_table(
             [
-                (name, truth, cells.separate(mask > 0, area, neck, to_levels(probability[..., 0])))
+                (name, truth, cells.separate(mask > 0, area, neck, to_8_bits(probability[..., 0])))
                 for name, truth, probability, mask in predicted
             ]
         )

@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from images import write_png
-from sample import NUCLEUS, make_field
+from preparing.sample import NUCLEUS, make_field
+from reading.images import write_png
 
 
 def write_tiles(data, count, size):

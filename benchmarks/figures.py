@@ -16,17 +16,19 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import doctor
-import images
-import report
-import sheet
-from evaluate import evaluate_folder
-from main import newest_model, quiet_start
-from page import write_page
-from pairs import find_pairs
-from predict import Predictor, predict_files
-from sample import NUCLEUS, make_field, write_sample
+from checking import contact_sheet, doctor
+from main import quiet_start
+from pairing.pairs import find_pairs
+from predicting.evaluate import evaluate_folder
+from predicting.folder import predict_files
+from predicting.predictor import Predictor
+from preparing.sample import NUCLEUS, make_field, write_sample
+from reading import images, show
+from reading.files import InputError
+from reporting import figures
+from reporting.page import write_page
 from tests.browser import chromium
+from training.run_folder import newest_model
 
 FIRST_TEST_SLIDE = write_sample.__kwdefaults__["train"][0]  # test slides are numbered after the training slides
 PART = slice(256, 768), slice(256, 768)  # rows and columns, 512×512 px
@@ -40,7 +42,7 @@ def main():
     args = parser.parse_args()
     try:
         draw(args.model or newest_model(), args.out)
-    except images.InputError as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -50,7 +52,7 @@ def draw(model, out):
     """Write the figures into the folder `out`."""
     with quiet_start():
         from model import unet
-        from train import Settings
+        from training.settings import Settings
 
         predictor = Predictor(model)
     settings = Settings()
@@ -61,8 +63,8 @@ def draw(model, out):
         upsampling=settings.upsampling,
         dropout=settings.dropout,
     )
-    report.draw_architecture(network, out / "u-net-architecture.png", settings.tile_px)
-    report.draw_curves(Path(model).with_name("history.csv"), out / "curves.png")
+    figures.draw_architecture(network, out / "u-net-architecture.png", settings.tile_px)
+    figures.draw_curves(Path(model).with_name("history.csv"), out / "curves.png")
 
     field, _ = make_field(FIRST_TEST_SLIDE, 0)
     images.write_png(out / "1.png", field[PART])
@@ -75,11 +77,11 @@ def draw(model, out):
     field = field[..., None]
     mask = predictor.mask(predictor.probability(field))[PART]
     pictures = {
-        "a smear (synthetic)": report.display(field[PART]),
-        "nuclei found by the network": report.overlay(field[PART], mask, thickness=2),
+        "a smear (synthetic)": show.display(field[PART]),
+        "nuclei found by the network": show.overlay(field[PART], mask, thickness=2),
         "their mask": mask > 0,
     }
-    report.panels(pictures, out / "smear_to_mask.png", inches=3.6, dpi=100)
+    show.panels(pictures, out / "smear_to_mask.png", inches=3.6, dpi=100)
     for path in sorted(out.glob("*.png")):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
@@ -90,7 +92,7 @@ def draw_check(path):
         write_sample(folder, train=(3, 2), test=(1, 2), size=512)
         masks = sorted((Path(folder) / "Train data" / "Masks").iterdir())
         shutil.copyfile(masks[1], masks[4])
-        sheet.write_sheet(doctor.examine(folder, quiet=True), path)
+        contact_sheet.write_sheet(doctor.examine(folder, quiet=True), path)
 
 
 def draw_page(predictor, path):

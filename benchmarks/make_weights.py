@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 from real_data import run, write_cervix
 
-import images
-import model as networks
-from export import export_onnx
-from sample import write_sample
-from start import SAMPLE, WEIGHTS, fingerprint
-from train import Settings, train
+from predicting.export import export_onnx
+from preparing.sample import write_sample
+from reading import images
+from reading.files import fingerprint, write_json
+from training.settings import Settings
+from training.train import train
+from weights.files import load, save
+from weights.start import SAMPLE, WEIGHTS
 
 SAMPLES = {"sample": (0, 1, 2), "pap_smear": (0,)}  # seeds of the samples trained on
 SETTINGS = {
@@ -46,7 +48,7 @@ def main():
             add_sample(data, Path(folder) / str(seed), seed)
         trained = Path(folder) / "run"
         card = train(data, trained, SETTINGS[args.weights])
-        network, stored = networks.load(trained / "model.keras")
+        network, stored = load(trained / "model.keras")
         for settings in (card["settings"], stored["settings"]):
             settings["init"] = Path(settings["init"]).name  # not where this copy of the repository lies
         pictures = sorted((data / "Train data" / "Images").iterdir())
@@ -54,13 +56,13 @@ def main():
         stored["trained_on"] = [fingerprint(images.read(path)) for path in pictures]
         WEIGHTS.mkdir(exist_ok=True)
         target = WEIGHTS / f"{args.weights}.keras"
-        networks.save(network, target, stored)
+        save(network, target, stored)
         export_onnx(target, target.with_suffix(".onnx"))
         run("predict", "--data", data, "--model", target)
         run("evaluate", "--data", data)
         scores = json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
     keys = ("seconds", "training_tflop", "parameters", "best_epoch", "settings", "versions")
-    images.write_json(
+    write_json(
         WEIGHTS / f"{args.weights}.json",
         {
             "trained_on": f"{len(pictures)} fields",

@@ -34,17 +34,18 @@ import keras
 import numpy as np
 from real_data import write_cervix, write_herlev  # puts the repository on the path
 
-import images
-import metrics
 import model as networks
-import pairs
-import train
-import watchdog
 from data import PairedImageDataGenerator, Samples, TrainingBatches
-from masks import read_mask_of
-from predict import Predictor
-from sample import write_sample
-from survey import survey
+from pairing import pairs
+from pairing.masks import read_mask_of
+from pairing.survey import survey
+from predicting.predictor import Predictor
+from preparing.sample import write_sample
+from reading import images
+from scoring import metrics
+from training import train, watchdog
+from training.settings import Settings
+from weights.files import save
 
 FLAT = 0.05
 CLASSIC_TILE_PX, CLASSIC_BATCH, CLASSIC_TEST_PX = 128, 2, 256
@@ -61,7 +62,7 @@ class PlainSamples(Samples):
 
 def train_ours(data, name, seed, steps, folder):
     """A short training with our defaults; returns the model file and what the watchdog did, in words."""
-    settings = train.Settings(seed=seed, epochs=1, steps=steps, foreground=FOREGROUND.get(name), init="none")
+    settings = Settings(seed=seed, epochs=1, steps=steps, foreground=FOREGROUND.get(name), init="none")
     card = train.train(data, folder / "run", settings, quiet=True)
     return folder / "run" / "model.keras", [restart["reason"] for restart in card["restarts"]] + card["watchdog"]
 
@@ -70,7 +71,7 @@ def train_classic(data, name, seed, steps, folder):
     """A short training by the classic recipe; returns the model file and whether its narrowest layer is dead."""
     found = pairs.find_pairs(data / "Train data")
     shape = {"coding": survey(found).coding(), "channels": 1, "tile_px": CLASSIC_TILE_PX, "fit": False}
-    generator = PairedImageDataGenerator(**train.Settings().augmentation)
+    generator = PairedImageDataGenerator(**Settings().augmentation)
     batches = TrainingBatches(PlainSamples(found, **shape), generator, CLASSIC_TILE_PX, CLASSIC_BATCH, steps, seed, 2)
     keras.utils.set_random_seed(seed)
     network = networks.classic_unet((None, None, 1))
@@ -79,7 +80,7 @@ def train_classic(data, name, seed, steps, folder):
     probe, layers = watchdog.make_probe(network)
     _, *tops = probe.predict_on_batch(batches[0][0])
     card = {"classes": 1, "channels": 1, "tile_px": CLASSIC_TEST_PX, "fit": False, "normalisation": "divide by 255"}
-    networks.save(network, folder / "model.keras", card)
+    save(network, folder / "model.keras", card)
     return folder / "model.keras", [f"dead: {layer}" for layer, top in zip(layers, tops, strict=True) if top <= 0]
 
 

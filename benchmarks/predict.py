@@ -24,15 +24,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from real_data import write_cervix  # puts the repository on the path
 
-import download
-import images
-import metrics
-import model as networks
-from export import export_onnx
-from predict import Predictor
-from quantization import quantize
-from start import PAP_SMEAR
-from tiling import predict_tiled
+from predicting.export import export_onnx
+from predicting.predictor import Predictor
+from predicting.quantize import quantize
+from predicting.sliding_window import predict_tiled
+from preparing import download
+from reading import intensity
+from scoring import metrics
+from weights.files import load
+from weights.start import PAP_SMEAR
 
 
 def predict_usual(network, image, tile=512, overlap=64):
@@ -67,10 +67,10 @@ def main():
     parser.add_argument("--part", choices=("Train data", "Test data"), default="Test data")
     parser.add_argument("--model", type=Path, default=PAP_SMEAR)
     args = parser.parse_args()
-    predictor, (network, _) = Predictor(args.model), networks.load(args.model)
+    predictor, (network, _) = Predictor(args.model), load(args.model)
 
     def normalised(image):
-        return predictor.normalise(image, images.levels(image))
+        return predictor.normalise(image, intensity.levels(image))
 
     def plain(tiles):
         return network.predict(tiles, verbose=0)

@@ -27,10 +27,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import download
-import images
-import pairs
-from sample import write_sample
+from pairing import pairs
+from preparing import download
+from preparing.sample import write_sample
+from reading import images
 
 
 def write_cervix(source, data, training=True, numbered=False):

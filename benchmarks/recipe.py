@@ -25,10 +25,11 @@ import numpy as np
 from real_data import SETS  # puts the repository on the path
 
 import data as pipeline
-import train
-from precision import FLOAT32
+from training import train
+from training.precision import FLOAT32
+from training.settings import Settings
 
-AUGMENTATION = train.Settings().augmentation
+AUGMENTATION = Settings().augmentation
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -118,7 +119,7 @@ PATCHES = {  # what no setting changes: module, name, value
 def validate(data, name, seed, steps, foreground, classes):
     """(Best validation Dice, TFLOP, seconds) of one training."""
     changes, share = VARIANTS[name]
-    settings = train.Settings(
+    settings = Settings(
         seed=seed,
         steps=round(steps * share),
         init="none",

@@ -17,12 +17,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import images
-import predict
-from evaluate import evaluate_folder
-from page import write_page
-from pairs import find_pairs
-from sample import make_field
+from pairing.pairs import find_pairs
+from predicting.evaluate import evaluate_folder
+from preparing.sample import make_field
+from reading import images
+from reading.files import write_json
+from reporting.page import write_page
 from tests.browser import chromium
 
 
@@ -73,9 +73,9 @@ def write_folder(folder, count, size, seed=0):
         images.write_png(folder / "Images" / f"{name}.png", field[part])
         images.write_png(folder / "Masks" / f"{name}.png", mask)
         guess = np.roll(mask, tuple(rng.integers(-3, 4, 2)), axis=(0, 1))
-        images.write_png(folder / "Predicted images" / f"{name}{predict.SUFFIX}.png", guess)
+        images.write_png(folder / "Predicted images" / f"{name}{folder.SUFFIX}.png", guess)
     record = {"model": "none", "classes": 1, "threshold": 0.5, "masks": None, "dark_foreground": True}
-    images.write_json(folder / "Predicted images" / predict.RECORD, record)
+    write_json(folder / "Predicted images" / folder.RECORD, record)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import time
 import numpy as np
 from real_data import ROOT, run  # puts the repository on the path
 
-from sample import write_sample
+from preparing.sample import write_sample
 
 
 def keras_seconds():

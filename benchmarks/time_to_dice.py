@@ -21,13 +21,15 @@ import keras
 from never_grey import PlainSamples, judge  # puts the repository on the path
 from real_data import ROOT, write_cervix
 
-import images
 import model as networks
-import pairs
-import train
 from data import PairedImageDataGenerator, TrainingBatches
-from sample import write_sample
-from survey import survey
+from pairing import pairs
+from pairing.survey import survey
+from preparing.sample import write_sample
+from reading.files import replacing
+from training import train
+from training.settings import Settings
+from weights.files import save
 
 LOOK_SECONDS = (5, 10, 20, 40, 60, 80, 100, 130, 160, 200, 250, 300, 400, 500, 700, 1000)
 CENTRE_PX = 256
@@ -66,7 +68,7 @@ class Clock(keras.callbacks.Callback):
 
     def look(self, seconds, centre_px=CENTRE_PX):
         before = time.perf_counter()
-        networks.save(self.model, self.file, self.card)
+        save(self.model, self.file, self.card)
         dice = judge(self.file, self.data, self.name, centre_px)[1]
         if centre_px:
             self.rows.append((seconds, dice))
@@ -77,7 +79,7 @@ class Clock(keras.callbacks.Callback):
 
 def run_ours(data, name, seed, folder):
     clock = Clock(data, name, OURS, folder)
-    train.train(data, folder / "run", train.Settings(seed=seed, init="none"), quiet=True, callbacks=[clock])
+    train.train(data, folder / "run", Settings(seed=seed, init="none"), quiet=True, callbacks=[clock])
     final = judge(folder / "run" / "model.keras", data, name)[1]  # the epoch that validation chose
     return clock, final
 
@@ -85,7 +87,7 @@ def run_ours(data, name, seed, folder):
 def run_classic(data, name, seed, folder, budget):
     found = pairs.find_pairs(data / "Train data")
     samples = PlainSamples(found, coding=survey(found, quiet=True).coding(), channels=1, tile_px=256, fit=False)
-    generator = PairedImageDataGenerator(**train.Settings().augmentation)
+    generator = PairedImageDataGenerator(**Settings().augmentation)
     batches = TrainingBatches(samples, generator, 256, 4, 10**6, seed, 2)
     keras.utils.set_random_seed(seed)
     network = networks.classic_unet((None, None, 1))
@@ -109,7 +111,7 @@ def draw(curves, path):
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="#dddddd")
     axis.legend(frameon=False, loc="center right")
-    with images.replacing(path) as temporary:
+    with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
 
 

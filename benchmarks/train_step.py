@@ -32,15 +32,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-import fitting
-import model as networks
-import pairs
-import precision
-import train
 from data import PairedImageDataGenerator, Samples, TrainingBatches
-from heap import KeepMemory
-from sample import write_sample
-from survey import survey
+from pairing import pairs
+from pairing.survey import survey
+from preparing.sample import write_sample
+from training import budget, fitting, precision, train
+from training.heap import KeepMemory
+from training.settings import Settings
 
 MATRIX = 2048
 TORCH_STEPS = 20  # a round; nothing is begun or ended around them
@@ -164,7 +162,7 @@ def main():
     length = {"type": int, "default": fitting.SMALLEST_EPOCH}
     parser.add_argument("--steps", **length, help="of each kind in a round (default: %(default)s)")
     args = parser.parse_args()
-    settings = train.Settings(precision=precision.fastest())
+    settings = Settings(precision=precision.fastest())
     with tempfile.TemporaryDirectory() as folder:
         batches = sample_batches(folder, settings, args.steps)
         batch = batches[0]
@@ -178,7 +176,7 @@ def main():
             )
         }
         network = networks_of[READY]
-        multiply_adds = networks.count_multiply_adds(network, settings.tile_px, settings.tile_px)
+        multiply_adds = budget.count_multiply_adds(network, settings.tile_px, settings.tile_px)
         operations = 6 * multiply_adds * settings.batch
         kinds = {title: partial(fitted, of_title, repeated, args.steps) for title, of_title in networks_of.items()}
         steps, waits = Steps(), []

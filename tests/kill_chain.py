@@ -16,10 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import run_card
-import run_folder
-import train
-from precision import FLOAT32
+from training import run_card, run_folder, train
+from training.precision import FLOAT32
+from training.settings import Settings
 
 TINY = {
     "tile_px": 32, "filters": 2, "depth": 1, "batch": 2, "steps": 4, "epochs": 6, "dropout": 0.2, "init": "none",
@@ -45,7 +44,7 @@ def fit(data, run_dir):
     resume = (run_dir / run_card.CARD).is_file()
     if resume and run_card.read(run_dir / run_card.CARD)["finished"]:
         return  # killed on its way out
-    train.train(data, run_dir, train.Settings(**HERE), quiet=True, resume=resume)
+    train.train(data, run_dir, Settings(**HERE), quiet=True, resume=resume)
 
 
 def result(run_dir):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from convolutions import EPSILON, MOMENTUM, NormalizedConv2D, UpsampledConv2D
+from model import EPSILON, MOMENTUM, NormalizedConv2D, UpsampledConv2D
 
 RNG = np.random.default_rng(0)
 

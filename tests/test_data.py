@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from data import SEAM, PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
-from images import write_png
-from masks import mask_coding
-from objects import touching
-from pairs import Pair, find_pairs
-from survey import survey
+from pairing.masks import mask_coding
+from pairing.objects import touching
+from pairing.pairs import Pair, find_pairs
+from pairing.survey import survey
+from reading.images import write_png
 
 FILL_MODES = ("nearest", "reflect", "wrap", "constant")
 

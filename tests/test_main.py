@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import images
 import main
 import options
-import start
-from images import InputError, read, read_mask, write_png
-from tests.test_train import make_folder
+from reading import images
+from reading.files import InputError
+from reading.images import read, read_mask, write_png
+from tests.helpers import copy_program, listing, make_folder
+from training import run_folder
+from weights import start
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ["--epochs", "1", "--steps", "4", "--filters", "2", "--batch", "2"]
@@ -36,16 +38,6 @@ def make_data(folder):
         write_png(folder / "Test data" / "Images" / f"{name}.png", rng.integers(0, 256, size, np.uint8))
     write_png(folder / "Test data" / "Masks" / "test one.png", np.eye(50, 71, dtype=np.uint8) * 255)
     return folder
-
-
-def copy_program(folder):
-    """The program, so that its run folders are not made in this checkout."""
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.html")]:
-        shutil.copy(path, folder)
-
-
-def listing(folder):
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.mark.slow
@@ -242,7 +234,7 @@ def test_foreground_given_again_after_preparing(tmp_path, monkeypatch, capsys):
     (data / "Train data").rename(data / "Raw data")
     monkeypatch.setattr(main, "ROOT", tmp_path)
     seen = []
-    monkeypatch.setattr("train.train", lambda *args, **given: seen.append((args[2], given)) or 1 / 0)
+    monkeypatch.setattr("training.train.train", lambda *args, **given: seen.append((args[2], given)) or 1 / 0)
     for _ in range(2):  # cutting and training, then training on what was cut
         with pytest.raises(ZeroDivisionError):
             main.main(["--data", str(data), "--foreground", "2"])
@@ -297,7 +289,7 @@ def test_training_reads_each_file_once_to_check_and_once_to_train(tmp_path, monk
 
 
 def test_the_public_set_is_fetched_on_request(tmp_path, monkeypatch):
-    import download
+    from preparing import download
 
     asked = []
     monkeypatch.setattr(download, "fetch_cervix", asked.append)
@@ -350,20 +342,20 @@ def test_the_newest_model_is_taken(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True)
         path.touch()
         os.utime(path, (1000 - age, 1000 - age))
-    assert main.newest_model().parent.name == "new"
+    assert run_folder.newest_model(tmp_path / "runs").parent.name == "new"
 
 
 def test_before_any_run_the_shipped_weights_predict(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "ROOT", tmp_path)
-    assert main.newest_model() == start.PAP_SMEAR and "no run yet" in capsys.readouterr().out
+    assert run_folder.newest_model(tmp_path / "runs") == start.PAP_SMEAR and "no run yet" in capsys.readouterr().out
     monkeypatch.setattr(start, "PAP_SMEAR", tmp_path / "missing.keras")
     with pytest.raises(InputError, match="no trained model; expected runs"):
-        main.newest_model()
+        run_folder.newest_model(tmp_path / "runs")
 
 
 @pytest.mark.slow
 def test_a_fresh_clone_predicts_without_training(tmp_path):
-    from sample import make_field
+    from preparing.sample import make_field
 
     image, mask = make_field(100, 0, size=512)
     write_png(tmp_path / "a.png", image)

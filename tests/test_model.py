@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import model as networks
-from images import InputError
+from reading.files import InputError
+from training import budget
+from weights.files import _layer_weights, load, save, transfer
 
 RNG = np.random.default_rng(0)
 HDF5_WANTED = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
@@ -66,8 +68,8 @@ def test_forward_backward_save_load(normalization, upsampling, channels, classes
     assert sum(changed) >= 0.9 * len(changed)  # a dead ReLU of two filters may hold one back
 
     card = {"classes": classes, "channels": channels, "scale": "größe", "threshold": 0.5}
-    networks.save(model, tmp_path / "model.keras", card)
-    loaded, loaded_card = networks.load(tmp_path / "model.keras")
+    save(model, tmp_path / "model.keras", card)
+    loaded, loaded_card = load(tmp_path / "model.keras")
     assert loaded_card == card
     assert not loaded.compiled
     np.testing.assert_allclose(predict(loaded, x), predict(model, x), atol=1e-6)
@@ -172,7 +174,7 @@ def test_any_filter_count_has_groups(filters):
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(wrong):
-    with pytest.raises(InputError, match=f"`{list(wrong)[-1]}` must be .*Received: ") as error:
+    with pytest.raises(ValueError, match=f"`{list(wrong)[-1]}` must be .*Received: ") as error:
         networks.unet(**wrong)
     assert "\n" not in str(error.value)
 
@@ -190,7 +192,7 @@ def test_padded_size_is_the_next_multiple(size, depth):
 
 
 def test_a_wrong_size_names_the_right_one():
-    with pytest.raises(InputError, match="250x300 px.*divisible by 16.*256x304 px"):
+    with pytest.raises(ValueError, match="250x300 px.*divisible by 16.*256x304 px"):
         networks.check_input_size(250, 300, depth=4)
 
 
@@ -200,10 +202,10 @@ def test_multiply_adds_by_hand(upsampling, up):
     encoder = 64 * 9 * (1 * 2 + 2 * 2)  # 8x8 outputs, 3x3 kernels, filters in x out
     bottleneck = 16 * 9 * (2 * 4 + 4 * 4)
     decoder = 64 * 9 * (4 * 2 + 2 * 2) + 64 * 2 * 1
-    assert networks.count_multiply_adds(model, 8, 8) == encoder + bottleneck + up + decoder
-    assert networks.count_multiply_adds(model, 16, 24) == 6 * (encoder + bottleneck + up + decoder)
+    assert budget.count_multiply_adds(model, 8, 8) == encoder + bottleneck + up + decoder
+    assert budget.count_multiply_adds(model, 16, 24) == 6 * (encoder + bottleneck + up + decoder)
     sampled = 64 * 9 * (2 * 2 + 2 * 2) / 8**2  # the first level's statistics, every 8th row and column
-    assert networks.count_multiply_adds(model, 8, 8, training=True) == encoder + bottleneck + up + decoder + sampled
+    assert budget.count_multiply_adds(model, 8, 8, training=True) == encoder + bottleneck + up + decoder + sampled
 
 
 # --- the classic network ----------------------------------------------------------------------------------------------
@@ -247,7 +249,7 @@ def check_lineage(tmp_path, size, channels, width):
     old.save_weights(tmp_path / "weights.h5")
     old.save(tmp_path / "whole.hdf5")
     for name in ("weights.h5", "whole.hdf5"):
-        model, card = networks.load(tmp_path / name)
+        model, card = load(tmp_path / name)
         np.testing.assert_allclose(predict(model, x), expected, atol=1e-5)
         assert (card["classic"], card["classes"], card["channels"]) == (True, 1, channels)
         assert card["normalisation"] == "divide by 255"
@@ -284,7 +286,7 @@ def test_classic_unet_is_the_one_of_old():
 def test_the_lineage_saved_by_keras_3_loads_too(name, tmp_path):
     old = randomise(networks.classic_unet((16, 32, 3), filters=2))
     (old.save_weights if name == "old.weights.h5" else old.save)(tmp_path / name)
-    loaded, _ = networks.load(tmp_path / name)
+    loaded, _ = load(tmp_path / name)
     x = images(1, 16, 32, 3)
     assert np.ptp(predict(old, x)) > 1e-4
     np.testing.assert_allclose(predict(loaded, x), predict(old, x), atol=1e-6)
@@ -298,7 +300,7 @@ def test_layer_names_in_chunks_keep_their_order(tmp_path):
             file.attrs[f"layer_names{i}"] = [name.encode()]
             file.create_group(name).attrs["weight_names"] = [f"{name}/kernel:0".encode()]
             file[name][f"{name}/kernel:0"] = np.full((1,), i)
-        found = networks._layer_weights(file)
+        found = _layer_weights(file)
     assert [name for name, _ in found] == names
     assert [int(weights[0][0]) for _, weights in found] == list(range(12))
 
@@ -307,7 +309,7 @@ def test_layer_names_in_chunks_keep_their_order(tmp_path):
 def test_another_architecture_is_refused_in_one_line(tmp_path):
     networks.unet(filters=2, depth=2).save(tmp_path / "other.h5")
     with pytest.raises(InputError, match=r"other.h5 holds \d+ layers with weights, expected the 24") as error:
-        networks.load(tmp_path / "other.h5")
+        load(tmp_path / "other.h5")
     assert "\n" not in str(error.value)
 
     # as many layers, other shapes: 24 convolutions in a row
@@ -317,7 +319,7 @@ def test_another_architecture_is_refused_in_one_line(tmp_path):
     keras.Model(inputs, x).save_weights(tmp_path / "row.weights.h5")
     says = r"layer conv2d_2 has weights of shape \[\(3, 3, 2, 2\), \(2,\)\], expected \[\(3, 3, 2, 4\), \(4,\)\]"
     with pytest.raises(InputError, match=says) as error:
-        networks.load(tmp_path / "row.weights.h5")
+        load(tmp_path / "row.weights.h5")
     assert "\n" not in str(error.value)
 
 
@@ -326,7 +328,7 @@ def test_another_architecture_is_refused_in_one_line(tmp_path):
 
 def test_one_file_carries_model_and_card(tmp_path):
     model = randomise(networks.unet(filters=2, depth=1, normalization="none"))
-    networks.save(model, tmp_path / "model.keras", {"tile_px": 256})
+    save(model, tmp_path / "model.keras", {"tile_px": 256})
     assert os.listdir(tmp_path) == ["model.keras"]
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         assert archive.testzip() is None
@@ -338,30 +340,30 @@ def test_one_file_carries_model_and_card(tmp_path):
 
 def test_a_strangers_file_has_an_empty_card(tmp_path):
     networks.unet(filters=2, depth=1).save(tmp_path / "model.keras")
-    model, card = networks.load(str(tmp_path / "model.keras"))
+    model, card = load(str(tmp_path / "model.keras"))
     assert model.output_shape == (None, None, None, 1)
     assert card == {}
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     model = networks.unet(filters=2, depth=1)
-    networks.save(model, tmp_path / "model.keras", {"epoch": 1})
+    save(model, tmp_path / "model.keras", {"epoch": 1})
     old = (tmp_path / "model.keras").read_bytes()
     with pytest.raises(TypeError):
-        networks.save(model, tmp_path / "model.keras", {"epoch": object()})
+        save(model, tmp_path / "model.keras", {"epoch": object()})
 
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(networks.os, "replace", full)
+    monkeypatch.setattr("weights.files.os.replace", full)
     with pytest.raises(OSError, match="No space"):
-        networks.save(model, tmp_path / "model.keras", {"epoch": 2})
+        save(model, tmp_path / "model.keras", {"epoch": 2})
     assert os.listdir(tmp_path) == ["model.keras"]
     assert (tmp_path / "model.keras").read_bytes() == old
 
 
 def test_files_that_cannot_load_say_so_in_one_line(tmp_path):
-    networks.save(networks.unet(filters=2, depth=1), tmp_path / "good.keras", {})
+    save(networks.unet(filters=2, depth=1), tmp_path / "good.keras", {})
     good = (tmp_path / "good.keras").read_bytes()
     networks.classic_unet((None, None, 1), filters=1).save_weights(tmp_path / "good.weights.h5")
     weights = (tmp_path / "good.weights.h5").read_bytes()
@@ -378,20 +380,20 @@ def test_files_that_cannot_load_say_so_in_one_line(tmp_path):
         (tmp_path / name).write_bytes(content)
     for name in ("half.keras", "text.keras", "empty.keras", "half.h5", "text.hdf5", "model.pt", "names.h5"):
         with pytest.raises(InputError, match=re.escape(name)) as error:
-            networks.load(tmp_path / name)
+            load(tmp_path / name)
         assert "\n" not in str(error.value)
     for missing in (tmp_path / "none.keras", tmp_path / "none.h5", tmp_path):
         with pytest.raises(InputError, match="no model file"):
-            networks.load(missing)
+            load(missing)
     with pytest.raises(InputError, match=r"end in \.keras"):
-        networks.save(networks.unet(filters=1, depth=1), tmp_path / "model.h5", {})
+        save(networks.unet(filters=1, depth=1), tmp_path / "model.h5", {})
 
 
 def test_code_in_a_file_is_not_run(tmp_path):
     inputs = keras.Input((None, None, 1))
     keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs)).save(tmp_path / "code.keras")
     with pytest.raises(InputError, match="code.keras cannot be read") as error:
-        networks.load(tmp_path / "code.keras")
+        load(tmp_path / "code.keras")
     assert "\n" not in str(error.value)
 
 
@@ -434,24 +436,24 @@ def trained(channels=1, classes=1, **options):
 
 def test_a_network_of_the_same_kind_becomes_the_same():
     source, target = trained(), networks.unet(1, 1, filters=2, depth=1)
-    assert networks.transfer(source, target) == []
+    assert transfer(source, target) == []
     image = np.random.default_rng(1).random((1, 8, 8, 1), "float32")
     np.testing.assert_array_equal(target(image), source(image))
 
 
 def test_a_grey_network_sees_a_grey_picture_stored_in_colour_alike():
     source, target = trained(), networks.unet(3, 1, filters=2, depth=1)
-    assert networks.transfer(source, target) == []
+    assert transfer(source, target) == []
     image = np.random.default_rng(1).random((1, 8, 8, 1), "float32")
     np.testing.assert_allclose(target(np.repeat(image, 3, -1)), source(image), atol=1e-5)
     back = networks.unet(1, 1, filters=2, depth=1)
-    networks.transfer(target, back)
+    transfer(target, back)
     np.testing.assert_allclose(back(image), source(image), atol=1e-5)
 
 
 def test_normalisation_that_the_target_lacks_is_multiplied_in():
     source, target = trained(), networks.unet(1, 1, filters=2, depth=1, normalization="none")
-    assert networks.transfer(source, target) == []
+    assert transfer(source, target) == []
     image = np.random.default_rng(1).random((1, 8, 8, 1), "float32")
     np.testing.assert_allclose(target(image), source(image, training=False), atol=1e-6)
 
@@ -459,7 +461,7 @@ def test_normalisation_that_the_target_lacks_is_multiplied_in():
 def test_a_head_for_other_classes_keeps_its_start():
     source, target = trained(), networks.unet(1, 3, filters=2, depth=1, prior=[0.8, 0.1, 0.1])
     before = [w.copy() for w in target.get_layer("head").get_weights()]
-    assert networks.transfer(source, target) == ["head"]
+    assert transfer(source, target) == ["head"]
     for now, then in zip(target.get_layer("head").get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
     np.testing.assert_array_equal(target.get_layer("enc1_conv2").kernel, source.get_layer("enc1_conv2").kernel)
@@ -468,4 +470,4 @@ def test_a_head_for_other_classes_keeps_its_start():
 @pytest.mark.parametrize("other", [{"filters": 4, "depth": 1}, {"filters": 2, "depth": 2}])
 def test_weights_of_another_network_are_refused(other):
     with pytest.raises(InputError, match="do not fit: layer"):
-        networks.transfer(trained(), networks.unet(1, 1, **other))
+        transfer(trained(), networks.unet(1, 1, **other))

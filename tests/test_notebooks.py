@@ -1,29 +1,25 @@
 """The notebooks run from top to bottom, each in a clean copy of the repository, and leave the files they promise."""
 
 import json
-import shutil
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from images import read, read_mask, write_png
+from reading.images import read, read_mask, write_png
+from tests.helpers import copy_program
 
-ROOT = Path(__file__).resolve().parents[1]
 # Put in the place of the parameters: a few small fields instead of the whole sample, a few steps of a thin network.
 SMALL_SAMPLE = """
-from sample import write_sample
+from preparing.sample import write_sample
 write_sample.__kwdefaults__.update(size=320, train=(3, 1), test=(2, 1))
 """
 
 
 def run(name, folder, parameters):
     """Run a notebook in a copy of the code in `folder`; returns what its cells printed."""
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.ipynb")]:
-        shutil.copy(path, folder)
-    shutil.copytree(ROOT / "weights", folder / "weights")
+    copy_program(folder)
     notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     named = {line.split(" = ")[0] for line in parameters.splitlines()}

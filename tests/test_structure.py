@@ -1,4 +1,4 @@
-"""The shape of the repository: imports go one way, Keras loads only where it is needed, notebooks hold no outputs."""
+"""The shape of the repository: imports go one way, Keras loads only where it is needed, files stay small."""
 
 import ast
 import json
@@ -9,132 +9,90 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Which modules of the project each may import; a module not listed here fails the test until it is placed.
-# fmt: off
+# The rooms, from the ground up: which others each may import. A room that is not listed fails the tests.
 MAY_IMPORT = {
-    "images": set(),
-    "outlines": set(),
-    "annotations": {"images", "outlines"},
-    "scale": set(),
-    "slides": {"images"},
-    "pairs": {"images", "annotations", "slides"},
-    "regions": {"images", "annotations", "slides", "pairs"},
-    "masks": {"images", "annotations", "pairs"},
-    "survey": {"images", "annotations", "masks"},
-    "metrics": {"images"},
-    "objects": {"images", "annotations", "pairs", "masks", "metrics"},
-    "cells": {"calibration", "objects"},
-    "measure": {"images", "outlines"},
-    "cell_files": {"images", "annotations", "cells", "measure", "outlines", "report"},
-    "calibration": {"images", "metrics"},
-    "otsu": {"images", "metrics"},
-    "convolutions": set(),
-    "model": {"images", "convolutions"},
-    "sample": {"images"},
-    "tiles": {"images", "pairs"},
-    "prepare": {"tiles", "images", "pairs", "slides", "regions", "masks", "survey"},
-    "download": {"images"},
-    "data": {"images", "masks", "objects", "scale"},
-    "tiling": set(),
-    "engine": {"images", "model"},
-    "predict": {"images", "scale", "calibration", "engine", "tiling"},
-    "streams": {"images", "slides"},
-    "pyramid": {"images"},
-    "whole": {"calibration", "images", "engine", "pyramid", "scale", "streams", "tiling"},
-    "evaluate": {
-        "images", "pairs", "masks", "survey", "metrics", "objects", "cells", "calibration", "otsu", "predict",
-    },
-    "onnx_graph": {"images", "convolutions"},
-    "export": {"images", "model", "engine", "onnx_graph"},
-    "quantization": {"images", "metrics", "masks", "pairs", "predict"},
-    "losses": set(),
-    "watchdog": set(),
-    "start": {"images", "model"},
-    "run_card": {"images", "start"},
-    "run_folder": {"images", "run_card"},
-    "checkpoints": {"images", "run_card", "run_folder"},
-    "budget": {"heap", "images"},
-    "progress": set(),
-    "precision": set(),
-    "heap": set(),
-    "fitting": {
-        "images", "model", "calibration", "start", "watchdog", "run_card", "run_folder", "checkpoints", "budget",
-        "heap",
-    },
-    "train": {
-        "start", "images", "pairs", "survey", "scale", "otsu", "model", "data", "losses", "run_card", "run_folder",
-        "progress", "fitting", "precision",
-    },
-    "report": {"images", "scale"},
-    "histogram": set(),
-    "gallery": {"images", "masks", "objects", "predict", "report", "scale"},
-    "page": {"gallery", "histogram", "images", "masks", "metrics", "predict"},
-    "likeness": {"images", "pairs"},
-    "looks": {"images", "annotations", "pairs", "masks", "likeness"},
-    "findings": {"images"},
-    "mask_checks": {"images", "pairs", "masks", "survey", "findings"},
-    "image_checks": {"pairs", "likeness", "findings"},
-    "sheet": {"images", "pairs", "masks", "report"},
-    "doctor": {
-        "images", "pairs", "survey", "prepare", "looks", "likeness", "findings", "mask_checks", "image_checks",
-    },
-    "options": set(),
-    "main": {
-        "options",
-        "images", "pairs", "sample", "prepare", "download", "doctor", "sheet", "predict", "evaluate", "train", "export",
-        "quantization",
-        "slides", "streams", "whole", "report", "metrics", "tiles", "start", "page", "cell_files", "run_card",
-        "run_folder",
-    },
+    "reading": set(),
+    "model": set(),
+    "pairing": {"reading"},
+    "scoring": {"reading"},
+    "weights": {"model", "reading"},
+    "data": {"reading", "pairing"},
+    "preparing": {"reading", "pairing"},
+    "checking": {"reading", "pairing"},
+    "measuring": {"reading", "pairing"},
+    "predicting": {"reading", "pairing", "data", "preparing", "checking", "measuring", "scoring", "weights"},
+    "training": {"data", "model", "weights", "scoring", "pairing", "reading"},
+    "reporting": {"reading", "pairing", "scoring", "predicting", "training.run_card"},
 }
-# fmt: on
 MAY_IMPORT_KERAS = {
-    "convolutions",
-    "model",
-    "data",
-    "losses",
-    "watchdog",
-    "checkpoints",
-    "budget",
-    "progress",
-    "precision",
-    "heap",
-    "fitting",
-    "train",
-    "onnx_graph",
-    "export",
+    "model", "data", "training.train", "training.fitting", "training.losses", "training.callbacks", "training.watchdog",
+    "training.budget", "training.checkpoints", "training.precision", "training.heap", "weights.files",
+    "predicting.export", "predicting.onnx_graph",
 }  # fmt: skip
+MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 500, 80, 8
+LONGER = {}  # functions that may be longer, or take more parameters, and why
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in [*ROOT.glob("*.py"), *(path for room in MAY_IMPORT for path in (ROOT / room).glob("*.py"))]
+}
 
 
 def imports_of(path):
+    """Modules that a file imports, anywhere in it: `reading.images` for `from reading import images` too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").split(".")[0]
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in inner)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.stem)
-def test_imports_go_one_way(path):
-    ours = set(imports_of(path)) & {other.stem for other in ROOT.glob("*.py")}
-    assert ours <= MAY_IMPORT[path.stem]
-    assert "tensorflow" not in set(imports_of(path)), "model and training code is backend-neutral"
-    if path.stem not in MAY_IMPORT_KERAS:
-        assert "keras" not in set(imports_of(path))
+def test_every_room_is_listed():
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert rooms == {room for room in MAY_IMPORT if (ROOT / room).is_dir() and room != "data"}
+    assert {path.stem for path in ROOT.glob("*.py")} <= {"main", "options", "model", "data"}
 
 
-LIGHT = [
-    "images", "annotations", "slides", "pairs", "regions", "masks", "survey", "metrics", "objects", "calibration",
-    "otsu", "sample", "prepare", "download", "doctor", "tiling", "engine", "predict", "evaluate", "streams", "pyramid",
-    "whole", "report", "page", "run_card", "run_folder", "main", "outlines", "cells", "measure", "cell_files",
-    "quantization",
-]  # fmt: skip
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_go_one_way(room):
+    for module, path in MODULES.items():
+        if module.split(".")[0] != room:
+            continue
+        for name in imports_of(path):
+            other = name.split(".")[0]
+            if other in MAY_IMPORT and other != room or other in ("main", "options"):
+                assert other in MAY_IMPORT[room] or name in MAY_IMPORT[room], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_frameworks_are_imported_where_they_belong(module):
+    imported = {name.split(".")[0] for name in imports_of(MODULES[module])}
+    assert "tensorflow" not in imported, "model and training code is backend-neutral"
+    if module not in MAY_IMPORT_KERAS:
+        assert "keras" not in imported
+
+
+LIGHT = sorted(
+    module for module in MODULES if module not in MAY_IMPORT_KERAS and module not in ("predicting.export",)
+)
 
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_do_not_load_keras(module):
     code = f"import sys, {module}; sys.exit('keras' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_and_functions_stay_small(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    assert text.count("\n") <= MOST_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and f"{module}.{node.name}" not in LONGER:
+            given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            assert len(given) - (given[:1] and given[0].arg == "self") <= MOST_PARAMETERS, node.name
+            assert node.end_lineno - node.lineno < MOST_FUNCTION_LINES, node.name
 
 
 def test_no_module_shadows_another():

@@ -1,0 +1,117 @@
+"""The contact sheet of the data doctor: pairs to look at, the suspicious ones first, with their masks outlined."""
+
+import cv2
+import numpy as np
+
+from pairing.masks import read_mask_of
+from pairing.pairs import TEST
+from reading import images, intensity
+from reading.files import InputError
+from reading.resize import fitted_size, resize
+from reading.show import CLASS_OUTLINES, RESULT, TEXT, display, draw_outline, save_figure
+
+
+def write_sheet(diagnosis, path, most=48):
+    """Draw the most suspicious pairs, then others, with their masks outlined: a PNG to look at.
+
+    Returns the number of pairs drawn; nothing is written where there is none.
+    """
+    pass
+
+    rank, kinds = {}, {}
+    for number, finding in enumerate(diagnosis.findings):
+        for name in (part for files in finding.files for part in files.split(" = ")):
+            rank.setdefault(name, number)
+            kinds.setdefault(name, []).append(finding.kind)
+
+    def names(look):
+        files = [look.pair.image, *([look.pair.mask] if look.pair.mask else []), *(path for _, path, _ in look.faults)]
+        return [path.relative_to(diagnosis.data_dir).as_posix() for path in files]
+
+    def suspicion(look):
+        found = min((rank.get(name, len(rank) + 1) for name in names(look)), default=0)
+        return found, np.inf if look.contrast is None else abs(look.contrast)
+
+    tiles = []
+    for look in sorted(diagnosis.looks, key=suspicion)[:most]:
+        tiles.append(
+            {
+                "name": look.pair.image.name + (" (test)" if look.part == TEST else ""),
+                "faults": list(dict.fromkeys(kind for name in names(look) for kind in kinds.get(name, []))),
+                **_pictures(look, diagnosis.coding),
+            }
+        )
+    if tiles:
+        contact_sheet(tiles, path)
+    return len(tiles)
+
+
+def _pictures(look, coding):
+    image = mask = None
+    try:
+        image = images.read(look.pair.image)
+        if look.pair.mask and not look.mask_is_picture:
+            stored = read_mask_of(look.pair, image.shape[:2])
+            mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
+    except InputError:
+        pass  # what could not be read is said by a finding, and its place left empty
+    return {"image": image, "mask": mask, "levels": look.pair.levels}
+TINT = 0.25  # share of that colour in what lies inside the outline, on a contact sheet
+
+
+def contact_sheet(tiles, path, columns=8, side_px=200):
+    """Many small pictures with their masks outlined and tinted, their names and what is wrong with them, as one PNG.
+
+    The tint tells which side of an outline is foreground. tiles: list of dictionaries with `image` (height, width, 1
+    or 3) or None where it cannot be read, `mask` (height, width) class ids or None, `name`, `faults`, a list of words,
+    and perhaps `levels` as in `display`. Each class has its own colour.
+    """
+    import warnings
+
+    from matplotlib.figure import Figure
+
+    columns = min(columns, max(3, len(tiles)))
+    rows = -(-len(tiles) // columns)
+    gap, caption = 10, 36
+    width, height = columns * (side_px + gap) + gap, rows * (side_px + caption) + gap
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    axis = figure.add_axes((0, 0, 1, 1))
+    for number, tile in enumerate(tiles):
+        top, left = gap + number // columns * (side_px + caption), gap + number % columns * (side_px + gap)
+        sheet[top : top + side_px, left : left + side_px] = _thumbnail(tile, side_px)
+        base = top + side_px + 3
+        axis.text(left, base, _short(tile["name"], 30), fontsize=7.5, va="top", color=TEXT, parse_math=False)
+        faults = _short(tile["faults"][0], 26) if tile["faults"] else ""
+        faults += f" +{len(tile['faults']) - 1}" if len(tile["faults"]) > 1 else ""
+        axis.text(left, base + 13, faults, fontsize=7, va="top", color=RESULT, weight="bold", parse_math=False)
+    axis.imshow(sheet, extent=(0, width, height, 0), interpolation="none")
+    axis.set_axis_off()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name in a script that the font lacks is drawn as boxes
+        save_figure(figure, path, dpi=100)
+
+
+def _thumbnail(tile, side_px):
+    """One picture in the middle of a square: uint8 (side, side, 3)."""
+    square = np.full((side_px, side_px, 3), 235, np.uint8)
+    if tile["image"] is None:
+        cv2.line(square, (0, 0), (side_px, side_px), (200, 200, 200), 1)
+        cv2.line(square, (0, side_px), (side_px, 0), (200, 200, 200), 1)
+        return square
+    height, width = fitted_size(*tile["image"].shape[:2], side_px)
+    picture = intensity.to_channels(resize(display(tile["image"], tile.get("levels")), height, width), 3)
+    if tile["mask"] is not None:
+        mask = resize(tile["mask"], height, width, nearest=True)
+        for number in np.unique(mask[mask > 0]):
+            region, colour = mask == number, CLASS_OUTLINES[(number - 1) % len(CLASS_OUTLINES)]
+            picture[region] = np.rint((1 - TINT) * picture[region] + TINT * np.array(colour))
+            picture = draw_outline(picture, region, colour)
+    top, left = (side_px - height) // 2, (side_px - width) // 2
+    square[top : top + height, left : left + width] = picture
+    return square
+
+
+def _short(text, most):
+    """A text cut in the middle, since the ends of file names differ."""
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most - most // 2) :]}"

@@ -1,0 +1,272 @@
+"""The data doctor: everything in a data folder that would spoil a training, worst first, before any training.
+
+One pass reads each file once and keeps a `looks.Look`: sizes, grey values, what each mask value covers, a small print
+of the picture and its landmarks. The checks work on the looks alone and give `findings.Finding`s; nothing stops at the
+first fault.
+"""
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from checking import copies, image_checks, mask_checks
+from checking.facts import Look, files_of, look_at
+from checking.findings import FEW, KINDS, ORDER, SEVERITIES, Finding, in_parts
+from pairing import pairs as pairing
+from pairing.groups import group_of, recorded
+from pairing.pairs import TEST, TRAIN, Pair
+from pairing.survey import Survey
+from reading.files import InputError, holds_files, some
+
+
+@dataclass
+class Diagnosis:
+    """Findings, worst first, and what they rest on.
+
+    training : (`pairs.Pairing`, `survey.Survey`) of `Train data` for `train.train`, which need not read it all again;
+        None where not all of it can be read.
+    """
+
+    data_dir: Path
+    findings: list
+    looks: list
+    summary: list
+    coding: object = None
+    training: tuple | None = None
+
+    def refuse(self):
+        """Raise `InputError`, one line, where a finding is fatal."""
+        fatal = [finding for finding in self.findings if finding.severity == "fatal"]
+        if fatal:
+            worst = fatal[0]
+            more = "" if len(fatal) == 1 else f" ({len(fatal) - 1} more kinds of fault: python main.py check)"
+            named = f"{some(worst.files)}: " if worst.files else ""
+            raise InputError(f"{self.data_dir}: {worst.kind}: {named}{worst.text} {worst.remedy}{more}")
+
+
+def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
+    """Read every image and mask of `Train data` and `Test data` once and find what would spoil a training.
+
+    Parameters
+    ----------
+    data_dir : path of the data folder.
+    classes, foreground : what the mask values mean, as in `survey.Survey.coding`.
+    thorough : bool; False leaves out near duplicates and overlaps, the search for which takes longest.
+    quiet : bool, no progress bar.
+
+    Returns a `Diagnosis`. Raises nothing for what is wrong with the data: that is what the findings say.
+    """
+    data_dir = Path(data_dir)
+    case = _Case(data_dir)
+    for part in (TRAIN, TEST):
+        case.gather(part)
+    shrink = copies.working_scale(case.looks) if thorough else None
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
+        done = pool.map(lambda look: look_at(look, shrink), case.looks)
+        for _ in tqdm(
+            done, total=len(case.looks), desc="read", unit="image", leave=False, disable=quiet, delay=1
+        ):  # fmt: skip
+            pass
+    _check_reading(case)
+    coding = mask_checks.check_values(case, classes, foreground)
+    mask_checks.check_masks(case, coding)
+    image_checks.check_exposure(case)
+    image_checks.check_groups(case)
+    image_checks.check_exact_copies(case)
+    if thorough:
+        image_checks.check_likeness(case, quiet)
+    image_checks.check_copied_masks(case)
+    mask_checks.check_fit(case)
+    if case.looks and len([look for look in case.looks if look.part == TRAIN]) < FEW:
+        case.add("few images", [])
+    findings = sorted(case.findings, key=lambda f: (SEVERITIES.index(f.severity), ORDER.index(f.kind)))
+    return Diagnosis(data_dir, findings, case.looks, _summary(case, coding), coding, _training(case))
+
+
+class _Case:
+    """The looks and findings so far."""
+
+    def __init__(self, data_dir):
+        self.data_dir, self.looks, self.findings = data_dir, [], []
+        self.pairings = {}  # by part, where training would pair it so
+        # By id of a look, or by two of them, so that one fault is told once.
+        self.copies, self.near, self.swapped, self.mixed, self.told = set(), set(), set(), set(), set()
+
+    def name(self, path):
+        return path.relative_to(self.data_dir).as_posix()
+
+    def add(self, kind, files, detail="", severity=None, remedy=""):
+        """files: paths, or texts such as `a = b`; detail: what was seen, before the general reason."""
+        usual, why, general = KINDS[kind]
+        files = tuple(dict.fromkeys(f if isinstance(f, str) else self.name(f) for f in files))
+        finding = Finding(severity or usual, kind, files, f"{detail} {why}".strip(), remedy or general)
+        if finding not in self.findings:  # such as a damaged tiles.csv, met with in both parts
+            self.findings.append(finding)
+
+    def of(self, part=None, masks=False):
+        """Looks whose image, and whose mask if `masks`, could be read."""
+        return [
+            look for look in self.looks
+            if look.size and (part is None or look.part == part) and (not masks or look.values is not None)
+        ]  # fmt: skip
+
+    def gather(self, part):
+        """Pairs of one folder, as training will pair them where it can, else by exact name."""
+        folder, training = self.data_dir / part, part == TRAIN
+        found = {kind: files_of(folder / kind) for kind in ("Images", "Masks")}
+        before = len(self.findings)
+        for paths in found.values():
+            counts = Counter(path.stem for path in paths)
+            self.add_if("duplicate name", [path for path in paths if counts[path.stem] > 1])
+        refused = None
+        try:
+            self.pairings[part] = pairing.find_pairing(folder, "required" if training else "optional")
+            made = self.pairings[part].pairs
+        except InputError as error:
+            refused = error
+            try:
+                made = pairing.find_pairs(folder, "optional")
+            except InputError:
+                masks = {path.stem: path for path in reversed(found["Masks"])}
+                by_stem = {path.stem: path for path in reversed(found["Images"])}
+                made = [
+                    Pair(stem, path, masks.get(stem), group_of(stem)) for stem, path in sorted(by_stem.items())
+                ]
+        try:
+            made = recorded(made, self.data_dir)
+        except InputError as error:
+            refused = refused or error
+            self.pairings.pop(part, None)
+        without = [pair.image for pair in made if pair.mask is None]
+        used = {pair.mask for pair in made if pair.mask}
+        stems = {path.stem for path in used}
+        orphans = [path for path in found["Masks"] if path not in used and path.stem not in stems]
+        # Files that are there, in a folder an image or images and masks together, and cannot be paired.
+        elsewhere = not made and not any((folder / kind).is_dir() for kind in found) and holds_files(folder)
+        if training:
+            if not made and not elsewhere:
+                self._say_what_raw_holds()
+            self.add_if("missing mask", without)
+            self.add_if("orphan mask", orphans)
+        elif made:
+            self.add_if("orphan mask", orphans, severity="warning")
+            if used:
+                self.add_if("missing test mask", without)
+        if refused and (made or elsewhere) and len(self.findings) == before:
+            seen, remedy = in_parts(refused)
+            self.add("pairing", [], seen, remedy=remedy)
+        for kind in ("Images", "Masks"):
+            self.add_if("file not read", _unread(folder / kind, used))
+        self.looks += [Look(pair, part) for pair in made]
+
+    def _say_what_raw_holds(self):
+        """There is nothing to train on, which is no mistake where `Raw data` waits for `prepare`."""
+        seen, raw_dir, remedy = f"{self.data_dir / TRAIN / 'Images'} holds none.", self.data_dir / "Raw data", ""
+        if holds_files(raw_dir):
+            try:
+                count = f"{len(pairing.find_pairs(raw_dir, 'optional'))} images"
+            except InputError:  # `prepare` says what is wrong with them
+                count = "files"
+            seen = f"{seen} {raw_dir} holds {count} that are not cut into tiles yet."
+            remedy = f'Cut them with: python main.py prepare --data "{self.data_dir}"'
+        elif own := pairing.own_pictures(self.data_dir):
+            seen = f"{seen} Images found in {own}."
+            remedy = f'Run: python main.py prepare --source "{self.data_dir}" --data my_folder'
+        self.add("no images", [], seen, remedy=remedy)
+
+    def add_if(self, kind, files, detail="", severity=None):
+        if files:
+            self.add(kind, files, detail, severity)
+
+
+def _unread(folder, used):
+    """Pictures in formats or places that nobody reads; text files beside the images are no concern."""
+    if not folder.is_dir():
+        return []
+    unread = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path in used:
+            continue
+        if path.is_dir():
+            unread += [p for p in files_of(path) if not any(parent in used for parent in (p, *p.parents))][:1]
+        elif path.suffix.lower() in UNREAD_SUFFIXES:
+            unread.append(path)
+    return unread
+
+
+UNREAD_SUFFIXES = {
+    ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi", ".oir", ".mrxs", ".scn", ".dcm", ".psd", ".xcf", ".heic", ".raw",
+    ".npy", ".npz", ".mat", ".h5", ".zip", ".pdf", ".svg", ".mp4", ".avi",
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ the checks
+
+
+def _check_reading(case):
+    """Files that cannot be read, masks that do not fit, folders that are swapped."""
+    swapped = {id(look) for look in case.of() if look.mask_is_picture and look.distinct <= 4 and not look.constant}
+    case.add_if("swapped Images and Masks", [
+        path for look in case.looks if id(look) in swapped for path in (look.pair.image, look.pair.mask)
+    ])  # fmt: skip
+    case.swapped = swapped
+    faults = {}
+    for look in case.looks:
+        for kind, path, error in look.faults:
+            if id(look) not in swapped:
+                seen, remedy = in_parts(error)
+                faults.setdefault((kind, remedy), []).append((path, seen.replace(f"{path.parent}{os.sep}", "", 1)))
+    for (kind, remedy), files in faults.items():  # what helps depends on what the reader of the file saw
+        other = OTHERWISE.get(kind) if remedy else ""
+        seen = files[0][1]
+        if len(files) == 1:  # the name is said before
+            seen = seen.removeprefix(f"{files[0][0].name}: ")
+            seen = seen[:1].upper() + seen[1:]
+        case.add(kind, [path for path, _ in files], seen, remedy=f"{remedy} {other}" if other else remedy)
+    named = {path for files in faults.values() for path, _ in files}
+    case.add_if("mask is a picture", [
+        look.pair.mask for look in case.looks
+        if look.mask_is_picture and id(look) not in swapped and look.pair.mask not in named
+    ])  # fmt: skip
+    usual = np.median([look.distinct for look in case.of()] or [0])
+    if usual > 16:
+        masks = [look for look in case.of() if look.distinct <= 3 and not look.constant and id(look) not in swapped]
+        case.add_if("picture is a mask", [look.pair.image for look in masks])
+        case.swapped = swapped | set(map(id, masks))
+        case.told |= case.swapped
+
+
+OTHERWISE = {
+    "unreadable image": "Or take it out with its mask.",
+    "unreadable mask": "Or take it out with its image.",
+}
+
+
+def _training(case):
+    """`Diagnosis.training`."""
+    looks = [look for look in case.looks if look.part == TRAIN]
+    if TRAIN not in case.pairings or not all(look.size and look.values for look in looks):
+        return None
+    return replace(case.pairings[TRAIN], pairs=[look.pair for look in looks]), mask_checks.survey_of(looks)
+
+
+def _summary(case, coding):
+    """Lines that say what a training would use."""
+    lines = []
+    for part, title in ((TRAIN, "training"), (TEST, "test")):
+        looks = case.of(part)
+        if looks:
+            span = Survey([look.size for look in looks], any(look.colour for look in looks), {}).span()
+            masks = sum(look.pair.mask is not None for look in looks)
+            meaning = f"; {coding.explanation}" if coding and part == TRAIN else ""
+            paired = case.pairings.get(part)
+            meaning = f"; {paired.explanation}{meaning}" if paired and not paired.plain else meaning
+            lines.append(f"{title}: {len(looks)} image{'s' * (len(looks) > 1)}, {masks} with masks, {span}{meaning}")
+        elif part == TEST:
+            lines.append(f"test: no images in {case.data_dir / TEST / 'Images'}")
+    return lines

@@ -1,0 +1,177 @@
+"""What one reading of an image and its mask tells about them, as far as the data doctor needs to know."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from checking.copies import take_print
+from pairing import annotations
+from pairing.masks import read_named_mask_of
+from pairing.pairs import Pair
+from reading import images, intensity
+from reading.files import InputError
+
+
+@dataclass
+class Look:
+    """What one pass over a pair found; fields stay None where a file cannot be read.
+
+    values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
+    names : dictionary from mask value to class name, for outlines that were named.
+    """
+
+    pair: Pair
+    part: str
+    faults: list = field(default_factory=list)  # (kind, path, the `InputError`)
+    size: tuple = None
+    dtype: str = None
+    colour: bool = None
+    low: float = None
+    high: float = None
+    level: float = None
+    spread: float = None
+    clipped: float = None
+    constant: bool = None
+    quantiles: np.ndarray = None
+    distinct: int = None
+    picture_hash: bytes = None
+    mask_hash: bytes = None
+    mask_is_picture: bool = False
+    soft: bool = False
+    values: dict = None
+    names: dict = field(default_factory=dict)
+    print: np.ndarray = None
+    working: np.ndarray = None
+    spots: np.ndarray = None
+    patches: np.ndarray = None
+    # Known once the meaning of the mask values is: share of foreground in the image and on its border, and how much
+    # brighter it is than the background, in units of the image's spread.
+    share: float = None
+    border: float = None
+    contrast: float = None
+    inside: float = None  # mean grey value of the foreground
+
+
+def look_at(look, shrink):
+    try:
+        image = images.read(look.pair.image)
+    except InputError as error:
+        look.faults.append(("unreadable image", look.pair.image, error))
+        image = None
+    if image is not None:
+        _look_at_image(look, image)
+        if shrink:
+            take_print(look, image, shrink)
+    if look.pair.mask:
+        _look_at_mask(look, image)
+
+
+def _look_at_image(look, image):
+    """Fill in what the image tells."""
+    look.size, look.dtype, look.colour = image.shape[:2], str(image.dtype), not intensity.is_grey(image)
+    stride = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / 2**16)))
+    some_pixels = np.sort(_grey(image[::stride, ::stride], look.colour), axis=None)
+    last = some_pixels.size - 1
+    look.low, look.level, look.high = (float(some_pixels[round(last * q)]) for q in (0.001, 0.5, 0.999))
+    look.quantiles = some_pixels[np.linspace(0, last, 1001).round().astype(int)].astype(np.float32)
+    look.spread = float(some_pixels.std(dtype=np.float64))
+    look.distinct = 1 + np.count_nonzero(some_pixels[1:] != some_pixels[:-1])
+    top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
+    look.clipped = float((some_pixels >= top).mean())
+    look.constant = all((band == image[0, 0]).all() for band in intensity.bands(image))
+    look.picture_hash = _hash(image)
+
+
+def _grey(part, colour):
+    """A part of an image in grey, (height, width); `colour`, of the whole image, decides how."""
+    return intensity.to_channels(part, 1)[..., 0] if colour else part[..., 0]
+
+
+def _look_at_mask(look, image):
+    path = look.pair.mask
+    try:
+        # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
+        if look.size is None and path not in files_of(path.parent):
+            return  # outlines have no size of their own
+        if look.size:
+            mask, look.names = read_named_mask_of(look.pair, look.size)
+        else:
+            mask = images.read_mask(path)
+    except InputError as error:
+        if path.is_dir():  # the error names which of its files is at fault
+            named = Path(str(error).partition(": ")[0])
+            path = named if path in named.parents else path
+        look.faults.append((_mask_fault(look, path), path, error))
+        return
+    look.mask_is_picture = _is_picture(mask)
+    if look.mask_is_picture:
+        return
+    lowest, highest = int(mask.min()), int(mask.max())
+    listed = lowest >= 0 and highest < 2**16  # else the values are too far apart to be counted by their number
+    values = np.arange(highest + 1) if listed else np.unique(mask)
+    counts, sums = np.zeros(len(values), np.int64), np.zeros(len(values))
+    pictures = [None] * len(mask) if image is None else intensity.bands(image)
+    between = alike = 0
+    for band, picture in zip(intensity.bands(mask), pictures, strict=False):
+        labels = band.ravel() if listed else np.searchsorted(values, band.ravel())
+        counts += np.bincount(labels, minlength=len(values))
+        if picture is not None:
+            grey = _grey(picture, look.colour)
+            sums += np.bincount(labels, weights=grey.ravel(), minlength=len(values))
+        inside = (band > 0) & (band < 255)
+        between += np.count_nonzero(inside)
+        alike += np.count_nonzero(inside[:, :-1] & (band[:, :-1] == band[:, 1:]))
+    held = np.flatnonzero(counts)
+    around = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    edge = np.bincount(around if listed else np.searchsorted(values, around), minlength=len(values))
+    look.values = {int(values[i]): (int(counts[i]), float(sums[i] / counts[i]), int(edge[i])) for i in held}
+    # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
+    look.soft = bool(len(held) > 8 and highest >= 224 and alike < 0.5 * between)
+    if len(held) > 1:
+        look.mask_hash = _hash(mask, np.int32)  # the same values are the same mask, however they are stored
+
+
+def _mask_fault(look, path):
+    """Which fault a mask has that was refused."""
+    if path.suffix.lower() in annotations.SUFFIXES:
+        try:
+            annotations.read_shapes(path)
+        except InputError:
+            return "unreadable mask"
+        return "size mismatch"  # what can be read and is refused all the same was drawn on another image
+    try:
+        stored = images.read_mask(path)
+        if look.size and stored.shape != tuple(look.size):
+            return "size mismatch"
+    except InputError:
+        try:
+            stored = images.read(path)
+        except InputError:
+            return "unreadable mask"
+        look.mask_is_picture = _is_picture(intensity.to_channels(stored, 1)[..., 0])
+    return "mask is a picture" if look.mask_is_picture else "mask encoding"
+
+
+def _is_picture(array):
+    """True for the restless grey values of a photograph: most pixels differ from their neighbour."""
+    if array.shape[1] < 2:
+        return False
+    differ = (array[:, 1:] != array[:, :-1]).mean()
+    return bool(differ > 0.4 and len(np.unique(array[:: max(1, array.shape[0] // 64)])) > 16)
+
+
+def _hash(array, dtype=None):
+    dtype = dtype or array.dtype
+    digest = hashlib.blake2b(digest_size=16, key=f"{array.shape}{np.dtype(dtype)}".encode()[:64])
+    for band in intensity.bands(array):
+        digest.update(np.ascontiguousarray(band, dtype))
+    return digest.digest()
+
+
+def files_of(folder):
+    try:
+        return images.list_images(folder)
+    except InputError:
+        return []

@@ -1,0 +1,288 @@
+"""Separate cells → files that other programs open: label images, ImageJ ROIs, QuPath GeoJSON, CSV, outlines drawn.
+
+Outlines run along the edges of the pixels, so that every program finds exactly the same pixels in them.
+"""
+
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from measuring.cells import LABELS, find_cells, smallest_area_px, whole_components
+from measuring.measurements import measure
+from pairing.annotations import CELL
+from pairing.polygons import polygonise
+from reading import images, intensity, pixel_size
+from reading.files import replacing
+from reading.show import CLASS_OUTLINES, display
+
+TABLE, COUNTS = "cells.csv", "cell_counts.csv"
+LARGEST_ROI_PX = 2**15 - 1  # the corners of an ImageJ ROI's box are 16-bit numbers
+NUCLEUS, WHOLE = 2, 1  # class ids, where there are three
+WHERE_IT_IS = (0, 0, 1)  # left, top and scale of an image in itself
+
+
+class CellWriter:
+    """Writes the cells of one image after another into a folder; `predict.predict_files` calls it.
+
+    out_dir : path of the folder.
+    um_per_px : micrometres per pixel of all images as they are stored; None: what each file states.
+    min_area : the smallest cell, in µm² where the size of a pixel is known, else in pixels; None: the default.
+    """
+
+    def __init__(self, out_dir, um_per_px=None, min_area=None):
+        self.out_dir, self.um_per_px, self.min_area = Path(out_dir), um_per_px, min_area
+        self.tables, self.sizes = {}, {}
+
+    def add(self, path, image, mask, probability):
+        """Find, measure and write the cells of one image.
+
+        path : of the image file, which names the results.
+        image : ndarray of shape (height, width, 1 or 3).
+        mask : uint8 (height, width), class ids.
+        probability : float (height, width, 1) of foreground, or (height, width, K) of K classes.
+        """
+        path = Path(path)
+        self._forget_earlier()
+        size = self.um_per_px or pixel_size.um_per_px(path)
+        cells = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
+        outlines = polygonise(cells.labels)
+        whole = None if cells.whole is None else polygonise(cells.whole)
+        table = measure(cells, image, probability, size, outlines)
+        stem = self.out_dir / path.stem
+        write_labels(stem, LABELS, cells.labels)
+        if whole is not None:
+            write_labels(stem, f"_cell{LABELS}", cells.whole)
+        write_geojson(f"{stem}.geojson", features(cells, table, outlines, whole))
+        write_rois(f"{stem}_rois.zip", cells, outlines, whole)
+        images.write_png(f"{stem}_overlay.png", draw(image, cells))
+        self.tables[path.name], self.sizes[path.name] = table, size
+
+    def add_bands(self, path, bands, classes, um_per_px=None, light=None, place=WHERE_IT_IS):
+        """Find and measure the cells of an image that comes in bands, such as a slide; write `<stem>.geojson`.
+
+        No other file is written for it: a picture of that size does not fit into memory. The cells and their
+        measurements are those that `add` finds, in another order.
+
+        path : of the image, which names the results.
+        bands : iterable of (mask, image, probability), each of the same rows, from top to bottom; as in `add`.
+        classes : 1, or K of K classes.
+        um_per_px : micrometres per pixel that the file states, None where unknown.
+        light : see `measure.measure`; None for a grey image.
+        place : of the bands in the file, see `streams`; the outlines lie on the file, the table on the bands.
+
+        Returns the number of cells.
+        """
+        path, size = Path(path), self.um_per_px * place[2] if self.um_per_px else um_per_px
+        tables, smallest = [], smallest_area_px(size, self.min_area)
+        self._forget_earlier()
+
+        def found():
+            count = 0
+            for row, mask, image, probability in whole_components(bands):
+                cells = find_cells(mask, classes, smallest, probability)
+                outlines = polygonise(cells.labels)
+                whole = None if cells.whole is None else polygonise(cells.whole)
+                table = measure(cells, image, probability, size, outlines, row, light)
+                table["cell"] += count
+                count += len(cells)
+                tables.append(table)
+                yield from features(cells, table, outlines, whole, row, place)
+
+        write_geojson(self.out_dir / f"{path.stem}.geojson", found())
+        joined = {"cell": np.zeros(0, int)}
+        if tables:
+            joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        self.tables[path.name], self.sizes[path.name] = joined, size
+        return len(joined["cell"])
+
+    def _forget_earlier(self):
+        """Before the first image: the tables speak of all images in the folder, and these change now."""
+        if not self.tables:
+            for name in (TABLE, COUNTS):
+                (self.out_dir / name).unlink(missing_ok=True)
+
+    def finish(self):
+        """Write `cells.csv` and `cell_counts.csv`, of all images added."""
+        write_table(self.out_dir / TABLE, self.tables)
+        counts = [len(table["cell"]) for table in self.tables.values()]
+        rows = zip(self.tables, counts, self.sizes.values(), strict=True)
+        _write_csv(self.out_dir / COUNTS, ["image", "cells", "um_per_px"], rows)
+
+    def total(self):
+        """The number of cells in all images added."""
+        return sum(len(table["cell"]) for table in self.tables.values())
+
+
+# -------------------------------------------------------------------------------------------------------- label images
+
+
+def write_labels(stem, suffix, labels):
+    """Write `<stem><suffix>.png`, 16-bit, or with more than 65,535 objects `<stem><suffix>.tif`, 32-bit; its path.
+
+    labels: ndarray of shape (height, width), 0 on background, 1 … n on the objects.
+    """
+    deep = labels.max(initial=0) > np.iinfo(np.uint16).max
+    path, other = (Path(f"{stem}{suffix}{kind}") for kind in ((".tif", ".png") if deep else (".png", ".tif")))
+    images.write(path, labels.astype(np.uint32 if deep else np.uint16))
+    other.unlink(missing_ok=True)  # of an earlier run: one image, one label image
+    return path
+
+
+# --------------------------------------------------------------------------------------------------------------- QuPath
+
+
+def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS):
+    """The GeoJSON features of all cells, as QuPath exports its own (detections; with three classes cells).
+
+    cells, table : as `find_cells` and `measure` give them; outlines, whole : `polygonise` of the labels and of the
+    whole cells; first_row : of the block in its image; place : of that image in its file, see `streams`. Yields
+    dictionaries.
+    """
+    kind = "detection" if whole is None else "cell"
+    several = len(set(cells.classes.tolist())) > 1 or "class" in table
+    names = [name for name in table if name not in ("cell", "class")]
+    rows = zip(*(table[name].tolist() for name in names), strict=True)
+    cell_names = table["cell"].tolist()
+    for (number, parts), cell, class_id, values in zip(
+        outlines.items(), cell_names, cells.classes.tolist(), rows, strict=True
+    ):
+        name = str(class_id) if several else CELL
+        colour = CLASS_OUTLINES[(class_id - 1) % len(CLASS_OUTLINES)] if several else CLASS_OUTLINES[0]
+        feature = {
+            "type": "Feature",
+            "geometry": _geometry(parts if whole is None else whole[number], first_row, place),
+        }
+        if whole is not None:
+            feature["nucleusGeometry"] = _geometry(parts, first_row, place)
+        measured = {name: value for name, value in zip(names, values, strict=True) if value == value}  # no NaN in JSON
+        feature["properties"] = {
+            "objectType": kind,
+            "name": str(cell),
+            "classification": {"name": name, "color": list(colour)},
+            "measurements": measured,
+        }
+        yield feature
+
+
+def _geometry(parts, first_row, place):
+    left, top, factor = place
+
+    def on_file(ring):
+        corners = [*ring.tolist(), ring[0].tolist()]
+        if factor == 1:  # whole numbers stay whole
+            return [[x + left, y + first_row + top] for x, y in corners]
+        return [[round(x * factor + left, 3), round((y + first_row) * factor + top, 3)] for x, y in corners]
+
+    rings = [[on_file(ring) for ring in part] for part in parts]
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}
+    return {"type": "MultiPolygon", "coordinates": rings}
+
+
+def write_geojson(path, features):
+    """Write GeoJSON features as a FeatureCollection, one a line, atomically; they may come from a generator."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for number, feature in enumerate(features):
+            file.write((",\n" if number else "\n") + json.dumps(feature, allow_nan=False))
+        file.write("\n]}\n")
+
+
+# --------------------------------------------------------------------------------------------------------------- ImageJ
+
+
+def write_rois(path, cells, outlines, whole=None):
+    """Write a ROI set for ImageJ's ROI Manager, atomically; nothing for an image of more than 32,767 pixels a side.
+
+    With several classes the group of a ROI is its class id; with three, each cell has a ROI of the whole and one of its
+    nucleus. Returns True where it was written.
+    """
+    if max(cells.labels.shape) > LARGEST_ROI_PX:
+        Path(path).unlink(missing_ok=True)
+        return False
+    grouped = whole is not None or len(set(cells.classes.tolist())) > 1
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for (number, parts), class_id in zip(outlines.items(), cells.classes.tolist(), strict=True):
+            if whole is not None:
+                _write_roi(archive, f"{number:05}_cell", whole[number], WHOLE)
+            _write_roi(archive, f"{number:05}" + ("_nucleus" if whole else ""), parts, class_id if grouped else 0)
+    return True
+
+
+def _write_roi(archive, name, parts, group):
+    """One ROI of a set: a polygon, or a composite where there are holes or several parts."""
+    import roifile
+
+    rings = [ring for part in parts for ring in part]
+    corners = np.concatenate(rings)
+    (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
+    roi = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.POLYGON, name=name, group=group)
+    roi.left, roi.top, roi.right, roi.bottom = left, top, right, bottom
+    if len(rings) == 1:
+        roi.integer_coordinates = (rings[0] - (left, top)).astype(np.int32)
+        roi.n_coordinates = len(rings[0])
+    else:
+        roi.roitype = roifile.ROI_TYPE.RECT  # so says the format: a box, and in it a path of moves, lines and closings
+        path = np.concatenate([_closed_path(ring) for ring in rings])
+        roi.multi_coordinates, roi.shape_roi_size = path, len(path)
+    archive.writestr(f"{name}.roi", roi.tobytes())
+
+
+def _closed_path(ring):
+    """A ring as java.awt.geom.PathIterator has it: 0 x y (move), 1 x y (line) …, 4 (close); float32."""
+    kinds = np.r_[0, np.ones(len(ring) - 1)]
+    return np.r_[np.column_stack([kinds, ring]).ravel(), 4].astype(np.float32)
+
+
+# --------------------------------------------------------------------------------------------------- table and picture
+
+
+def write_table(path, tables):
+    """Write one CSV of all cells, atomically: the column `image`, then those of `measure`, one row a cell.
+
+    tables: dictionary from image name to what `measure` gives. Where they differ in their columns (some sizes in
+    pixels, others in micrometres), all have a place, and a cell is blank where its image has no such value.
+    """
+    columns = dict.fromkeys(name for table in tables.values() for name in table)
+
+    def rows():
+        for image, table in tables.items():
+            blank = [None] * len(table["cell"])
+            values = [table[name].tolist() if name in table else blank for name in columns]
+            yield from zip([image] * len(blank), *values, strict=True)
+
+    _write_csv(path, ["image", *columns], rows())
+
+
+def _write_csv(path, header, rows):
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(map(_text, row) for row in rows)
+
+
+def _text(value):
+    """A number for people and programs: six significant digits; nothing for a value that there is not."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def draw(image, cells):
+    """The image with the outline of each cell on it, inside its border: uint8 (height, width, 3).
+
+    image: ndarray of shape (height, width, 1 or 3), any intensity; cells: `cells.Cells`.
+    """
+    from skimage.segmentation import find_boundaries
+
+    picture = intensity.to_channels(display(image), 3).copy()
+    several = len(set(cells.classes.tolist())) > 1
+    colours = np.array([CLASS_OUTLINES[(n - 1) % len(CLASS_OUTLINES) if several else 0] for n in cells.classes] or [0])
+    for labels, colour in ((cells.whole, CLASS_OUTLINES[1]), (cells.labels, None)):
+        if labels is not None and labels.any():
+            border = find_boundaries(labels, mode="inner")
+            picture[border] = colours[labels[border] - 1] if colour is None else colour
+    return picture

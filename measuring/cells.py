@@ -1,0 +1,259 @@
+"""Mask → separate cells: holes filled, touching ones divided, specks left out, each nucleus joined to its cytoplasm.
+
+Objects are connected components, pixels touching by sides or corners, divided where they are narrow and where the
+network is less sure of them. Nothing here looks further than one component, so that a slide can be worked on band by
+band (`whole_components`) with the same result.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from pairing.objects import components
+from reading.intensity import to_8_bits
+
+LABELS = "_labels"  # of label images: <stem>_labels.png
+# Chosen on the training fields of `benchmarks/cells.py`, which prints what others of the first two give.
+MIN_AREA_PX = 20
+NECK = 0.9
+THRESHOLDS = tuple(range(140, 219, 13))  # of 255, 0.55 to 0.85: at these a small object may fall apart,
+LARGEST_PARTED = 10  # one of at most so many smallest areas; larger ones are nuclei whose texture would divide them
+# About the same where the size of a pixel is known: the epithelial nuclei of those fields (100 pixels and more) have
+# 313 pixels in the median, an intermediate cell's about 35 µm² (The Bethesda System, 3rd edition, 2015).
+MIN_AREA_UM2 = 2.0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an image or of a part of it.
+
+    labels : int32 ndarray of shape (height, width): 0 on background, 1 … n on the n objects, in the order of their
+        first pixels, class by class. With three classes these are the nuclei.
+    classes : uint8 ndarray of shape (n,), the class id of each.
+    whole : with three classes, int32 ndarray of shape (height, width): each nucleus together with its cytoplasm, by the
+        same numbers; else None.
+    """
+
+    labels: np.ndarray
+    classes: np.ndarray
+    whole: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.classes)
+
+
+def smallest_area_px(um_per_px=None, min_area=None):
+    """The area in pixels below which an object is left out.
+
+    um_per_px : micrometres per pixel, None where unknown.
+    min_area : in µm² where `um_per_px` is given, else in pixels; None: `MIN_AREA_UM2` or `MIN_AREA_PX`.
+    """
+    if um_per_px is None:
+        return MIN_AREA_PX if min_area is None else min_area
+    return (MIN_AREA_UM2 if min_area is None else min_area) / um_per_px**2
+
+
+def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None):
+    """The separate cells of a predicted mask.
+
+    Three classes are background, cytoplasm and nucleus: the objects are the nuclei, and each has its cytoplasm. Of any
+    other number, each class above 0 has objects of its own.
+
+    Parameters
+    ----------
+    mask : uint8 ndarray of shape (height, width), class ids.
+    classes : 1 for foreground/background, or how many there are.
+    min_area_px : see `separate`.
+    probability : float ndarray of shape (height, width, classes), 0…1, that the mask was made from; None: the shape of
+        an object alone tells where to divide it.
+
+    Returns `Cells`.
+    """
+
+    def of_class(number):
+        sure = None if probability is None else to_8_bits(probability[..., number if classes > 1 else 0])
+        return separate(mask == number, min_area_px, sure=sure)
+
+    if classes == 3:
+        labels = of_class(2)
+        return Cells(labels, np.full(labels.max(), 2, np.uint8), join_cytoplasm(labels, mask > 0))
+    labels, numbers = np.zeros(mask.shape, np.int32), []
+    for number in range(1, max(2, classes)):
+        found = of_class(number)
+        found[labels > 0] = 0  # a hole of one class may hold a small object of another
+        found = _renumbered(found, 0)
+        labels = np.where(found > 0, found + len(numbers), labels)
+        numbers += [number] * int(found.max())
+    return Cells(labels, np.array(numbers, np.uint8))
+
+
+def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
+    """The objects of one class: holes filled, touching objects divided, small ones left out.
+
+    Where the probability is known, a small object (`LARGEST_PARTED`) is divided that falls apart as its threshold
+    rises: into the leaves of its component tree (Salembier, Oliveras, Garrido, IEEE Transactions on Image Processing 7,
+    1998) that have the pixels of the smallest object, and at least `MIN_AREA_PX`, since noise makes small ones.
+
+    Each part is then divided by its shape, by the watershed of the distance to what is outside (Vincent and Soille,
+    PAMI 13, 1991; Beucher and Lantuéjoul, 1979), from one seed an object. Two bulges are two seeds where the neck
+    between them is narrower than `neck` times the narrower bulge: an h-maxima transform of the logarithm (Soille,
+    Morphological Image Analysis, 2nd edition, section 6.3), the same for large and for small cells. Bulges narrower
+    than a disc of the smallest area are roughness of the outline, no seeds.
+
+    Parameters
+    ----------
+    mask : bool ndarray of shape (height, width).
+    min_area_px : objects of fewer pixels are left out; holes of at most so many are filled.
+    neck : 0…1; 0 divides nothing, by its probability neither, 1 at every constriction.
+    sure : uint8 ndarray of shape (height, width), 255 times the probability of the class; None: unknown.
+
+    Returns int32 (height, width): 0 on background, 1 … n on the objects in the order of their first pixels.
+    """
+    from scipy.ndimage import find_objects
+
+    holes = hole_sizes(mask)
+    mask = mask | ((holes > 0) & (holes <= min_area_px))
+    labels = components(mask)
+    distance = _depth(mask)
+    core = np.sqrt(max(1, min_area_px) / np.pi)
+    count = int(labels.max())
+    for number, box in enumerate(find_objects(labels), start=1):
+        inside = labels[box] == number
+        area = inside.sum()
+        if area < 2 * min_area_px or neck == 0:
+            continue
+        parts = inside.astype(np.int32)
+        if sure is not None and area <= LARGEST_PARTED * min_area_px:
+            parts = _fall_apart(sure[box], inside, max(min_area_px, MIN_AREA_PX))
+        boxes = find_objects(parts)
+        for part, within in enumerate(boxes, start=1):
+            depth = np.where(inside, distance[box], 0) if len(boxes) == 1 else _depth(parts[within] == part)
+            divided = _divide(depth, core, neck)
+            new = divided > (part == 1)  # the first keeps the number of the whole
+            labels[box][within][new] = divided[new] + (count - (part == 1))
+            count += int(divided.max()) - (part == 1)
+    return _renumbered(labels, min_area_px)
+
+
+def _fall_apart(sure, inside, smallest):
+    """The parts, of `smallest` pixels at least, of one component as its threshold rises: int32, 1 … n; 0 outside."""
+    from skimage.segmentation import watershed
+
+    sure = np.where(inside, np.maximum(sure, 1), 0)  # holes that were filled included
+    seeds, count = np.zeros(sure.shape, np.int32), 0
+    for threshold in (*reversed(THRESHOLDS), 1):  # a part that holds no part of a higher threshold is a new one
+        _, found, facts, _ = cv2.connectedComponentsWithStats(
+            (sure >= threshold).astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
+        )
+        new = facts[:, cv2.CC_STAT_AREA] >= smallest
+        new[0] = False
+        new[found[seeds > 0]] = False
+        numbers = np.cumsum(new, dtype=np.int32) + np.int32(count)
+        seeds = np.where(new[found], numbers[found], seeds)
+        count += int(new.sum())
+    if count < 2:
+        return inside.astype(np.int32)
+    return watershed(-sure.astype(np.int16), seeds, mask=inside, connectivity=2)
+
+
+def _depth(mask):
+    """Distance of each pixel to the nearest outside the mask, float32; beyond the image's border is outside."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    return np.sqrt(np.rint(distance**2))  # OpenCV's last digit hangs on the place in the image, and so would the cells
+
+
+def _divide(distance, core, neck):
+    """One component, `distance` above 0 on it: its parts, int32 (height, width), 1 … n; 0 elsewhere."""
+    from skimage.measure import label
+    from skimage.morphology import local_maxima, reconstruction
+    from skimage.segmentation import watershed
+
+    distance = np.pad(distance, 1)
+    inside = distance > 0
+    width = np.log(np.maximum(distance, core))
+    outside = np.log(core) + 2 * np.log(neck)  # lower than any value inside
+    width[~inside] = outside
+    seeds = label(local_maxima(width) & inside, connectivity=2)
+    if seeds.max() > 1:
+        lowered = reconstruction(np.where(inside, width + np.log(neck), outside), width)
+        seeds = label(local_maxima(lowered) & inside, connectivity=2)
+    if seeds.max() == 1:
+        return inside[1:-1, 1:-1].astype(np.int32)
+    return watershed(-distance, seeds, mask=inside, connectivity=2)[1:-1, 1:-1]
+
+
+def hole_sizes(mask):
+    """For each pixel in a hole, how many pixels that hole has: int32 (height, width), 0 elsewhere.
+
+    A hole is background, joined by sides, that does not reach the border.
+    """
+    outside = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
+    _, numbers, facts, _ = cv2.connectedComponentsWithStats(outside, connectivity=4, ltype=cv2.CV_32S)
+    areas = facts[:, cv2.CC_STAT_AREA].copy()
+    areas[[0, numbers[0, 0]]] = 0  # the mask itself, and what reaches the border
+    return areas[numbers[1:-1, 1:-1]]
+
+
+def join_cytoplasm(nuclei, body):
+    """Nuclei with their cytoplasm: int32 (height, width), the numbers of the nuclei, 0 elsewhere.
+
+    A pixel of `body` goes to the nucleus that is nearest on ways within the body, so that cells that overlap part in
+    the middle. Cytoplasm without a nucleus is no cell here.
+
+    nuclei: int32 ndarray of shape (height, width); body: bool ndarray of that shape, cytoplasm and nuclei.
+    """
+    from scipy.ndimage import find_objects
+    from skimage.segmentation import watershed
+
+    parts = components(body | (nuclei > 0))
+    whole = nuclei.copy()
+    for number, box in enumerate(find_objects(parts), start=1):  # alone: ties then do not hang on the rest of the image
+        inside, seeds = parts[box] == number, np.where(parts[box] == number, nuclei[box], 0)
+        if seeds.any():
+            whole[box][inside] = watershed(np.zeros(seeds.shape, np.uint8), seeds, mask=inside)[inside]
+    return whole
+
+
+def whole_components(bands):
+    """Cut an image that comes in bands where no foreground is cut: each component is whole in exactly one block.
+
+    What `find_cells` finds in the blocks is what it would find in the whole image, up to the numbers. Only the rows
+    from the top of the highest component that is still open are kept, as many as the tallest has.
+
+    bands: iterable of tuples, the class mask, uint8 (rows, width), and any further arrays of the same rows (image,
+    probability), from top to bottom.
+    Yields (row, mask, further arrays …): the block's first row in the image, its mask without the components that
+    belong to another block, and the same rows of the others. Blocks may share rows.
+    """
+    held, first = None, 0
+    for band in bands:
+        held = band if held is None else tuple(np.concatenate(both) for both in zip(held, band, strict=True))
+        mask = held[0]
+        numbers = components((mask > 0) | (hole_sizes(mask > 0) > 0))  # what lies in a hole belongs to what is around
+        tops = np.full(numbers.max() + 1, len(mask))
+        row, column = np.nonzero(numbers)
+        np.minimum.at(tops, numbers[row, column], row)
+        cut = tops[np.unique(numbers[-1])].min()  # of background `tops` is the height
+        done = (tops < cut)[numbers]
+        if done.any():
+            yield first, np.where(done, mask, 0), *held[1:]
+        held = (np.where(done, 0, mask)[cut:], *(array[cut:] for array in held[1:]))
+        first += int(cut)
+    if held is not None and held[0].any():
+        yield first, *held
+
+
+def _renumbered(labels, min_area_px):
+    """The objects of at least so many pixels, numbered from 1 in the order of their first pixels."""
+    places = np.flatnonzero(labels)
+    numbers = labels.ravel()[places]
+    sizes = np.bincount(numbers, minlength=1)
+    first = np.zeros(len(sizes), np.int64)
+    first[numbers[::-1]] = places[::-1]  # the last one written is the first pixel
+    kept = np.flatnonzero((sizes > 0) & (sizes >= min_area_px))
+    kept = kept[np.argsort(first[kept])]
+    table = np.zeros(len(sizes), np.int32)
+    table[kept] = np.arange(1, len(kept) + 1)
+    return table[labels]

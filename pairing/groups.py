@@ -1,0 +1,133 @@
+"""pairing.groups: TODO."""
+
+import csv
+import re
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from reading.files import InputError, some
+
+GROUP_PATTERN = re.compile(r"^(.+?)[ _.-](?:field|fov|tile|crop|patch|region|roi)[ _.-]?\d.*$", re.IGNORECASE)
+RECORD = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
+
+
+def group_of(stem):
+    """What a tile was cut from: `slide3_field2` → `slide3`, `EDF000_tile_03_04` → `EDF000`, `cell_017` → `cell_017`."""
+    match = GROUP_PATTERN.match(stem)
+    return match.group(1) if match else stem
+
+
+def grouped_by(pairs, by):
+    """The same pairs with groups (slide, patient, field) from a name pattern or a table.
+
+    Parameters
+    ----------
+    pairs : list of `Pair`.
+    by : a regular expression, found anywhere in the stem: its first bracketed part (the whole match without brackets)
+        is the group; or the path of a .csv file with the columns file (image name, with or without suffix) and group.
+
+    Returns a list of `Pair`. Raises `InputError` for a pattern or a table that does not give every image its group.
+    """
+    if str(by).lower().endswith(".csv"):
+        groups = _groups_in(_read_rows(Path(by)), Path(by))
+        keys = [[name for name in (_normal(pair.image.name), _normal(pair.stem)) if name in groups] for pair in pairs]
+        found = [groups[names[0]] if names else None for names in keys]
+        remedy = f"expected a row for each image in {by}. Add the rows."
+    else:
+        try:
+            pattern = re.compile(by)
+        except re.error as error:
+            raise InputError(
+                f"--group-by {by!r}: not a regular expression ({error}); expected a pattern such as '^(slide\\d+)' or "
+                "a .csv file. Mend it."
+            ) from error
+        matches = [pattern.search(_normal(pair.stem)) for pair in pairs]
+        found = [(match.group(1) if pattern.groups else match.group()) if match else None for match in matches]
+        remedy = f"expected a name in which {by!r} is found. Change the pattern, or use a .csv file."
+    without = [pair.image.name for pair, group in zip(pairs, found, strict=True) if not group]
+    if without:
+        raise InputError(f"--group-by: no group for {some(without)}; {remedy}")
+    return [replace(pair, group=group) for pair, group in zip(pairs, found, strict=True)]
+
+
+def recorded(pairs, data_dir):
+    """The same pairs; those that `data_dir`/tiles.csv lists, where `prepare` wrote one, with their group and levels.
+
+    Raises `InputError` for a table without the columns file and group, or with others than numbers for levels.
+    """
+    path = Path(data_dir) / RECORD
+    if not path.is_file():
+        return list(pairs)
+    rows = _read_rows(path)
+    groups, levels = _groups_in(rows, path), _levels_in(rows, path)
+    names = [_normal(pair.image.name) for pair in pairs]
+    return [
+        replace(pair, group=groups.get(name) or pair.group, levels=levels.get(name))
+        for pair, name in zip(pairs, names, strict=True)
+    ]
+
+
+def recorded_levels(data_dir):
+    """From the name of a tile in `data_dir`/tiles.csv to its `Pair.levels`; empty where there is no such table."""
+    path = Path(data_dir) / RECORD
+    return _levels_in(_read_rows(path), path) if path.is_file() else {}
+
+
+def _levels_in(rows, path):
+    levels = {}
+    for row in rows:
+        if row.get("low"):
+            try:
+                low, high = (tuple(float(value) for value in row[column].split()) for column in ("low", "high"))
+            except (AttributeError, KeyError, ValueError) as error:
+                raise InputError(
+                    f"{path}: low and high of {row['file']} are {row['low']!r} and {row.get('high')!r}; expected "
+                    "numbers. Delete the table and run prepare again."
+                ) from error
+            levels[row["file"]] = levels[_normal(row["file"])] = low, high
+    return levels
+
+
+def _groups_in(rows, path):
+    groups = {}
+    for row in rows:
+        name, group = _normal((row["file"] or "").strip()), (row["group"] or "").strip()
+        if groups.setdefault(name, group) != group:
+            raise InputError(f"{path}: {name} is in groups {groups[name]} and {group}; expected one. Mend the table.")
+    return groups
+
+
+def _read_rows(path):
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a table with the columns file and group. Check --group-by.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text; expected a CSV table. Save it as CSV UTF-8.") from error
+    header = text.partition("\n")[0]
+    rows = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=header.count))  # spreadsheets write all three
+    if not {"file", "group"} <= set(rows.fieldnames or ()):
+        raise InputError(f"{path}: columns {header.strip()!r}; expected file and group. Rename the columns.")
+    return list(rows)
+
+
+def _normal(name):
+    return unicodedata.normalize("NFC", name)
+
+
+def split_by_group(pairs, share=0.2, seed=0):
+    """Split pairs into (training, validation), whole groups at a time, so that no slide or field is in both.
+
+    The number of groups is rounded down, since where there are few of them each counts more in training; but one is
+    held out where there are two or more. With a single group, or a share of 0, validation is empty. The same seed gives
+    the same split whatever the order of `pairs`.
+    """
+    groups = sorted({pair.group for pair in pairs})
+    if len(groups) < 2 or share == 0:
+        return list(pairs), []
+    order = np.random.default_rng([seed, 0x5EED]).permutation(len(groups))
+    held_out = {groups[i] for i in order[: max(1, int(share * len(groups)))]}
+    return [p for p in pairs if p.group not in held_out], [p for p in pairs if p.group in held_out]

@@ -1,0 +1,114 @@
+"""pairing.naming: TODO."""
+
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from pairing import annotations
+from reading import images, slides
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "originals", "imagestr")  # the last one is nnU-Net's
+MASK_FOLDERS = (
+    "masks", "mask", "labels", "label", "annotations", "groundtruth", "ground truth", "ground_truth", "gt", "labelstr",
+)  # fmt: skip
+# Words around the common part of two names; 0000 is nnU-Net's channel, d the Herlev set's, cp_masks Cellpose's.
+IMAGE_WORDS = ("image", "images", "img", "im", "raw", "original", "orig", "photo", "0000")
+MASK_WORDS = (
+    "mask", "masks", "label", "labels", "labelled", "gt", "ground_truth", "seg", "segmentation", "segmented",
+    "annotation", "annotations", "annotated", "manual", "cp_masks", "simple_segmentation", "roiset", "rois", "roi", "d",
+)  # fmt: skip
+
+
+# What follows tries conventions. An attempt is (image → mask, images left over, masks left over).
+
+
+def _attempts(pictures, sources, fold):
+    yield _attempt(pictures, sources, None, None, fold)
+    for rule in (None, *_rules(sources, MASK_WORDS)):
+        for other in (None, *_rules(pictures, IMAGE_WORDS)):
+            if rule or other:
+                yield _attempt(pictures, sources, other, rule, fold)
+
+
+def _attempt(pictures, sources, image_rule, mask_rule, fold=False):
+    by_key, orphans = {}, []
+    for path in sources:
+        by_key.setdefault(_key(path, mask_rule, fold), []).append(path)
+    orphans += by_key.pop(None, [])
+    found, left = {}, []
+    for path in pictures:
+        key = _key(path, image_rule, fold)
+        candidates = by_key.pop(key, []) if key is not None else []
+        if len(candidates) == 1:
+            found[path] = candidates[0]
+        else:
+            left.append(path)
+            orphans += candidates
+    return found, left, orphans + [path for paths in by_key.values() for path in paths]
+
+
+def _fitting(tried, required):
+    """The attempts that leave nothing over; the exact one alone where it is among them."""
+    fits = [attempt for attempt in tried if attempt[0] and not attempt[2] and not (required and attempt[1])]
+    return fits[:1] if fits and fits[0] is tried[0] else fits
+
+
+def _by_common_rest(pictures, sources, required):
+    """The attempt in which all masks are named like their image with one text before or after it; None without one.
+
+    The text holds a letter, and is apart from the name: by a space, `_`, `-` or `.`, or by a digit beside a letter. So
+    img1 and img10 never meet. Where more than one text fits, none is taken.
+    """
+    masks = {_key(path): path for path in sources}
+    by_key = {_key(path): path for path in pictures}
+    first, fitting = next(iter(masks), ""), []
+    for key in by_key:
+        rest = len(first) - len(key)
+        for before, after in ((first[:rest], ""), ("", first[len(key) :])) if rest > 0 and key else ():
+            if before + key + after != first or not any(sign.isalpha() for sign in before + after):
+                continue
+            found = {}
+            for mask, path in masks.items():
+                name = mask.removeprefix(before).removesuffix(after)
+                inner = (name[:1], before[-1:]) if before else (name[-1:], after[:1])
+                apart = inner[1] in " _.-" or (inner[0].isdigit() and inner[1].isalpha())
+                if before + name + after == mask and name in by_key and apart:
+                    found[by_key[name]] = path
+            left = [path for path in pictures if path not in found]
+            if len(found) == len(masks) and not (required and left):
+                fitting.append(({path: found[path] for path in pictures if path in found}, left, []))
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _example(found):
+    image, mask = next(iter(found.items()))
+    return f"{image.name} ↔ {mask.name}{'/*' if mask.is_dir() else ''}"
+
+
+def _rules(paths, words):
+    """The rules (word, before or after) that apply to at least one of `paths`."""
+    rules = [(word, place) for word in words for place in ("before", "after")]
+    return [rule for rule in rules if any(_key(path, rule) is not None for path in paths)]
+
+
+def _key(path, rule=None, fold=False):
+    """What a file and its partner have in common in their names; None where `rule` does not apply to the file."""
+    key = unicodedata.normalize("NFC", path.name if path.is_dir() else path.stem)
+    pictures = images.IMAGE_SUFFIXES | slides.SUFFIXES
+    if path.suffix.lower() in annotations.SUFFIXES and Path(key).suffix.lower() in pictures:
+        key = Path(key).stem  # a.tif.geojson belongs to a.tif
+    if rule:
+        match = _pattern(*rule).fullmatch(key)
+        if not match:
+            return None
+        key = match.group(1)
+    return key.casefold() if fold else key
+
+
+@cache
+def _pattern(word, place):
+    word = re.escape(word).replace("_", "[ _.-]?")
+    if place == "before":  # mask_1, mask-1, mask1
+        return re.compile(rf"{word}(?:[ _.-]+|(?=\d)|$)(.*)", re.IGNORECASE)
+    return re.compile(rf"(.*?)(?:[ _.-]+|(?<=\d)|^){word}", re.IGNORECASE)

@@ -1,0 +1,90 @@
+"""pairing.objects: TODO."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from pairing import annotations
+from pairing.masks import COLOUR, read_mask_of
+from pairing.pairs import mask_sources
+
+MOST_CLASSES = 16  # masks with more different numbers than this number their objects, not classes
+
+
+# ------------------------------------------------------------------------------------------------------------- objects
+
+
+def components(mask):
+    """The connected components of a mask, 8-connectivity.
+
+    mask: bool or integer ndarray of shape (height, width), foreground above 0.
+    Returns an int32 ndarray of the same shape: 0 on background, 1 … n on the n components.
+    """
+    return cv2.connectedComponents(np.ascontiguousarray(mask > 0, np.uint8), connectivity=8, ltype=cv2.CV_32S)[1]
+
+
+def true_objects(pair, mask, coding, mask_values):
+    """The objects of a true mask, by the best that its source tells.
+
+    Binary masks only (`coding.classes` 1) can number their objects. They do where the mask is
+    - a folder of files: one file an object ("files");
+    - a file of outlines all of one class: one outline an object, smaller ones on top ("outlines");
+    - a label image: the folder's masks hold more than 16 different numbers, none of them colours, smoothed edges or
+      values chosen with --foreground ("labels"). Fewer numbers may be classes, and are not taken for objects.
+    In all other cases, and of each class where there are several, they are the connected components ("components").
+
+    Parameters
+    ----------
+    pair : `pairs.Pair`, the image and its mask.
+    mask : bool or integer ndarray of shape (height, width), the foreground that `coding` finds in the mask file.
+    coding : `masks.MaskCoding` of the folder.
+    mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`).
+
+    Returns (labels, source): int ndarray of shape (height, width), 0 on background and another number on each object,
+    and one of the four words above.
+    """
+    one_value = sum(value > 0 for value in mask_values) == 1
+    mask = mask > 0
+    plain = coding.classes == 1 and coding.values is None and coding.palette is None and not coding.soft
+    plain &= coding.threshold == 1 and not coding.inverted
+    if coding.classes == 1 and pair.mask.is_dir():
+        parts = (coding.decode(read_mask_of(replace(pair, mask=path), mask.shape)) for path in mask_sources(pair.mask))
+        return _numbered(((..., part > 0) for part in parts), mask), "files"
+    if coding.classes == 1 and one_value and pair.mask.suffix.lower() in annotations.SUFFIXES:
+        shapes = sorted(annotations.read_shapes(pair.mask)[0], key=annotations.Shape.area, reverse=True)
+        return _numbered((annotations.filled(shape, mask.shape) for shape in shapes), mask), "outlines"
+    if plain and len(mask_values) > MOST_CLASSES and max(mask_values) < COLOUR:
+        return np.where(mask, read_mask_of(pair, mask.shape), 0), "labels"
+    return components(mask), "components"
+
+
+def _numbered(parts, mask):
+    """The foreground `mask` with a number for each of `parts`: (place in it, bool pixels there), later ones on top."""
+    labels = np.zeros(mask.shape, np.int32)
+    for number, (place, pixels) in enumerate(parts, start=1):
+        labels[place][pixels & mask[place]] = number
+    return labels
+
+
+def touching(labels):
+    """The pixels of an object with one of another among their 8 neighbours: bool (height, width).
+
+    labels: integer ndarray of shape (height, width), 0 on background, below 2**24.
+    """
+    numbers, around = labels.astype(np.float32), np.ones((3, 3), np.uint8)
+    highest = cv2.dilate(numbers, around)
+    lowest = cv2.erode(np.where(numbers > 0, numbers, np.float32(np.inf)), around)
+    return (numbers > 0) & ((highest != numbers) | (lowest != numbers))
+
+
+def seams(labels):
+    """Where objects touch, as `touching` finds it among those that would keep half of their pixels without.
+
+    What would lose more is an object too thin to be set apart, or the soft edge of a mask taken for a label image.
+    """
+    found = touching(labels)
+    _, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    place = place.reshape(labels.shape)
+    lost = np.bincount(place[found], minlength=len(sizes))
+    return touching(np.where((2 * lost > sizes)[place], 0, labels))

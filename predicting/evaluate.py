@@ -1,0 +1,173 @@
+"""Scores beside the masks: predictions against the true masks of a folder."""
+
+import json
+import zipfile
+import zlib
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from measuring.cells import LABELS
+from pairing.masks import MaskCoding, read_mask_of
+from pairing.objects import components, true_objects
+from pairing.pairs import find_pairs
+from pairing.survey import survey
+from predicting.folder import PROBABILITIES, RECORD, SUFFIX
+from reading import images
+from reading.files import InputError, write_json
+from scoring import calibration, metrics, objects
+from scoring.baseline import otsu_mask
+
+
+def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
+    """Compare the masks in `predicted_dir` with those in `test_dir`/Masks and write `scores.json` beside the former.
+
+    The meaning of the mask values is the one that the model was trained with (`predictions.json`, written by
+    `predict_files`); `foreground` overrides it and `classes` must agree with it. Where `predict_files` left the
+    probabilities of all images scored, `calibration.png` is drawn too.
+
+    Images without a mask are left out. Returns the scorecard, which data/README.md describes, or None where no test
+    image has a mask. Raises `InputError` where a prediction is missing or has another size than its mask.
+    """
+    test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
+    record = _read_record(predicted_dir / RECORD)
+    if classes not in (None, record["classes"]):
+        raise InputError(
+            f"--classes {classes}, but these predictions have {record['classes']}; expected the same number. "
+            "Leave the option out, or train and predict with it."
+        )
+    pairs = [pair for pair in find_pairs(test_dir, masks="optional") if pair.mask]
+    if not pairs:
+        return None
+    found = survey(pairs)
+    if record["masks"] and foreground is None:
+        coding = MaskCoding(**record["masks"])
+    else:
+        coding = found.coding(record["classes"], foreground)
+    coding.check(found.mask_values)
+    written = coding if coding.classes > 1 else MaskCoding((255,), 0, 1, "")
+    dark = record["dark_foreground"] if coding.classes == 1 else None
+    results, levels = [], np.zeros((calibration.LEVELS, 2), np.int64)
+    kept_path = predicted_dir / PROBABILITIES
+    with _open_probabilities(kept_path) as kept:
+        for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
+            path = predicted_dir / f"{pair.stem}{SUFFIX}.png"
+            if not path.is_file() and path.with_suffix(".tif").is_file():  # a slide or a large image
+                path = path.with_suffix(".tif")
+            if not path.is_file():
+                raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
+            prediction = written.decode(images.read_mask(path))
+            truth = coding.decode(read_mask_of(pair, prediction.shape))
+            labelled = record["cells"] and coding.classes == 1 and path.suffix == ".png"  # slides have none
+            separate = _read_labels(path, prediction.shape) if labelled else None
+            results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark, separate))
+            if levels is not None:
+                more = _level_counts(kept, pair.stem, truth, kept_path)
+                levels = None if more is None else levels + more
+    card = _scorecard([pair.stem for pair in pairs], results, record["threshold"], coding.classes)
+    card["masks"] = asdict(coding)
+    figure = predicted_dir / "calibration.png"
+    card["calibration"] = None if levels is None else calibration.reliability(levels)
+    if card["calibration"]:
+        calibration.draw_reliability(card["calibration"], figure)
+    else:
+        figure.unlink(missing_ok=True)
+    write_json(predicted_dir / "scores.json", card)
+    return card
+
+
+def _read_record(path):
+    if not path.is_file():
+        raise InputError(f"{path.parent}: no predictions to score; expected {RECORD} there. Run `predict` first.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = {key: record[key] for key in ("classes", "threshold", "masks")}
+        # Without: models trained elsewhere; predictions of another program
+        return known | {"dark_foreground": record.get("dark_foreground"), "cells": record.get("cells", False)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _read_labels(mask_path, size):
+    """The separate cells that `predict --cells` wrote beside a mask: integer (height, width)."""
+    stem = mask_path.name.removesuffix(f"{SUFFIX}.png")
+    paths = [mask_path.with_name(f"{stem}{LABELS}{suffix}") for suffix in (".png", ".tif")]
+    path = next(filter(Path.is_file, paths), None)
+    if path is None or images.size(path) != size:
+        raise InputError(
+            f"{mask_path.parent}: no label image of {stem}, or one of another size; expected {stem}{LABELS}.png, "
+            "which `predict --cells` writes. Run `predict` again."
+        )
+    return images.read_mask(path)
+
+
+def _compare(pair, truth, prediction, coding, mask_values, dark, separate=None):
+    """What is counted on one image; an array's rows are the foreground or the classes 1 … K−1.
+
+    truth, prediction: class ids, uint8 (height, width); dark: the side of Otsu's threshold, None for none; separate:
+    the predicted objects where they are known, int (height, width), else None for connected components.
+    """
+    numbers = range(1, max(2, coding.classes))
+    matches, sources = [], set()
+    for number in numbers:
+        labels, source = true_objects(pair, truth == number, coding, mask_values)
+        predicted = components(prediction == number) if separate is None else separate
+        matches.append(objects.match_objects(labels, predicted))
+        sources.add(source)
+    result = {
+        "pixels": metrics.confusion_counts(truth, prediction, coding.classes),
+        "objects": np.array(matches),
+        "distances": np.array([objects.hausdorff(truth == n, prediction == n) for n in numbers]),
+        "sources": sources,
+    }
+    if dark is not None:
+        result["otsu"] = metrics.confusion_counts(truth, otsu_mask(images.read(pair.image), dark))
+    return result
+
+
+def _scorecard(names, results, threshold, classes):
+    """The results of all images as `scores.json` holds them, but for the calibration."""
+    matches, distances = (np.array([result[key] for result in results]) for key in ("objects", "distances"))
+    by_name = metrics.sorted_by_name(names)
+    card = metrics.scorecard(names, [result["pixels"] for result in results], threshold, classes)
+    card["objects"] = objects.object_scores(matches[by_name])
+    card["objects"]["truth"] = ", ".join(sorted(set().union(*(result["sources"] for result in results))))
+    card["boundary"] = objects.boundary_scores(distances[by_name])
+    for image, rows, distance in zip(card["images"], matches, distances, strict=True):
+        own = objects.object_scores(rows[np.newaxis])
+        image["objects"] = {key: own[key] for key in ("f1", "ap", "true", "predicted")}
+        image["hd95_px"] = float(distance.mean())
+    for number, scores in card.get("classes", {}).items():
+        row = np.s_[by_name, int(number) - 1 : int(number)]
+        scores["objects"] = objects.object_scores(matches[row])
+        scores["boundary"] = objects.boundary_scores(distances[row])
+    if "otsu" in results[0]:
+        card["otsu"] = metrics.scores_from_counts(sum(result["otsu"] for result in results)[0])
+    return card
+
+
+def _open_probabilities(path):
+    """What `predict_files` kept, to be used in a `with`; None in it where there is nothing."""
+    try:
+        return zipfile.ZipFile(path) if path.is_file() else nullcontext()
+    except zipfile.BadZipFile as error:
+        raise _damaged(path) from error
+
+
+def _level_counts(kept, name, truth, path):
+    """`calibration.level_counts` of one image, None where its probabilities were not kept."""
+    entry = f"{name}.npy"
+    if kept is None or entry not in kept.NameToInfo:
+        return None
+    try:
+        with kept.open(entry) as file:
+            return calibration.level_counts(np.lib.format.read_array(file), truth)
+    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:  # another size among them
+        raise _damaged(path) from error
+
+
+def _damaged(path):
+    return InputError(f"{path}: damaged; expected what `predict` writes there. Run `predict` again.")

@@ -1,0 +1,145 @@
+"""Whole slides and other images too large for memory: read, predicted and written band by band.
+
+An interrupted prediction goes on from its last finished band when the same command is given again.
+"""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from predicting.sliding_window import OUTER_PX, OVERLAP_PX, TILE_PX, predict_bands, tile_starts
+from reading import intensity
+from reading.files import InputError, replacing, sha256
+from reading.intensity import to_8_bits
+from reading.large import SMALL, open_source
+from reading.pyramid import Bands, write_pyramid
+from reading.resize import resize
+
+MEASURED_ROWS = 256  # of a slide 100,000 px wide they are 75 MB of pixels
+FLAT = 0.1  # of the slide's range of intensities; what stays closer to its background, SMALL times reduced, is empty
+
+
+def probability_bands(predictor, source, first=0):
+    """The probabilities of a source (streams.py), band by band from the top.
+
+    Tiles that are all background, as a look at `SMALL` times reduced pixels tells, are not predicted.
+
+    Yields (row, probability): the first row, and float32 (rows, width, classes). `first`, number of the first band.
+    """
+    sample = intensity.to_channels(source.sample(), predictor.channels)
+    levels = intensity.levels(sample)
+    background = _most_common(predictor.normalise(sample, levels))
+
+    def normalised(pixels):
+        return predictor.normalise(intensity.to_channels(pixels, predictor.channels), levels)
+
+    def is_empty(small, row, column, height, width):
+        outer = OUTER_PX // SMALL  # inside the image it does not count
+        rows = slice(outer if row else 0, None if row + height == source.height else -outer)
+        columns = slice(outer if column else 0, None if column + width == source.width else -outer)
+        return np.abs(small[rows, columns] - background).max() < FLAT
+
+    def read(*place):
+        small = source.read_small(*place)
+        if small is not None and is_empty(normalised(small), *place):
+            return None
+        image = normalised(source.read(*place))
+        height, width = (max(1, n // SMALL) for n in image.shape[:2])
+        if small is None and is_empty(resize(image, height, width).reshape(height, width, -1), *place):
+            return None
+        return image
+
+    size = {"grid": predictor.grid, "smallest": predictor.card["tile_px"], "first": first}
+    yield from predict_bands(predictor.predict_tile, read, source.height, source.width, predictor.background, **size)
+
+
+def predict_whole(predictor, path, target, mpp=None, region=None, flips=False, cells=None):
+    """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`.
+
+    mpp, region : as for `streams.open_source`; flips : whether the predictor averages over them.
+    cells : `cell_files.CellWriter`, which separates, measures and writes the cells too; None for the mask alone.
+
+    An earlier, interrupted prediction of the same file by the same model with the same options goes on.
+    Raises `InputError` where the file or an option is wrong; nothing is left then.
+    """
+    path = Path(path)
+    with closing(open_source(path, mpp, region)) as source:
+        _predict_source(predictor, source, path, target, [mpp, region, flips, cells is not None], cells)
+
+
+def _predict_source(predictor, source, path, target, options, cells):
+    folder = target.with_name(f".{target.stem}.partial")
+    plan = json.dumps(
+        [sha256(predictor.path), path.stat().st_size, path.stat().st_mtime_ns, str(path.resolve()), options]
+    )
+    kept = folder / "plan.json"
+    if not (kept.is_file() and kept.read_text(encoding="utf-8") == plan):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with replacing(kept) as temporary:
+            temporary.write_text(plan, encoding="utf-8")
+    rows, _ = tile_starts(max(source.height, predictor.card["tile_px"]), TILE_PX, OVERLAP_PX, predictor.grid)
+    bands = Bands(folder, rows, source.height, source.width)
+    levels = Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
+    first = bands.finished()
+    done = source.height if first == len(rows) else rows[first]
+    try:
+        with (
+            ThreadPoolExecutor(1) as writer,
+            tqdm(
+                total=round(source.height * source.width / 1e6, 1), initial=round(done * source.width / 1e6, 1),
+                desc=path.name, unit="MP", leave=False, delay=1, disable=None,
+            ) as bar,
+        ):  # fmt: skip
+            writing = None
+            if first < len(rows):
+                for number, (_, probability) in enumerate(probability_bands(predictor, source, first), first):
+                    mask = predictor.mask(probability)
+                    if writing:
+                        writing.result()
+                    writing = writer.submit(_write, number, probability, levels, mask, bands, predictor.classes)
+                    bar.update(round(mask.size / 1e6, 3))
+                writing.result()
+        write_pyramid(target, bands, source.mpp)
+        if cells:
+            sample = source.sample()  # in colour, also where the network sees grey
+            light = None if intensity.is_grey(sample) else intensity.intensity_range(sample)[1]
+            parts = _measured_bands(source, bands, levels, predictor.classes, path.name)
+            cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place)
+    except InputError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
+
+
+def _write(number, probability, levels, mask, bands, classes):
+    """Keep a band; the mask last, since it is what counts as finished."""
+    if levels:
+        levels.write(number, to_8_bits(probability))
+    bands.write(number, mask * np.uint8(255 if classes == 1 else 1))
+
+
+def _measured_bands(source, bands, levels, classes, name):
+    """(mask, image, probability) of a few rows after the other, for `CellWriter.add_bands`."""
+    with tqdm(total=len(bands), desc=f"{name}: cells", unit="band", leave=False, delay=1, disable=None) as bar:
+        for number in range(len(bands)):
+            (first, mask), (_, kept) = bands.read(number), levels.read(number)
+            for row in range(0, len(mask), MEASURED_ROWS):
+                part = slice(row, row + MEASURED_ROWS)
+                image = source.read(first + row, 0, len(mask[part]), source.width)
+                probability = kept[part].reshape(len(image), source.width, classes) / np.float32(255)
+                yield (mask[part] > 0 if classes == 1 else mask[part]).astype(np.uint8), image, probability
+            bar.update()
+
+
+def _most_common(image):
+    """The most common value of a normalised image (height, width, channels), one a channel, of 64 steps."""
+    counts = [
+        np.bincount((channel.ravel() * 63.99).astype(np.int64), minlength=64) for channel in image.transpose(2, 0, 1)
+    ]
+    return np.float32([(count.argmax() + 0.5) / 64 for count in counts])

@@ -1,0 +1,176 @@
+"""Slides, and images with completely annotated areas marked on them → fields: pictures with outlines of their own.
+
+Nobody outlines every cell of a slide. In QuPath, an annotation of the class Region* marks an area in which all cells
+are outlined; each becomes a field. What is outlined elsewhere is left out, because the cells beside it are not.
+"""
+
+from collections import Counter
+
+import numpy as np
+from tqdm import tqdm
+
+from pairing import annotations
+from pairing.groups import group_of
+from pairing.pairs import Pair
+from reading import images, slides
+from reading.files import InputError, some
+
+MARGIN = 32  # pixels around everything drawn, where no area is marked
+HOW = "draw rectangles around areas in which every cell is outlined, give them the class Region* and export again"
+
+
+def cut_fields(found, folder, quiet=False):
+    """Cut the fields out of slides, and out of images with Region* areas; other pairs stay as they are.
+
+    A field is the rectangle around a Region* area. Where the area is no rectangle, what lies outside it is filled with
+    the field's median colour, except for the outlined cells that reach out of it. A slide without Region* areas is one
+    field: the rectangle around everything drawn and `MARGIN` pixels more.
+
+    Parameters
+    ----------
+    found : list of `pairs.Pair`.
+    folder : where the fields are written, `Images/<stem>_region<n>.png` (TIFF for 16-bit colour and fractions) and
+        `Masks/<stem>_region<n>.geojson`, counting from 1 in the order of the annotation file. The latter also states
+        where in the image the field lies: `"cut_from": {"image": …, "row": …, "column": …}`, of its first pixel.
+
+    Returns (pairs, remarks): list of `pairs.Pair`, and a list of lines for people. Raises `InputError` for a slide that
+    cannot be read or has no outlines, for outlines outside the image and for a field of more than `images.MAX_PIXELS`.
+    """
+    pairs, remarks, marked, guessed, pointed, kinds = [], [], [], [], [], Counter()
+    areas = shapes = unused = odd = 0
+    for pair in tqdm(found, "fields", unit="image", leave=False, delay=1, disable=quiet or None):
+        drawing = _drawing(pair)
+        if drawing and drawing.without_area:
+            pointed.append(pair.mask.name)
+            kinds.update(drawing.without_area)
+        if drawing is None or not (drawing.regions or slides.is_slide(pair.image)):
+            pairs.append(pair)
+            continue
+        cut, left, filled = _cut(pair, drawing, folder)
+        pairs += cut
+        if drawing.regions:
+            marked.append(pair.image.name)
+            areas, shapes = areas + len(cut), shapes + len(drawing.shapes)
+            unused, odd = unused + left, odd + filled
+        else:
+            guessed.append(pair.image.name)
+    if pointed:
+        counts = ", ".join(f"{count} of type {kind}" for kind, count in kinds.items())
+        remarks.append(f"shapes without an area in {some(pointed)} ({counts}) are left out")
+    if marked:
+        line = f"{areas} Region* areas of {some(marked)}: each is a field"
+        line += f"; {unused} of {shapes} outlines lie outside them and are left out" if unused else ""
+        line += f"; {odd} are no rectangles: around these areas the field is filled with one colour" if odd else ""
+        remarks.append(line)
+    if guessed:
+        remarks.append(
+            f"no Region* area in {some(guessed)}: the field is the rectangle around everything drawn, and everything "
+            f"in it that is not outlined is learnt as background. If cells are missing there, {HOW} (QuPath)"
+        )
+    if areas > 1 and len({pair.group for pair in pairs}) == 1:
+        remarks.append(
+            "all fields are of one slide; to keep some of its regions for testing, although they say little about "
+            r'other slides: --group-by ".*region\d+"'
+        )
+    return pairs, remarks
+
+
+def _drawing(pair):
+    """What is drawn on an image or slide; None where its mask is no file of outlines."""
+    outlined = pair.mask.is_file() and pair.mask.suffix.lower() in annotations.SUFFIXES
+    if pair.image.suffix.lower() in slides.SUFFIXES and not outlined:
+        raise InputError(
+            f"{pair.mask}: not outlines, beside the slide {pair.image.name}; expected what was drawn on it as QuPath "
+            "GeoJSON. In QuPath: File › Export objects as GeoJSON."
+        )
+    return annotations.read_drawing(pair.mask) if outlined else None
+
+
+def _cut(pair, drawing, folder):
+    """Write the fields of one image; returns (pairs, outlines in none of them, areas that are no rectangles)."""
+    fields, used, odd = [], np.zeros(len(drawing.shapes), bool), 0
+    boxes = np.array([shape.box() for shape in drawing.shapes], int).reshape(-1, 4)
+    with slides.open_slide(pair.image) if slides.is_slide(pair.image) else _Whole(pair.image) as image:
+        annotations.refuse_misfit(pair.mask, drawing, (image.height, image.width))
+        windows = [_window(pair, region.box(), image) for region in drawing.regions]
+        for number, window in enumerate(windows or [_around(pair, boxes, image)], 1):
+            row, column, height, width = window
+            picture = image.read_region(*window)
+            last = boxes[:, :2] + boxes[:, 2:]
+            near = ((boxes[:, :2] < (row + height, column + width)) & (last > (row, column))).all(1)
+            outlines = {i: drawing.shapes[i].moved(-row, -column) for i in np.flatnonzero(near)}
+            if drawing.regions:
+                area = drawing.regions[number - 1].moved(-row, -column)
+                inner = annotations.inside(area.rings, height, width)
+                if not inner.all():
+                    odd += 1
+                    picture, outlines = _only_inside(picture, outlines, inner)
+            used[list(outlines)] = True
+            stem = f"{pair.stem}_region{number}"
+            path = folder / "Images" / (stem + images.lossless_suffix(picture))
+            mask = folder / "Masks" / f"{stem}.geojson"
+            images.write(path, picture)
+            annotations.write_geojson(mask, outlines.values(), {"image": pair.image.name, "row": row, "column": column})
+            fields.append(Pair(stem, path, mask, group_of(stem)))
+    return fields, int((~used).sum()), odd
+
+
+def _window(pair, box, image):
+    """The part of a box (row, column, height, width) in the image; `InputError` where it cannot be a field."""
+    top, left = max(box[0], 0), max(box[1], 0)
+    bottom, right = min(box[0] + box[2], image.height), min(box[1] + box[3], image.width)
+    height, width = bottom - top, right - left
+    if height < 1 or width < 1:
+        raise InputError(
+            f"{pair.mask}: a Region* area less than a pixel wide or high, at row {top}, column {left}; expected one "
+            "around cells. Delete or redraw it."
+        )
+    if height * width > images.MAX_PIXELS:
+        raise InputError(
+            f"{pair.mask}: a field of {height}×{width} pixels, {height * width / 1e6:.0f} megapixels; expected at most "
+            f"{images.MAX_PIXELS / 1e6:g}. In QuPath, {HOW}; or allow more with --max-megapixels."
+        )
+    return top, left, height, width
+
+
+def _around(pair, boxes, image):
+    """The window around everything drawn and `MARGIN` pixels more."""
+    if not len(boxes):
+        raise InputError(
+            f"{pair.mask}: nothing is outlined on {pair.image.name}; expected outlined cells. Draw some, {HOW}."
+        )
+    first, last = boxes[:, :2].min(0) - MARGIN, (boxes[:, :2] + boxes[:, 2:]).max(0) + MARGIN
+    return _window(pair, (*first.tolist(), *(last - first).tolist()), image)
+
+
+def _only_inside(picture, outlines, inner):
+    """The field and its outlines, a dictionary of shapes, where only the area `inner`, bool (height, width), counts.
+
+    Outlines without a pixel in the area are left out; those that reach out of it keep their pixels, so that no cell
+    is cut. The rest takes the median colour, which is mostly that of the background.
+    """
+    shown, kept = inner.copy(), {}
+    for i, shape in outlines.items():
+        place, filled = annotations.filled(shape, inner.shape)
+        if (inner[place] & filled).any():
+            kept[i] = shape
+            shown[place] |= filled
+    median = np.median(picture[inner], axis=0) if inner.any() else np.zeros(picture.shape[2])
+    return np.where(shown[..., np.newaxis], picture, median.astype(picture.dtype)), kept
+
+
+class _Whole:
+    """An ordinary image with the methods of a `slides.Slide`."""
+
+    def __init__(self, path):
+        self._image = images.read(path)
+        self.height, self.width = self._image.shape[:2]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def read_region(self, row, column, height, width):
+        return self._image[row : row + height, column : column + width]

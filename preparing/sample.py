@@ -1,0 +1,485 @@
+"""The embedded sample: seeded, synthetic Pap-smear fields with exact masks.
+
+Every object is an optical density (absorbance, natural logarithm). Densities add up where objects overlap, so light is
+multiplied: I = I0 * exp(-sum of densities), the Beer-Lambert law; colour weights a density by the absorption of its
+stain in red, green and blue. The sizes and densities follow real 1024x1024 fields of the ISBI 2014 cervical cytology
+challenge (Lu et al.) and vary more widely from slide to slide than those fields do, so that a network trained on the
+sample also reads other people's slides.
+"""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from reading.files import InputError
+from reading.images import write_png
+
+# Absorption in (red, green, blue), scaled below to mean 1 so that a density looks equally dark in grey and in colour.
+# Haematoxylin and eosin: Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23 (2001). Orange G (peak about 480 nm) and
+# the light green of EA50 (peaks about 630 and 425 nm) are read off their absorption spectra.
+STAINS = {
+    "haematoxylin": (0.65, 0.70, 0.29),
+    "eosin": (0.07, 0.99, 0.11),
+    "orange": (0.06, 0.42, 0.90),
+    "green": (0.85, 0.30, 0.36),
+    "neutral": (1.0, 1.0, 1.0),
+}
+STAINS = {name: np.float32(v) / np.mean(v, dtype=np.float32) for name, v in STAINS.items()}
+BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
+PILE = 1.2  # density at which piles of cells level off: chosen so that nuclei stay visible in them, as in real ones
+MARGIN = 160  # px of canvas around the field, so that cells are cut by its border
+
+
+@dataclass(frozen=True)
+class Slide:
+    """What the fields of one slide share: specimen, stain, light and camera."""
+
+    scale: float  # magnification relative to the studied fields
+    cells: float  # mean epithelial cells in a 1024x1024 field
+    clustering: float  # probability that a cell touches an earlier one
+    superficial: float  # share of superficial cells (small dark nucleus, pink to orange cytoplasm)
+    cytoplasm: float  # median density of cytoplasm
+    nucleus: float  # factor on the density of nuclei
+    chromatin: float  # relative contrast of nuclear texture
+    folds: float  # mean fold lines a cell
+    bacteria: float  # share of cells covered with rods and granules
+    leukocytes: float  # mean groups of leukocytes in a 1024x1024 field
+    debris: float  # mean unmarked objects in a 1024x1024 field
+    glare: float  # share of stray light, which lifts the darkest parts
+    light: float  # grey level of the empty background
+    unevenness: float  # relative change of light over the field
+    blur: float  # standard deviation of the point spread, px
+    sharpening: float  # strength of the camera's unsharp mask
+    noise: float  # standard deviation, grey levels
+    grain: float  # correlation length of the noise, px
+    haematoxylin_eosin: bool  # haematoxylin and eosin rather than Papanicolaou
+    tint: tuple  # colour of the light, red, green, blue
+
+
+def make_slide(slide, seed=0):
+    """The properties of slide number `slide`: a Slide, the same for the same seed."""
+    rng = np.random.default_rng((seed, slide))
+
+    def log(low, high):  # uniform on a logarithmic scale
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    return Slide(
+        scale=log(0.82, 1.22), cells=log(38, 75), clustering=rng.uniform(0.4, 0.8), superficial=rng.uniform(0.1, 0.7),
+        cytoplasm=log(0.15, 0.32), nucleus=log(0.8, 1.25), chromatin=rng.uniform(0.08, 0.3), folds=rng.uniform(0.5, 3),
+        bacteria=rng.uniform(0, 0.6), leukocytes=log(2, 20), debris=log(2.5, 12), glare=rng.uniform(0, 0.1),
+        light=rng.uniform(205, 248), unevenness=rng.uniform(0, 0.06), blur=log(0.5, 1.2),
+        sharpening=max(0.0, rng.uniform(-0.6, 0.8)),
+        noise=log(0.5, 2.5), grain=rng.uniform(0, 0.7), haematoxylin_eosin=bool(rng.random() < 0.25),
+        tint=tuple(rng.uniform(0.88, 1.0, 3)),
+    )  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------------------- drawing
+
+
+def blob(rng, radius, *, elongation=1.0, roughness=0.05, points=48):
+    """A closed smooth outline around (0, 0): (points, 2) float x, y in px, about as large as a circle of `radius`."""
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
+    r = np.ones(points)
+    for order in (2, 3, 4, 5):
+        r += roughness * rng.normal() / (order - 1) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+    turn = rng.uniform(0, 2 * np.pi)
+    x, y = r * np.cos(angle) * np.sqrt(elongation), r * np.sin(angle) / np.sqrt(elongation)
+    return radius * np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], 1)
+
+
+def polygon(rng, radius, *, corners, elongation, fray):
+    """The angular, slightly frayed outline of a squamous cell: (n, 2) float x, y in px around (0, 0)."""
+    angle = (np.arange(corners) + rng.uniform(-0.33, 0.33, corners)) * 2 * np.pi / corners
+    p = (radius * rng.uniform(0.78, 1.18, corners))[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    p *= (np.sqrt(elongation), 1 / np.sqrt(elongation))
+    for _ in range(4):  # midpoint displacement: straight sides become irregular at ever smaller scales
+        q = np.roll(p, -1, 0)
+        side = np.hypot(*(q - p).T)[:, None]
+        middle = (p + q) / 2 + rng.normal(0, 1, p.shape) * side * fray + (p + q) / 2 * 0.02
+        p = np.stack([p, middle], 1).reshape(-1, 2)
+    turn = rng.uniform(0, 2 * np.pi)
+    return p @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+
+
+def fill(points, half):
+    """Coverage 0..1, float32 (2*half, 2*half), of an outline given around the patch centre, antialiased."""
+    patch = np.zeros((2 * half, 2 * half), np.uint8)
+    cv2.fillPoly(patch, [np.round((points + half) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return patch.astype(np.float32) / 255
+
+
+def strokes(lines, half, thickness=1):
+    """Coverage 0..1, float32 (2*half, 2*half), of open lines, each (n, 2) around the patch centre."""
+    patch = np.zeros((2 * half, 2 * half), np.uint8)
+    lines = [np.round((line + half) * 16).astype(np.int32) for line in lines]
+    cv2.polylines(patch, lines, False, 255, thickness, cv2.LINE_AA, 4)
+    return patch.astype(np.float32) / 255
+
+
+def smooth(patch, sigma):
+    return cv2.GaussianBlur(patch, (0, 0), sigma) if sigma > 0.15 else patch
+
+
+def texture(rng, shape, grain):
+    """Smooth noise of mean 0 and standard deviation about 1, float32 `shape`, with features of `grain` px."""
+    small = rng.standard_normal([int(np.ceil(s / grain)) + 3 for s in shape], np.float32)
+    wide = [int(round(s * grain)) for s in small.shape]
+    return 1.3 * cv2.resize(small, wide[::-1], interpolation=cv2.INTER_CUBIC)[: shape[0], : shape[1]]
+
+
+def fold_over(points, rng, radius):
+    """Fold a corner of a cell back over it: (the outline left, the flap lying on it), or the outline and None."""
+    direction = rng.uniform(0, 2 * np.pi)
+    normal = np.array([np.cos(direction), np.sin(direction)])
+    beyond = points @ normal - radius * rng.uniform(0.45, 0.85)
+    if not 3 <= (beyond > 0).sum() < len(points) - 3:
+        return points, None
+    flat = points - np.maximum(beyond, 0)[:, None] * normal
+    flap = points - 2 * np.maximum(beyond, 0)[:, None] * normal
+    return flat, np.where((beyond > 0)[:, None], flap, flat)[beyond > -0.5]
+
+
+class Canvas:
+    """Densities and classes of one field under construction, with a margin around it."""
+
+    def __init__(self, rng, size, channels):
+        self.rng, self.size, self.channels = rng, size, channels
+        n = size + 2 * MARGIN
+        self.cytoplasm = np.zeros((n, n, channels), np.float32)
+        self.nuclei = np.zeros((n, n, channels), np.float32)
+        self.classes = np.zeros((n, n), np.uint8)
+        self.coarse, self.fine = texture(rng, (n, n), 9.0), texture(rng, (n, n), 2.2)
+        self.wrinkles = texture(rng, (n, n), 24.0)
+
+    def cut(self, half, y, x):
+        """The slices of canvas and patch where a patch of 2*half px around (y, x) px lies on the canvas."""
+        n = self.classes.shape[0]
+        y0, x0 = int(y) + MARGIN - half, int(x) + MARGIN - half
+        a, b, c, d = max(y0, 0), max(x0, 0), min(y0 + 2 * half, n), min(x0 + 2 * half, n)
+        if a >= c or b >= d:
+            return None, None
+        return np.s_[a:c, b:d], np.s_[a - y0 : c - y0, b - x0 : d - x0]
+
+    def add(self, layer, patch, y, x, stain):
+        """Add a density patch (2*half, 2*half) around (y, x) to a layer, in the colour of `stain` (3,)."""
+        there, here = self.cut(patch.shape[0] // 2, y, x)
+        if there is not None:
+            layer[there] += patch[here][..., None] * (stain if self.channels == 3 else np.float32(1))
+
+    def mark(self, cover, y, x, value):
+        """Give the class `value` to pixels at least half covered, never lowering a class already there."""
+        there, here = self.cut(cover.shape[0] // 2, y, x)
+        if there is not None:
+            marked = np.where(cover[here] >= 0.5, value, 0).astype(np.uint8)
+            self.classes[there] = np.maximum(self.classes[there], marked)
+
+    def grain(self, half, which):
+        """A random piece of ready-made texture, (2*half, 2*half)."""
+        n = self.classes.shape[0] - 2 * half
+        y, x = self.rng.integers(0, n, 2)
+        return which[y : y + 2 * half, x : x + 2 * half]
+
+
+# ------------------------------------------------------------------------------------------------- what lies on a slide
+
+
+def stain_of(rng, slide, superficial):
+    """The absorption (3,) of one cell's cytoplasm."""
+    if slide.haematoxylin_eosin:
+        mix = {"eosin": 0.8, "haematoxylin": rng.uniform(0.1, 0.4)}
+    elif superficial:
+        mix = {"eosin": rng.uniform(0.2, 1), "orange": rng.uniform(0, 1) ** 2, "green": rng.uniform(0, 0.25)}
+    else:
+        mix = {"green": 1, "eosin": rng.uniform(0, 0.35), "haematoxylin": rng.uniform(0, 0.5)}
+    return sum(w * STAINS[name] for name, w in mix.items()) / np.float32(sum(mix.values()))
+
+
+def nuclear_stain(rng):
+    w = np.float32(rng.uniform(0.1, 0.5))
+    return (1 - w) * STAINS["haematoxylin"] + w * STAINS["neutral"]
+
+
+def marked(outline, radius, slide):
+    """The contour that annotators draw around an outline of `radius` px: outside the middle of the visible edge.
+
+    On the real fields the gap has the medians 0.25 px at a radius of 6.5 px, 0.4 px at 9 px and 0.65 px at 12 px, with
+    a tail outwards; networks trained on the medians draw too tight, so that 0.2 px are added.
+    """
+    return outline * (1 + np.clip(0.08 * (radius / slide.scale - 1.0), 0.3, 1.1) / radius)
+
+
+def add_nucleus(canvas, rng, slide, y, x, pyknotic, defocus=0.0):
+    """One epithelial nucleus: pyknotic (small, dark, smooth) or vesicular (larger, paler, with chromatin and a rim)."""
+    radius = slide.scale * (rng.uniform(5.3, 8.2) if pyknotic else np.clip(rng.normal(10.6, 1.8), 6.5, 16))
+    # Real nuclei hold a similar amount of stain whatever their size: the median density over the surrounding cytoplasm
+    # is 0.90 at a radius of 6.5 px, 0.57 at 11.5 px, 0.44 at 14 px; the spread at one size is a factor of 1.35.
+    density = slide.nucleus * 5.6 * slide.scale / radius * np.exp(rng.normal(0, 0.28))
+    density = np.clip(density, 0.28, 1.5)
+    # Axis ratio: the eccentricity of the real nuclei has the deciles 0.46, 0.68 (median) and 0.86.
+    elongation = 1 + abs(rng.normal(0, 0.38)) + (rng.random() < 0.06) * rng.uniform(0.5, 1.5)  # a few spindles
+    outline = blob(rng, radius, elongation=elongation, roughness=rng.uniform(0.02, 0.1))
+    half = int(radius * np.sqrt(elongation) * 1.4) + 14
+    cover = smooth(fill(outline, half), rng.uniform(0.6, 1.4))
+    chromatin = slide.chromatin * (0.5 if pyknotic else 1.0)
+    body = 1 + chromatin * (0.6 * canvas.grain(half, canvas.fine) + 0.6 * canvas.grain(half, canvas.coarse))
+    rim = cover - cv2.erode(cover, np.ones((3, 3), np.uint8))
+    patch = density * (cover * np.maximum(body, 0.4) + rng.uniform(0, 0.5) * rim)
+    for _ in range(rng.integers(0, 3)):  # nucleoli, chromocentres
+        spot = blob(rng, radius * rng.uniform(0.1, 0.2)) + rng.normal(0, 0.3, 2) * radius
+        patch += density * rng.uniform(0.1, 0.5) * smooth(fill(spot, half), 0.7) * cover
+    if rng.random() < 0.15:  # a groove, or a fold of the nuclear membrane
+        groove = np.linspace(outline[0], outline[24], 8) * 0.8 + rng.normal(0, 0.8, (8, 2))
+        patch += density * rng.uniform(0.2, 0.6) * smooth(strokes([groove], half, int(rng.integers(1, 3))), 0.7) * cover
+    canvas.add(canvas.nuclei, smooth(patch, defocus), y, x, nuclear_stain(rng))
+    canvas.mark(fill(marked(outline, radius, slide), half), y, x, NUCLEUS)
+
+
+def add_cell(canvas, rng, slide, y, x, radius):
+    """One squamous cell around (y, x): polygonal translucent cytoplasm with folds and grains, and its nucleus."""
+    superficial = rng.random() < slide.superficial
+    crumpled = rng.random() < 0.08
+    half = int(radius * 1.7) + 6
+    outline = polygon(
+        rng, radius, corners=int(rng.integers(5, 10)), fray=rng.uniform(0.015, 0.07),
+        elongation=1 + abs(rng.normal(0, 0.35)) + (rng.random() < 0.06) * rng.uniform(0.5, 2),
+    )  # fmt: skip
+    outline *= min(1, (half - 3) / np.abs(outline).max())
+    nucleus = rng.normal(0, 0.16, 2) * radius
+    flaps = []
+    while rng.random() < 0.35:
+        outline, flap = fold_over(outline, rng, radius)
+        if flap is not None:
+            flaps.append(flap)
+    cover = smooth(fill(outline, half), rng.uniform(0.3, 1.3))
+    density = min(slide.cytoplasm * np.exp(rng.normal(0, 0.45)), 0.8)
+    coarse, fine = canvas.grain(half, canvas.coarse), canvas.grain(half, canvas.fine)
+    wide = cv2.resize(rng.standard_normal((6, 6), np.float32), (2 * half, 2 * half), interpolation=cv2.INTER_CUBIC)
+    patch = 1 + rng.uniform(0.05, 0.25) * wide + rng.uniform(0.03, 0.12) * coarse + rng.uniform(0.01, 0.08) * fine
+    # Wrinkles: thin lines where a smooth random surface crosses zero.
+    patch += rng.uniform(0, 0.35) * np.exp(-((canvas.grain(half, canvas.wrinkles) / rng.uniform(0.05, 0.15)) ** 2))
+    if crumpled:  # a cell that dried or lies on edge: dark ridges everywhere
+        patch += rng.uniform(0.3, 1.2) * np.maximum(coarse + 0.4 * fine, 0)
+    patch = np.maximum(patch, 0.2)
+    for flap in flaps:
+        patch += smooth(fill(flap, half), rng.uniform(0.5, 1.2)) * rng.uniform(0.5, 1.3)
+    for _ in range(rng.poisson(0.6)):  # a rolled-up edge: a crescent, often as dark as a nucleus
+        n = len(outline)
+        arc = np.roll(outline, rng.integers(n), 0)[: max(4, int(n * rng.uniform(0.08, 0.3)))]
+        bulge = np.linspace(arc[-1], arc[0], 6) * rng.uniform(0.93, 1.0)
+        rolled = smooth(fill(np.concatenate([arc, bulge]), half), rng.uniform(0.7, 2.5))
+        patch += rolled * rng.uniform(0.1, 0.7) / density * np.maximum(1 + 0.25 * coarse, 0.3)
+    if rng.random() < 0.6:  # a paler rim, or a thicker one
+        patch *= 1 + rng.uniform(-0.45, 0.5) * (1 - smooth(cover, radius * rng.uniform(0.08, 0.25)))
+    if rng.random() < 0.3:  # a clear zone around the nucleus
+        zone = blob(rng, radius * rng.uniform(0.18, 0.4), elongation=1.3) + nucleus
+        patch *= 1 - rng.uniform(0.1, 0.5) * smooth(fill(zone, half), rng.uniform(1.5, 4))
+    for _ in range(rng.poisson(slide.folds)):  # a crease: a bent line across the cell, sharp or soft
+        a, b = rng.normal(0, 0.6, (2, 2)) * radius
+        t = np.linspace(0, 1, 12)[:, None]
+        line = (1 - t) * a + t * b + np.sin(np.pi * t) * rng.normal(0, 0.2, 2) * radius
+        line = line + rng.normal(0, 0.5, line.shape)
+        crease = strokes([line], half, int(rng.integers(1, 3 if rng.random() < 0.8 else 9)))
+        patch += smooth(crease, rng.uniform(0.6, 3)) * rng.uniform(0.15, 1.2)
+    edge = cover - cv2.erode(cover, np.ones((3, 3), np.uint8))
+    patch = density * (patch * cover + smooth(edge, 0.7) * rng.uniform(0, 0.7))
+    if rng.random() < slide.bacteria:  # rods and granules, never marked
+        n = int(rng.integers(10, 90))
+        at = (rng.normal(0, 0.3, 2) + rng.normal(0, rng.uniform(0.12, 0.55), (n, 2))) * radius
+        turn = rng.uniform(0, np.pi, n)
+        length = rng.uniform(0.2, rng.choice([1.0, 4.5]), n) * slide.scale
+        step = np.stack([np.cos(turn), np.sin(turn)], 1) * length[:, None]
+        rods = strokes([np.stack([p - s, p + s]) for p, s in zip(at, step, strict=True)], half, int(rng.integers(1, 3)))
+        patch += smooth(rods, 0.6) * cover * rng.uniform(0.08, 0.4)
+    defocus = rng.uniform(1.2, 3.0) if rng.random() < 0.06 else 0.0
+    patch = smooth(patch, defocus)
+    canvas.add(canvas.cytoplasm, patch, y, x, stain_of(rng, slide, superficial))
+    canvas.mark(cover, y, x, CYTOPLASM)
+    if rng.random() < 0.97:
+        add_nucleus(
+            canvas, rng, slide, y + nucleus[1], x + nucleus[0], superficial != (rng.random() < 0.15), 0.6 * defocus
+        )
+
+
+def add_leukocytes(canvas, rng, slide, y, x):
+    """A group of neutrophils: two to four dark lobes each, in little or no cytoplasm; annotators mark the lobes."""
+    for _ in range(1 + rng.poisson(1.0)):
+        half = int(24 * slide.scale) + 8
+        density = slide.nucleus * rng.uniform(0.4, 1.1)
+        size = slide.scale * rng.uniform(3.2, 5.4)
+        if rng.random() < 0.7:
+            body = fill(blob(rng, size * rng.uniform(2.0, 2.8), roughness=0.1), half)
+            grainy = rng.uniform(0.05, 0.35) * (1 + 0.3 * canvas.grain(half, canvas.fine))
+            canvas.add(canvas.cytoplasm, smooth(body, 0.8) * grainy, y, x, stain_of(rng, slide, False))
+            canvas.mark(body, y, x, CYTOPLASM)
+        lobes = np.zeros((2 * half, 2 * half), np.float32)
+        marks, at, turn = lobes.copy(), np.zeros(2), rng.uniform(0, 2 * np.pi)
+        for _ in range(rng.integers(1, 5)):
+            r = size * rng.uniform(0.75, 1.2)
+            outline = blob(rng, r, elongation=rng.uniform(1, 1.4), points=24)
+            lobes = np.maximum(lobes, fill(outline + at, half))
+            marks = np.maximum(marks, fill(marked(outline, r, slide) + at, half))
+            turn += rng.normal(0, 1.0)
+            at = at + 1.7 * r * np.array([np.cos(turn), np.sin(turn)])
+        body = np.maximum(1 + slide.chromatin * canvas.grain(half, canvas.fine), 0.4)
+        canvas.add(canvas.nuclei, density * smooth(lobes, rng.uniform(0.6, 1.1)) * body, y, x, nuclear_stain(rng))
+        canvas.mark(marks, y, x, NUCLEUS)
+        y, x = np.array([y, x]) + rng.normal(0, 22, 2) * slide.scale
+
+
+def add_debris(canvas, rng, slide, y, x):
+    """What is no nucleus and never marked: dirt, mucus, a flake or rolled-up cell, a granular clump or a fibre."""
+    kind = rng.choice(["dirt", "smear", "flake", "clump", "roll", "fibre"])
+    half = int(60 * slide.scale)
+    stain = STAINS["neutral"] if kind == "dirt" else stain_of(rng, slide, rng.random() < 0.3)
+    if kind == "dirt":  # opaque, small, jagged
+        r = rng.uniform(0.6, 2.4)  # the studied annotators mark larger dark specks
+        patch = smooth(fill(blob(rng, r, elongation=rng.uniform(1, 2), roughness=0.3), half), 0.4)
+        patch *= rng.uniform(0.4, 2.5)
+    elif kind == "smear":
+        patch = smooth(fill(blob(rng, rng.uniform(5, 30), elongation=rng.uniform(1, 5), roughness=0.25), half), 1.5)
+        patch *= rng.uniform(0.02, 0.2) * np.maximum(1 + 0.6 * canvas.grain(half, canvas.coarse), 0)
+    elif kind == "flake":  # an angular fragment of a cell
+        outline = polygon(
+            rng, rng.uniform(5, 14) * slide.scale, corners=int(rng.integers(3, 6)), elongation=1.3, fray=0.08
+        )
+        patch = smooth(fill(outline, half), rng.uniform(0.6, 1.5)) * rng.uniform(0.1, 0.6)
+        patch *= np.maximum(1 + 0.4 * canvas.grain(half, canvas.fine), 0.2)
+    elif kind == "roll":  # a cell rolled up or standing on edge, as dark as nuclei but long
+        outline = blob(rng, rng.uniform(8, 16) * slide.scale, elongation=rng.uniform(2.5, 7), roughness=0.15)
+        cover = smooth(fill(np.clip(outline, 3 - half, half - 3), half), rng.uniform(0.6, 1.5))
+        patch = cover * rng.uniform(0.25, 0.75) * np.maximum(1 + 0.3 * canvas.grain(half, canvas.coarse), 0.2)
+    elif kind == "clump":
+        r = rng.uniform(12, 30) * slide.scale
+        cover = smooth(fill(blob(rng, r, roughness=0.2), half), 2.0)
+        at = rng.normal(0, r / 2, (rng.integers(20, 90), 2))
+        dots = [blob(rng, rng.uniform(0.6, 1.8), points=8) + point for point in at]
+        patch = cover * rng.uniform(0.05, 0.7) * np.maximum(1 + 0.4 * canvas.grain(half, canvas.coarse), 0)
+        patch += rng.uniform(0.1, 0.45) * smooth(np.max([fill(d, half) for d in dots], 0), 0.6)
+    else:
+        walk = np.cumsum(rng.normal(0, 0.5, (30, 2)) + rng.normal(0, 1.2, 2), 0) * 1.3
+        patch = smooth(strokes([walk - walk.mean(0)], half, int(rng.integers(1, 4))), 0.7) * rng.uniform(0.1, 0.7)
+    canvas.add(canvas.cytoplasm, patch, y, x, stain)
+
+
+# --------------------------------------------------------------------------------------------------- fields and folders
+
+
+def make_field(slide, field, *, size=1024, seed=0, colour=False):
+    """One microscope field with its true classes.
+
+    Args:
+        slide, field: int, the numbers of the slide and of the field on it.
+        size: int, height and width in px.
+        seed: int; the same (seed, slide, field) gives the same field in grey and in colour.
+        colour: bool, RGB instead of grey.
+
+    Returns:
+        image: uint8 (size, size), or (size, size, 3) RGB.
+        classes: uint8 (size, size): 0 background, 1 cytoplasm, 2 nucleus.
+    """
+    look = make_slide(slide, seed)
+    rng = np.random.default_rng((seed, slide, field))
+    canvas = Canvas(rng, size, 3 if colour else 1)
+    area = ((size + MARGIN) / (1024 + MARGIN)) ** 2
+
+    def anywhere():
+        return rng.uniform(-MARGIN / 2, size + MARGIN / 2, 2)
+
+    placed = []  # (y, x, radius) of the cells so far
+    for _ in range(max(1, rng.poisson(look.cells / look.scale * area))):
+        radius = look.scale * np.clip(rng.normal(57, 12), 26, 85)
+        near = 0.45 if rng.random() < 0.8 else 0.3  # some lie in piles
+        for _ in range(6):  # cells overlap, nuclei seldom do: look for a centre away from the others
+            y, x = anywhere()
+            if placed and rng.random() < look.clustering:
+                y0, x0, r0 = placed[rng.integers(len(placed))]
+                turn, gap = rng.uniform(0, 2 * np.pi), (r0 + radius) * rng.uniform(near + 0.03, 1.0)
+                y, x = y0 + gap * np.sin(turn), x0 + gap * np.cos(turn)
+            if all(np.hypot(y - b, x - a) > near * (radius + r) for b, a, r in placed):
+                break
+        placed.append((y, x, radius))
+        add_cell(canvas, rng, look, y, x, radius)
+    for _ in range(rng.poisson(look.leukocytes * area)):
+        add_leukocytes(canvas, rng, look, *anywhere())
+    for _ in range(rng.poisson(look.debris * area)):
+        add_debris(canvas, rng, look, *anywhere())
+    for _ in range(rng.poisson(1.5 * area)):  # naked nuclei
+        add_nucleus(canvas, rng, look, *anywhere(), rng.random() < 0.5)
+    inside = np.s_[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
+    density = canvas.nuclei[inside] + PILE * (1 - np.exp(-canvas.cytoplasm[inside] / PILE))
+    return photograph(rng, look, density), canvas.classes[inside].copy()
+
+
+def photograph(rng, slide, density):
+    """Light through a density (size, size, channels) -> blurred, noisy uint8 image (size, size) or (size, size, 3)."""
+    size, channels = density.shape[0], density.shape[2]
+    glow = cv2.resize(rng.standard_normal((2, 2), np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    light = slide.light * (1 + slide.unevenness * 0.5 * glow[..., None])
+    image = (
+        light
+        * (slide.glare + (1 - slide.glare) * np.exp(-density))
+        * (np.float32(slide.tint) if channels == 3 else np.float32(1))
+    )
+    image = smooth(np.ascontiguousarray(image, np.float32), slide.blur).reshape(density.shape)
+    if slide.sharpening:
+        image += slide.sharpening * (image - smooth(image, 1.2).reshape(density.shape))
+    noise = smooth(rng.standard_normal((size, size), np.float32), slide.grain)
+    image += noise[..., None] * np.float32(slide.noise / max(noise.std(), 1e-6))
+    image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return image if channels == 3 else image[..., 0]
+
+
+def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), test=(3, 2), size=1024):
+    """Write the sample into `<data_dir>/Train data` and `<data_dir>/Test data`, each with Images and Masks.
+
+    Args:
+        data_dir: str or Path.
+        seed: int; the same seed writes the same bytes.
+        classes: 1 writes masks of nuclei, 0 and 255; 3 writes class ids 0 background, 1 cytoplasm, 2 nucleus.
+        colour: bool, RGB instead of grey images.
+        train, test: (slides, fields per slide). Test fields come from other slides than training fields.
+        size: int, height and width in px.
+
+    Returns:
+        int, the number of fields written.
+    """
+    if classes not in (1, 3):
+        raise InputError(f"The sample has masks of 1 or 3 classes. Received: classes={classes}.")
+    jobs = []
+    for split, first, (slides, fields) in (("Train data", 0, train), ("Test data", train[0], test)):
+        folder = Path(data_dir) / split
+        for kind in ("Images", "Masks"):
+            if any(not p.name.startswith(".") for p in (folder / kind).glob("*")):
+                raise InputError(
+                    f"{folder / kind} already contains files; the sample is written into empty folders only. "
+                    "Use another folder, or empty this one."
+                )
+        jobs += [(split, first + s, f) for s in range(slides) for f in range(fields)]
+    # Written aside and moved when all are there: a program killed halfway leaves no half of a sample behind.
+    aside = Path(data_dir) / ".sample-unfinished"
+    shutil.rmtree(aside, ignore_errors=True)
+
+    def work(job):
+        split, slide, field = job
+        folder = aside / split
+        image, mask = make_field(slide, field, size=size, seed=seed, colour=colour)
+        name = f"slide{slide:02d}_field{field}.png"
+        write_png(folder / "Images" / name, image)
+        write_png(folder / "Masks" / name, mask if classes == 3 else np.uint8(255) * (mask == NUCLEUS))
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for _ in tqdm(pool.map(work, jobs), total=len(jobs), desc="sample", unit="field", leave=False, disable=None):
+            pass
+    for path in sorted(aside.rglob("*.png")):
+        target = Path(data_dir) / path.relative_to(aside)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+    shutil.rmtree(aside)
+    return len(jobs)

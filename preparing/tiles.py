@@ -1,0 +1,224 @@
+"""Tiles of a field: where they lie, which are kept, and what `prepare` recorded of them."""
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from pairing.groups import RECORD
+from reading.files import InputError
+
+MEANING = "tiles.json"  # beside it: which values of the raw masks are foreground in the tiles
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One row of `tiles.csv`; all lengths in pixels.
+
+    file : the tile in `<part> data/Images`; its mask in `<part> data/Masks` has the same stem and is a PNG.
+    image : the field in `Raw data/Images` that it was cut from.
+    row, column : where its first pixel lies in the field.
+    height, width : how much of the field it holds, from its first pixel on.
+    pad_bottom, pad_right : rows and columns after that, which are the field mirrored at its border.
+    group : slide, patient or field; all tiles of one are in one part.
+    part : "train" or "test".
+    foreground : share of its height × width pixels that the mask marks, 0…1.
+    low, high : the `images.intensity_range` of the field, one number a channel with spaces between; known once the
+        field is read to be cut.
+    """
+
+    file: str
+    image: str
+    row: int
+    column: int
+    height: int
+    width: int
+    pad_bottom: int
+    pad_right: int
+    group: str
+    part: str
+    foreground: float
+    low: str = ""
+    high: str = ""
+
+    def cut(self, field):
+        """The tile of a field or mask of shape (H, W) or (H, W, channels)."""
+        return field[
+            np.ix_(
+                _mirrored(self.row, self.height + self.pad_bottom, field.shape[0]),
+                _mirrored(self.column, self.width + self.pad_right, field.shape[1]),
+            )
+        ]
+
+
+def tile_spans(length, tile, overlap):
+    """Where tiles lie along an axis of `length` pixels: a list of (first, pixels, padding).
+
+    Tiles start every tile − overlap pixels; the last one reaches past the end by `padding`. An axis no longer than a
+    tile is one tile of its own length.
+
+    >>> tile_spans(600, 256, 0)
+    [(0, 256, 0), (256, 256, 0), (512, 88, 168)]
+    """
+    if length <= tile:
+        return [(0, length, 0)]
+    starts = range(0, length - overlap, tile - overlap)
+    return [(first, min(tile, length - first), max(0, first + tile - length)) for first in starts]
+
+
+def plan_tiles(pair, mask, part, tile_px, overlap_px):
+    """The tiles of one field, from the pair and its class ids, (height, width) integers; a list of `Tile`."""
+    rows, columns = (tile_spans(length, tile_px, overlap_px) for length in mask.shape)
+    whole = len(rows) == len(columns) == 1
+    tiles = []
+    for i, (row, height, pad_bottom) in enumerate(rows):
+        for j, (column, width, pad_right) in enumerate(columns):
+            marked = np.count_nonzero(mask[row : row + height, column : column + width])
+            tiles.append(
+                Tile(
+                    file=f"{pair.stem}.png" if whole else f"{pair.stem}_tile_{i:02d}_{j:02d}.png",
+                    image=raw_name(pair),
+                    row=row,
+                    column=column,
+                    height=height,
+                    width=width,
+                    pad_bottom=pad_bottom,
+                    pad_right=pad_right,
+                    group=pair.group,
+                    part=part,
+                    foreground=float(f"{marked / (height * width):.6g}"),
+                )  # fmt: skip
+            )
+    return tiles
+
+
+def drop_empty(tiles, keep, seed):
+    """Keep the share `keep` of the training tiles without foreground, chosen by `seed`; returns (tiles, their number).
+
+    The order of `tiles` stays. The number is that of the empty training tiles before.
+    """
+    empty = [i for i, tile in enumerate(tiles) if tile.part == "train" and tile.foreground == 0]
+    order = np.random.default_rng([seed, 0xE397]).permutation(len(empty))
+    dropped = {empty[i] for i in order[round(keep * len(empty)) :]}
+    return [tile for i, tile in enumerate(tiles) if i not in dropped], len(empty)
+
+
+def _mirrored(first, count, length):
+    """Indices first … first + count − 1 of an axis, those past its end mirrored back (…, c, d | d, c, …)."""
+    index = np.arange(first, first + count)
+    return np.where(index < length, index, 2 * length - 1 - index)
+
+
+def raw_name(pair):
+    return pair.stem + pair.image.suffix
+
+
+def _in_order(foreground):
+    """What --foreground names, numbers and texts, in an order of its own, so that two of them can be compared."""
+    return sorted(str(value).casefold() for value in foreground)
+
+
+OPTIONS = {
+    "tile_px": "--tile-size", "overlap_px": "--overlap", "keep_empty": "--keep-empty", "test_share": "--test-share",
+    "seed": "--seed", "classes": "--classes", "foreground": "--foreground",
+}  # fmt: skip
+
+
+def record_text(tiles):
+    """The text of `tiles.csv`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [column.name for column in fields(Tile)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(tile) for tile in tiles)
+    return text.getvalue()
+
+
+def meaning_text(options, meaning, left_out):
+    """The text of `tiles.json`: how the tiles were cut, what the masks mean, and the fields of which none was kept."""
+    return _json_text(options | {"meaning": meaning, "left_out": sorted(left_out)})
+
+
+def _json_text(value):
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_standing(data_dir, options):
+    """What an earlier run cut into a data folder.
+
+    Parameters: options, dictionary with the keys of `OPTIONS`, to be compared with those of before.
+    Returns (tiles, left_out): list of `Tile`, [] where none was cut, and the set of the fields of which no tile was
+    kept. Raises `InputError` where the options differ, and where `tiles.csv` or `tiles.json` is not as it was written.
+    """
+    data_dir, tiles, left_out = Path(data_dir), [], set()
+    away = f"name an empty folder with --data, or move Train data, Test data, {RECORD} and {MEANING} away first."
+    path = data_dir / RECORD
+    try:
+        if path.exists():
+            text = path.read_bytes().decode()
+            for row in csv.DictReader(io.StringIO(text, newline="")):
+                tiles.append(Tile(**{field.name: field.type(row[field.name]) for field in fields(Tile)}))
+            if record_text(tiles) != text:
+                raise ValueError
+        path = data_dir / MEANING
+        if path.exists():
+            text = path.read_bytes().decode()
+            cut = json.loads(text)
+            left_out = set(cut["left_out"])
+            if _json_text(cut) != text:
+                raise ValueError
+            other = [
+                f"{OPTIONS[name]} {_shown(cut[name])}, now {_shown(options[name])}"
+                for name in OPTIONS
+                if cut[name] != options[name]
+            ]
+            if other:
+                raise InputError(
+                    f"{path}: the tiles there were cut with {'; '.join(other)}; expected the options of before. Give "
+                    f"these, {away}"
+                )
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: stands in the way, not as prepare wrote it; nothing was changed. To go on, {away}"
+        ) from error
+    return tiles, left_out
+
+
+def _shown(value):
+    return "not given" if value is None else ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def foreground_in_tiles(data_dir, classes=1, foreground=None):
+    """The mask values that count as foreground in a data folder, tiles of `prepare_tiles` or not.
+
+    In such tiles foreground is 255, whatever it was in the raw masks. So the values that they were cut with become
+    None here (detect), others are refused, and without tiles `foreground` comes back as it is.
+
+    Parameters: classes, foreground, as in `survey.Survey.coding`. Raises `InputError` for another meaning of the masks
+    than the one they were cut with.
+    """
+    path = Path(data_dir) / MEANING
+    if not path.is_file():
+        return foreground
+    try:
+        cut = json.loads(path.read_text(encoding="utf-8"))
+        used, ids, meaning = cut["foreground"], cut["classes"] > 1, cut["meaning"]
+        used = used and _in_order(used)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
+            f'--data "{data_dir}" with the options of before.'
+        ) from error
+    if ids or (classes == 1 and foreground is None):
+        return foreground
+    if classes > 1 or _in_order(foreground) != used:
+        given = f"--classes {classes}" if classes > 1 else f"--foreground {','.join(map(str, foreground))}"
+        raise InputError(
+            f"{given} received, but by {path} the tiles were cut for one class ({meaning}); expected the same. Leave "
+            f"the option out, or move Train data, Test data, {RECORD} and {MEANING} away to cut them anew."
+        )
+    return None

@@ -1,0 +1,85 @@
+"""reading.files: TODO."""
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong. Its text is one line: what was received, what is expected, what to do."""
+
+
+def some(names, show=3):
+    """A few of many names, for one line: `a, b, c and 5 more`."""
+    names = list(names)
+    return ", ".join(names[:show]) + (f" and {len(names) - show} more" if len(names) > show else "")
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+
+
+@contextmanager
+def replacing(path):
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    A program killed in the middle leaves no half-written file under the final name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp's files are private to the owner; outputs are to be shared
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+def settle(path):
+    """Wait until a file, or the names in a folder, lie on the disk itself: a power cut then leaves them whole."""
+    if os.name == "nt" and Path(path).is_dir():  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path, value):
+    """Write a JSON file atomically: UTF-8, indented, so that people can read it."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def fingerprint(picture):
+    """A few characters that tell pictures apart, from an ndarray of pixels: equal for equal pixels alone."""
+    return hashlib.blake2b(picture.tobytes(), digest_size=8, key=f"{picture.shape}{picture.dtype}".encode()).hexdigest()
+
+
+def sha256(path):
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+
+
+def holds_files(folder):
+    """True where `folder`, or a folder in it, holds a file that is not hidden and not the operating system's."""
+    folder = Path(folder)
+    return any(
+        path.is_file() and not any(is_hidden(Path(part)) for part in path.relative_to(folder).parts)
+        for path in folder.rglob("*")
+    )
+
+
+def is_hidden(path):
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES

@@ -1,0 +1,179 @@
+"""Slides and large TIFFs as sources that are read part by part.
+
+A source has `height` and `width` (pixels as the network will see them), `mpp` (µm per pixel or None), `place` (its
+left and top in the file, in pixels of the file, and how many of those one of its own measures), and
+
+read(row, column, height, width)    the pixels there, (height, width, channels) of uint8 or uint16
+read_small(same)                    the same place, `SMALL` times smaller, or None where that would need `read`
+sample()                            pixels of all parts, unreduced, to find its intensities and its background
+"""
+
+import math
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reading import images, pixel_size
+from reading.files import InputError
+from reading.slides import is_slide, open_slide
+
+LARGE_PIXELS = 50_000_000  # ordinary TIFFs above are streamed, where their kind allows it
+WHOLE_PIXELS = 2**23  # the sample of a smaller slide is all of it,
+WINDOWS, WINDOW_PX = 32, 32  # of a larger one 32 × 32 windows: a million pixels
+SMALL = 8  # a nucleus 16 px across is still two pixels wide
+FINEST = 4  # times the resolution of a slide: beyond that nothing is seen that was not invented
+CACHE_BYTES = 2**28  # decoded strips or tiles of a TIFF
+
+
+def is_large(path):
+    """True for what is read part by part: slides, and TIFFs above `LARGE_PIXELS` whose kind allows it."""
+    page = None if is_slide(path) else _large_page(Path(path))
+    if page:
+        page.parent.close()
+    return page is not None or is_slide(path)
+
+
+def open_source(path, mpp=None, region=None):
+    """The source for an image that `is_large`, to be closed.
+
+    mpp : micrometres a pixel to bring a slide to; None: its full resolution.
+    region : (x, y, width, height) in pixels of the full resolution; None: everything.
+    Raises `InputError` for a slide that cannot be opened, a region outside it, unknown resolution, or where the options
+    are given for no slide.
+    """
+    path = Path(path)
+    if is_slide(path):
+        return SlideSource(open_slide(path), mpp, region)
+    if mpp or region:
+        raise InputError(f"{path}: no slide; expected one with --mpp and --region. Leave these options out.")
+    return TiffSource(_large_page(path))
+
+
+class SlideSource:
+    """A slide, or a rectangle of it, at any resolution."""
+
+    def __init__(self, slide, mpp=None, region=None):
+        if mpp and not slide.mpp:
+            raise InputError(f"{slide.path}: does not state its µm per pixel; expected that with --mpp. Leave it out.")
+        if mpp and mpp < slide.mpp / FINEST:
+            raise InputError(
+                f"{slide.path}: --mpp {mpp:g} received, expected {slide.mpp / FINEST:.3g} or more, since the slide has "
+                f"{slide.mpp:.3g} µm per pixel. Give what your training images have."
+            )
+        self._slide = slide
+        self._factor = mpp / slide.mpp if mpp else 1.0
+        x, y, width, height = region or (0, 0, slide.width, slide.height)
+        if x < 0 or y < 0 or min(width, height) < 1 or x + width > slide.width or y + height > slide.height:
+            raise InputError(
+                f"{slide.path}: --region {x},{y},{width},{height} received; expected x,y,width,height inside its "
+                f"{slide.width}×{slide.height} pixels. Choose another."
+            )
+        self._top, self._left = y, x
+        self.height, self.width = (max(1, round(n / self._factor)) for n in (height, width))
+        self.mpp = mpp or slide.mpp
+        self.place = x, y, self._factor
+
+    def close(self):
+        self._slide.close()
+
+    def read(self, row, column, height, width):
+        return self._resampled(row, column, height, width, self._factor)
+
+    def read_small(self, row, column, height, width):
+        if self._slide.level(self._factor * SMALL)[1] < 2 * self._slide.level(self._factor)[1]:
+            return None
+        place = (row // SMALL, column // SMALL, -(-height // SMALL), -(-width // SMALL))
+        return self._resampled(*place, self._factor * SMALL)
+
+    def sample(self):
+        if self.height * self.width <= WHOLE_PIXELS:
+            return self.read(0, 0, self.height, self.width)
+        rows, columns = (np.linspace(0, n - WINDOW_PX, WINDOWS).astype(int) for n in (self.height, self.width))
+        return np.concatenate([self.read(row, column, WINDOW_PX, WINDOW_PX) for row in rows for column in columns])
+
+    def _resampled(self, row, column, height, width, factor):
+        """Pixels of `factor` times the size of those of the full resolution; row and column count such pixels."""
+        level, downsample = self._slide.level(factor)
+        top, left = self._top + row * factor, self._left + column * factor
+        if factor == 1:
+            return self._slide.read_region(int(top), int(left), height, width)
+        ratio = factor / downsample
+        margin = math.ceil(ratio) + 1
+        first_row, first_column = (math.floor(n / downsample) - margin for n in (top, left))
+        tall, wide = (math.ceil(n * ratio) + 2 * margin + 1 for n in (height, width))
+        place = (round(first_row * downsample), round(first_column * downsample))
+        y, x = top / downsample - first_row, left / downsample - first_column
+        pixels = Image.fromarray(self._slide.read_region(*place, tall, wide, level))
+        box = (x, y, x + width * ratio, y + height * ratio)
+        return np.asarray(pixels.resize((width, height), Image.Resampling.BILINEAR, box=box))
+
+
+class TiffSource:
+    """A plain TIFF of one picture, decoded strip by strip or tile by tile."""
+
+    def __init__(self, page):
+        self._page, self._decoded = page, OrderedDict()
+        self.height, self.width = page.imagelength, page.imagewidth
+        self.mpp, self.place = pixel_size.um_per_px(Path(page.parent.filehandle.path)), (0, 0, 1)
+
+    def close(self):
+        self._page.parent.close()
+
+    def read(self, row, column, height, width):
+        page = self._page
+        tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        result = np.empty((height, width, page.samplesperpixel), page.dtype)
+        across = -(-page.imagewidth // wide)
+        for i in range(row // tall, -(-(row + height) // tall)):
+            for j in range(column // wide, -(-(column + width) // wide)):
+                part = self._segment(i * across + j)
+                top, left = max(row, i * tall), max(column, j * wide)
+                part = part[top - i * tall : row + height - i * tall, left - j * wide : column + width - j * wide]
+                result[top - row :, left - column :][: part.shape[0], : part.shape[1]] = part
+        return result
+
+    def read_small(self, row, column, height, width):
+        return None
+
+    def sample(self):
+        """What `images.intensity_range` looks at, so that the result is that of the picture read at once."""
+        step = max(1, int(np.sqrt(self.height * self.width / 2**20)))
+        return np.concatenate([self.read(row, 0, 1, self.width)[:, ::step] for row in range(0, self.height, step)])
+
+    def _segment(self, index):
+        """One decoded strip or tile, (rows, columns, samples)."""
+        if index not in self._decoded:
+            page, file = self._page, self._page.parent.filehandle
+            if index >= len(page.dataoffsets) or page.databytecounts[index] == 0:
+                raise InputError(f"{file.path}: truncated, strips or tiles are missing; expected a whole TIFF.")
+            file.seek(page.dataoffsets[index])
+            with images.one_line_errors(Path(file.path)):
+                segment = page.decode(file.read(page.databytecounts[index]), index)[0][0]
+            self._decoded[index] = segment
+            while sum(part.nbytes for part in self._decoded.values()) > CACHE_BYTES and len(self._decoded) > 1:
+                self._decoded.popitem(last=False)
+        self._decoded.move_to_end(index)
+        return self._decoded[index]
+
+
+def _large_page(path):
+    """The page of a TIFF that is better streamed, opened; None where `images.read` should see it."""
+    import tifffile
+
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        tiff = tifffile.TiffFile(path)
+        page = tiff.pages[0]
+        plain = page.photometric in (1, 2) and page.samplesperpixel in (1, 3) and page.planarconfig == 1
+        plain &= page.dtype in (np.uint8, np.uint16) and page.compression not in (6, 7)
+        plain &= 274 not in page.tags or page.tags[274].value == 1
+        alone = len(tiff.pages) == 1 or all(other.is_reduced for other in tiff.pages[1:])
+        if plain and alone and page.imagelength * page.imagewidth > LARGE_PIXELS:
+            return page
+        tiff.close()
+    except Exception:  # damaged: `images.read` says how
+        pass
+    return None

@@ -1,0 +1,52 @@
+"""What several test files share: a small made-up data folder, a copy of the program, the files of a folder."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from reading.images import write_png
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = (
+    "reading", "pairing", "preparing", "checking", "training", "predicting", "measuring", "scoring", "reporting",
+    "weights",
+)  # fmt: skip
+SMALL = {
+    "tile_px": 32, "filters": 4, "depth": 2, "batch": 4, "steps": 30, "epochs": 2, "learning_rate": 1e-2,
+    "precision": "float32",
+}  # fmt: skip
+
+
+def make_folder(folder, seed=0, count=6, size=48, classes=1, colour=False):
+    """Dark discs on a bright noisy ground; with 3 classes each disc has a darker core."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:size, 0:size]
+    for i in range(count):
+        centre, radius = rng.uniform(12, size - 12, 2), rng.uniform(6, 10)
+        distance = np.hypot(rows - centre[0], columns - centre[1])
+        mask = (distance < radius).astype(np.uint8)
+        if classes == 3:
+            mask += distance < radius / 2
+        image = 200 - 60.0 * mask + rng.normal(0, 8, mask.shape)
+        image = np.clip(image, 0, 255).astype(np.uint8)
+        if colour:
+            image = np.stack([image, image, 255 - image // 2], -1)
+        write_png(folder / "Train data" / "Images" / f"cell{i}.png", image)
+        write_png(folder / "Train data" / "Masks" / f"cell{i}.png", mask * 255 if classes == 1 else mask)
+    return folder
+
+
+def copy_program(folder):
+    """The program in `folder`, so that its runs and data are not made in this checkout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.ipynb")]:
+        shutil.copy(path, folder)
+    for room in PROGRAM:
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def listing(folder):
+    """{path: its bytes} of all files below `folder`."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+

@@ -1,0 +1,106 @@
+"""Run folders and run cards: one process each, found again after a stop, and one line for what cannot be."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import main
+from reading.files import InputError
+from tests.helpers import listing
+from training import run_card, run_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_run(folder, name, finished=False, age=0, **settings):
+    run_dir = folder / "runs" / name
+    run_dir.mkdir(parents=True)
+    card = {"finished": finished, "data": str(folder / "data"), "settings": {"seed": 0, "classes": 1, **settings}}
+    (run_dir / run_card.CARD).write_text(json.dumps(card))
+    os.utime(run_dir / run_card.CARD, (1e9 - age, 1e9 - age))
+    return run_dir
+
+
+def test_one_process_a_run_folder(tmp_path):
+    with run_folder.alone(tmp_path / "run"):
+        assert run_folder.is_busy(tmp_path / "run")
+        with pytest.raises(InputError, match="another process"), run_folder.alone(tmp_path / "run"):
+            pass
+    assert not (tmp_path / "run").exists()  # it came to nothing
+
+
+def test_one_chain_waits_while_another_one_prepares_or_predicts(tmp_path):
+    code = """if True:
+        import pathlib, sys, time
+        from training import run_folder
+        folder = pathlib.Path(sys.argv[1])
+        with run_folder.in_turn(folder / "runs", folder):
+            print("in", flush=True)
+            time.sleep(0.5)
+            (folder / "done").touch()
+    """
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "in\n"
+    with run_folder.in_turn(tmp_path / "runs", tmp_path):
+        assert (tmp_path / "done").exists()
+    assert other.wait() == 0
+    other.stdout.close()
+
+
+def test_no_two_runs_get_one_name(tmp_path):
+    names = [run_folder.new_run(tmp_path).name for _ in range(5)]
+    assert len(set(names)) == 5
+
+
+def test_the_newest_unfinished_run_that_nobody_works_on_is_taken(tmp_path):
+    make_run(tmp_path, "old", age=9)
+    newer = make_run(tmp_path, "newer", age=5)
+    busy = make_run(tmp_path, "busy", age=3)
+    make_run(tmp_path, "finished", finished=True, age=1)
+    with run_folder.alone(busy):
+        assert run_folder.find_unfinished(tmp_path / "runs")[0] == newer
+    assert run_folder.find_unfinished(tmp_path / "runs")[0] == busy
+
+
+FAULTS = {
+    "a finished run": (["--resume", "--run", "done"], "run done is finished"),
+    "no such run": (["--resume", "--run", "nowhere"], "no such run"),
+    "another number": (["--resume", "--run", "half", "--batch", "8"], "--batch 8 received, but run half has batch 4"),
+    "other classes": (["--resume", "--classes", "3"], "--classes 3 received, but run half has classes 1"),
+    "resume and minutes": (["--resume", "--minutes", "3"], "not allowed with"),
+    "no minutes": (["--minutes", "0"], "expected minutes"),
+    "minutes and steps": (["--minutes", "1", "--steps", "9"], "--steps"),
+    "no card": (["--from-card", "nowhere.json"], "nowhere.json: no such file"),
+    "not a card": (["--from-card", __file__], "not a run card"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("command", [[], ["train"]], ids=["chain", "train"])
+def test_wrong_options_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, fault, command):
+    make_run(tmp_path, "done", finished=True)
+    make_run(tmp_path, "half", batch=4)
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    arguments, named = FAULTS[fault]
+    before = listing(tmp_path)
+    try:
+        status = main.main([*command, *arguments])
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and named in line
+    assert {path: content for path, content in listing(tmp_path).items() if path in before} == before
+
+
+def test_what_differs_from_a_card_is_said_line_by_line():
+    card = {"versions": {"keras": "3.0"}, "files": {"images": {"a.png": "1", "b.png": "2"}, "masks": {}}}
+    now = {"versions": {"keras": "3.15"}, "files": {"images": {"a.png": "9", "c.png": "3"}, "masks": {}}}
+    assert run_card.differences(card, now, ["versions", "files"]) == [
+        "keras: 3.0 then, 3.15 here", "images changed: a.png", "images missing: b.png", "images new: c.png"
+    ]  # fmt: skip
+    assert not run_card.differences(now, now, ["versions", "files"])

@@ -1,0 +1,84 @@
+"""Where a training starts: from a file, from nothing, or from the shipped weights where they fit and are new."""
+
+import keras
+import numpy as np
+import pytest
+
+import model as networks
+from reading.files import InputError, fingerprint
+from weights import start
+from weights.files import save
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """Shipped weights of a small network, trained on one picture; its kernel of the first layer."""
+    keras.utils.set_random_seed(1)
+    network = networks.unet(1, 1, filters=2, depth=1)
+    picture = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+    save(network, tmp_path / "pap_smear.keras", {"trained_on": [fingerprint(picture)]})
+    monkeypatch.setattr(start, "PAP_SMEAR", tmp_path / "pap_smear.keras")
+    monkeypatch.setattr(start, "SAMPLE", tmp_path / "sample.keras")
+    return network, picture
+
+
+def untrained(**options):
+    keras.utils.set_random_seed(2)
+    return networks.unet(1, 1, **({"filters": 2, "depth": 1} | options))
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def test_shipped_weights_are_taken_where_they_fit(shipped):
+    network = untrained()
+    other = fingerprint(np.zeros((3, 4, 1), np.uint8))
+    line = start.start_from("auto", network, lambda: [other])
+    assert same(network, shipped[0]) and line.startswith("starting from pap_smear.keras")
+
+
+def test_shipped_weights_are_not_taken_for_the_pictures_they_were_trained_on(shipped):
+    network = untrained()
+    line = start.start_from("auto", network, lambda: ["other", fingerprint(shipped[1])])
+    assert same(network, untrained()) and "trained on some of these very pictures" in line
+
+
+def test_the_second_weights_are_taken_where_the_first_have_seen_the_pictures(shipped, tmp_path):
+    second = networks.unet(1, 1, filters=2, depth=1)
+    save(second, tmp_path / "sample.keras", {"trained_on": ["another"]})
+    network = untrained()
+    line = start.start_from("auto", network, lambda: [fingerprint(shipped[1])])
+    assert same(network, second) and line.startswith("starting from sample.keras")
+    line = start.start_from("auto", untrained(), lambda: ["another", fingerprint(shipped[1])])
+    assert line.startswith("starting from nothing")
+
+
+@pytest.mark.parametrize("options", [{"filters": 4}, {"depth": 2}])
+def test_shipped_weights_of_another_shape_change_nothing(shipped, options):
+    network = untrained(**options)
+    assert "another shape" in start.start_from("auto", network, lambda: [])
+    assert same(network, untrained(**options))
+
+
+def test_none_is_nothing(shipped):
+    network = untrained()
+    assert "from nothing" in start.start_from("none", network, lambda: [])
+    assert same(network, untrained())
+
+
+def test_a_file_that_was_named_must_fit(shipped, tmp_path):
+    network = untrained()
+    start.start_from(tmp_path / "pap_smear.keras", network, lambda: [fingerprint(shipped[1])])
+    assert same(network, shipped[0])
+    with pytest.raises(InputError, match="do not fit"):
+        start.start_from(tmp_path / "pap_smear.keras", untrained(depth=2), lambda: [])
+    with pytest.raises(InputError, match="no model file"):
+        start.start_from(tmp_path / "other.keras", network, lambda: [])
+
+
+def test_fingerprints_tell_pictures_apart():
+    picture = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+    others = [picture + np.uint8(1), picture.reshape(4, 3, 1), picture.astype(np.uint16)]
+    assert fingerprint(picture) == fingerprint(picture.copy())
+    assert len({fingerprint(p) for p in (picture, *others)}) == 4

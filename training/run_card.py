@@ -1,0 +1,217 @@
+"""The run card, settings.json: what a run was made from, so that it can be continued, repeated and compared.
+
+It is written when training starts ("finished": false) and again when it has ended.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from reading.files import InputError, replacing, some
+from weights import start as weights
+
+CARD = "settings.json"
+PACKAGES = ("numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")  # what pixels pass through
+NETWORK = 2  # raised where `model.unet` makes another network of the same options; 1 normalised after both convolutions
+BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name → the package's
+
+
+# ------------------------------------------------------------------------------------------------ what a run is made of
+
+
+def versions(backend):
+    """{"network": `NETWORK`, "python", "keras", "backend", the backend's package, …: version}.
+
+    backend: `keras.backend.backend()`.
+    """
+    packages = ["keras", *([BACKENDS[backend]] if backend in BACKENDS else []), *PACKAGES]
+    found = {name: _version(name) for name in packages}
+    return {"network": NETWORK, "python": platform.python_version(), "backend": backend} | found
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:  # another build of it, such as tensorflow-cpu
+        return None
+
+
+def hardware():
+    """{"system", "cpu", "cores", "memory_gb", "gpu"}; gpu: names of NVIDIA cards, [] where there are none."""
+    return {
+        "system": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpu": _gpu_models(),
+    }
+
+
+def _cpu_model():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _gpu_models():
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return asked.stdout.split("\n")[:-1] if asked.returncode == 0 else []
+
+
+def hash_files(pairs):
+    """{"images" and "masks": {name: SHA-256}} of a list of `pairs.Pair`; a mask of many files counts as one."""
+    return {
+        "images": {pair.image.name: _sha256(pair.image) for pair in pairs},
+        "masks": {pair.mask.name if pair.mask.is_file() else pair.stem: _sha256(pair.mask) for pair in pairs},
+    }
+
+
+def hash_init(init):
+    """SHA-256 of each of the weights that `train.Settings.init` may start from: a list, empty where there are none."""
+    paths = {"auto": (weights.PAP_SMEAR, weights.SAMPLE), "none": ()}.get(init, (Path(init),))
+    return [_sha256(path) for path in paths if path.is_file()]
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        with open(file, "rb") as content:
+            while part := content.read(2**20):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------- reading cards
+
+
+def read(path):
+    """The card in a file. Raises `InputError` where it is not the card of a run."""
+    try:
+        card = json.loads(Path(path).read_text(encoding="utf-8"))
+        card["settings"]["seed"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected the {CARD} of a run. Check the path.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a run card; expected the {CARD} of a run. Name another file.") from error
+    return card
+
+
+def settings_of(card, kind):
+    """The settings of a card as a `kind` (`train.Settings`), and a line for each that this version does not know."""
+    known = {field.name for field in fields(kind)}
+    stored = {"precision": "float32"} | _with_tuples(card["settings"])  # all there was before there was a choice
+    lines = [f"setting {name}: unknown to this version of the program" for name in sorted(stored.keys() - known)]
+    settings = kind(**{name: value for name, value in stored.items() if name in known})
+    for name in sorted(known - stored.keys()):
+        lines.append(f"setting {name}: not in the card, here {getattr(settings, name)}")
+    if "steps" in known and settings.steps is None:
+        lines.append("setting steps: not in the card, chosen by this version of the program")
+    return settings, lines
+
+
+def _with_tuples(value):
+    """JSON's lists as tuples, as `train.Settings` has them."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(part) for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def refuse_others(card, given, where):
+    """Raise `InputError` where an option given, {name: value or None}, is not the card's. where: names the card."""
+    for name, value in given.items():
+        stored = _with_tuples(card["settings"]).get(name)
+        if value is not None and value != stored:
+            raise InputError(
+                f"--{name} {_text(value)} received, but {where} has {name} {_text(stored)}; expected the same. Leave "
+                f"--{name} out, or start a new run."
+            )
+
+
+def _text(value):
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def differences(card, now, parts=("versions", "hardware", "init_sha256", "files")):
+    """One line for each thing in which a card differs from `now`, a dictionary of the same `parts`."""
+    lines = []
+    for part in parts:
+        if part == "files":
+            for kind, hashes in now["files"].items():
+                lines += _changed_files(kind, card.get("files", {}).get(kind, {}), hashes)
+            continue
+        if part == "init_sha256":
+            if card.get(part) != now[part]:
+                lines.append("starting weights: another file than then")
+            continue
+        before = card.get(part, {})
+        for name in sorted(before.keys() | now[part].keys()):
+            then, here = before.get(name), now[part].get(name)
+            if then != here:
+                lines.append(f"{name}: {_text(then) or 'none'} then, {_text(here) or 'none'} here")
+    return lines
+
+
+def _changed_files(kind, then, here):
+    groups = {
+        "changed": [name for name in then if here.get(name, then[name]) != then[name]],
+        "missing": [name for name in then if name not in here],
+        "new": [name for name in here if name not in then],
+    }
+    return [f"{kind} {state}: {some(names)}" for state, names in groups.items() if names]
+
+
+# ------------------------------------------------------------------------------------------------------- writing cards
+
+
+def start(run_dir, data_dir, pairs, backend, resume, say):
+    """The part of a run's card that is known at the start and that prediction need not know, a dictionary.
+
+    With `resume` it carries on that of the unfinished run. Raises `InputError` where that run's data have changed.
+    """
+    record = {
+        "finished": False,
+        "data": str(Path(data_dir).resolve()),
+        "restarts": [],
+        "resumes": [],
+        "files": hash_files(pairs),
+        "versions": versions(backend),
+        "hardware": hardware(),
+    }
+    if not resume:
+        return record
+    before = read(run_dir / CARD)
+    if before["finished"]:
+        raise InputError(f"run {run_dir.name} is finished; expected one that was stopped. Start a new run.")
+    if changed := differences(before, record, ["files"]):
+        raise InputError(
+            f"run {run_dir.name}: its training data are not what they were ({'; '.join(changed)}); expected the same "
+            "files. Put them back, or start a new run."
+        )
+    for line in differences(before, record, ["versions", "hardware"]):
+        say(f"not as before: {line}; results may differ in the last digits")
+    kept = {name: before[name] for name in ("minutes", "restarts", "start") if name in before}
+    return record | kept | {"resumes": [*before["resumes"], time.strftime("%Y-%m-%d %H:%M:%S")]}
+
+
+def write_history(path, history):
+    """Write {name: [value of each epoch]} as CSV, a row an epoch."""
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *history])
+        writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*history.values(), strict=True), start=1))

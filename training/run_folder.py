@@ -1,0 +1,184 @@
+"""Run folders: one process each, found again after a stop, and no two runs in one another's way.
+
+Locks are the operating system's (filelock): they end with their process, even one that is killed.
+"""
+
+import errno
+import hashlib
+import itertools
+import os
+import shlex
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+from reading.files import InputError
+from training import run_card
+
+FOLDER = "checkpoints"
+LOCK = ".lock"
+
+
+def new_run(runs, name=None):
+    """The folder of a new run in `runs`; one named by date and time is made at once: no two processes get the same."""
+    if name:
+        return runs / name
+    runs.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y-%m-%d_%H%M%S")
+    for number in itertools.count(1):
+        run_dir = runs / (stamp if number == 1 else f"{stamp}_{number}")
+        try:
+            run_dir.mkdir()
+        except FileExistsError:
+            continue
+        return run_dir
+
+
+def find_unfinished(runs, name=None):
+    """The folder of a run to go on with, and its card.
+
+    Parameters: runs, the folder of all runs; name, of one of them, None for the newest unfinished one in which no other
+    process trains now. Raises `InputError` where there is none.
+    """
+    if name is not None:
+        run_dir = Path(runs) / name
+        if not run_dir.is_dir():
+            raise InputError(f"{run_dir}: no such run; expected a folder in runs. Check --run.")
+        card = run_card.read(run_dir / run_card.CARD)
+        if card.get("finished", True):
+            raise InputError(
+                f"run {name} is finished; expected one that was stopped. Use it: python main.py predict --model "
+                f'"{run_dir / "model.keras"}"'
+            )
+        return run_dir, card
+    for path in sorted(Path(runs).glob(f"*/{run_card.CARD}"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            card = run_card.read(path)
+        except InputError:
+            continue
+        if not card.get("finished", True) and not is_busy(path.parent):
+            return path.parent, card
+    raise InputError(f"{runs}: no unfinished run; expected one that was stopped. Start one: python main.py train")
+
+
+def how_to_go_on(run_dir, command, options=""):
+    """One line on a training that was stopped: what is saved, and how to go on, by `command` and further `options`."""
+    if not (run_dir / run_card.CARD).is_file():
+        return "stopped before training began: nothing to save"
+    saved = checkpoints(run_dir)
+    epoch = f"epoch {int(saved[0].stem.removeprefix('epoch_'))} is saved" if saved else "no epoch was finished yet"
+    return f"stopped; {epoch}. Go on with: {command} --resume --run {shlex.quote(run_dir.name)}{options}"
+
+
+@contextmanager
+def alone(run_dir):
+    """Make `run_dir` this process' own until the block ends, however it ends. Raises `InputError` where it is taken."""
+    folder = Path(run_dir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise InputError(
+            f"{run_dir}: another process is training there now; expected one at a time. Wait for it, or choose "
+            "another --run NAME."
+        ) from None
+    try:
+        _sweep(run_dir)
+        yield
+    finally:
+        lock.release()
+        if not checkpoints(run_dir):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # a run that came to nothing leaves no folder; one that holds something stays
+                Path(run_dir).rmdir()
+
+
+@contextmanager
+def plain_disk_errors(run_dir):
+    """A full disk or a missing permission as one line, whatever library met it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise InputError(
+            f"{run_dir}: {os.strerror(error.errno)}; expected room and permission to write there. The last finished "
+            f"epoch is kept: mend that, then go on with python main.py train --resume --run {Path(run_dir).name}"
+        ) from error
+
+
+def refuse_taken(run_dir):
+    """Raise `InputError` where `run_dir` is a file or holds a run."""
+    run_dir = Path(run_dir)
+    if run_dir.exists() and (not run_dir.is_dir() or any(path.name != FOLDER for path in run_dir.iterdir())):
+        raise InputError(
+            f"{run_dir}: this run exists already; expected a new name. Choose another --run NAME, or go on with it: "
+            f"python main.py train --resume --run {run_dir.name}"
+        )
+
+
+def is_busy(run_dir):
+    """Whether a process is training in `run_dir` now."""
+    if not (Path(run_dir) / FOLDER / LOCK).exists():
+        return False
+    try:
+        with alone(run_dir):
+            return False
+    except InputError:
+        return True
+
+
+def forget(run_dir):
+    """Remove all checkpoints: the run is finished, or starts again."""
+    for path in checkpoints(run_dir):
+        path.unlink()
+
+
+def _sweep(run_dir):
+    """Remove the temporary files that a killed process left in its run folder."""
+    for path in (*Path(run_dir).glob(".*"), *(Path(run_dir) / FOLDER).glob(".*")):
+        if path.is_file() and path.name != LOCK:
+            path.unlink()
+
+
+def checkpoints(run_dir):
+    """Files of checkpoints, the newest first."""
+    return sorted((Path(run_dir) / FOLDER).glob("epoch_*.npz"), reverse=True)
+
+
+@contextmanager
+def in_turn(runs, data_dir):
+    """Wait until no other whole chain prepares or predicts in a data folder, and let others wait until the end."""
+    name = hashlib.sha256(str(Path(data_dir).resolve()).encode()).hexdigest()[:16]
+    runs.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(runs / f".{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"waiting for another run that works in {data_dir}", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def newest_model(runs):
+    """The model file of the newest run in the folder `runs`; before the first one, the shipped weights."""
+    from reading.files import InputError
+    from weights.start import PAP_SMEAR
+
+    models = sorted(Path(runs).glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
+    if not models and PAP_SMEAR.is_file():
+        print(f"no run yet: predicting with {PAP_SMEAR.name}, which was trained on Pap smears")
+        return PAP_SMEAR
+    if not models:
+        raise InputError(
+            f"{runs}: no trained model; expected runs/<name>/model.keras. "
+            "Train one with: python main.py train, or name a file with --model FILE."
+        )
+    return models[-1]

@@ -1,0 +1,42 @@
+"""training.settings: TODO."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Settings:
+    """Everything that decides a run; stored in its run card.
+
+    augmentation holds keyword arguments of `data.PairedImageDataGenerator`; precision is what the layers compute in,
+    `precision.FLOAT32`, `precision.MIXED`, or "auto": `precision.fastest`.
+    """
+
+    seed: int = 0
+    epochs: int = 5
+    steps: int | None = None  # an epoch; None: as many as see every pixel about once, at least 250, of 3 classes 500
+    batch: int = 4
+    tile_px: int = 256
+    classes: int = 1
+    foreground: tuple | None = None
+    filters: int = 8
+    depth: int = 4
+    normalization: str = "batch"
+    upsampling: str = "nearest"
+    dropout: float = 0.0
+    loss: str = "auto"  # one of `losses.LOSSES`, or "auto": "bce", with three classes or more "dice_bce"
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    validation_share: float = 0.2
+    init: str = "auto"  # a model file to start from, "none", or "auto": see `start.start_from`
+    workers: int = 2
+    precision: str = "auto"
+    augmentation: dict = field(
+        default_factory=lambda: {
+            "rotation_range": 180,
+            "zoom_range": (0.8, 1.25),
+            "horizontal_flip": True,
+            "vertical_flip": True,
+            "brightness_range": (0.8, 1.2),
+            "fill_mode": "reflect",
+        }
+    )

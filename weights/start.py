@@ -1,0 +1,49 @@
+"""Where a training starts: from trained weights where they fit, else from nothing.
+
+The repository ships weights (weights/README.md says what they were trained on and how well they do).
+"""
+
+from pathlib import Path
+
+from reading.files import InputError
+
+WEIGHTS = Path(__file__).resolve().parent
+PAP_SMEAR = WEIGHTS / "pap_smear.keras"
+SAMPLE = WEIGHTS / "sample.keras"
+TRAINED_ON = {PAP_SMEAR.name: "Pap smears", SAMPLE.name: "synthetic Pap smears"}
+
+
+def start_from(init, network, pictures):
+    """Put the weights that a training starts from into `network`, a keras.Model not trained yet.
+
+    Parameters
+    ----------
+    init : path of a model file; "none" for nothing; "auto" for the first of the shipped weights, `PAP_SMEAR`, then
+        `SAMPLE`, that fits the network and was not trained on the very pictures at hand: validation would then measure
+        what was learnt by heart.
+    pictures : function giving the `fingerprint`s of all pictures at hand, asked only for "auto".
+
+    Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
+    """
+    from weights.files import load, transfer  # only now: `predict` asks for the path alone, before Keras loads
+
+    if init == "none":
+        return "starting from nothing (--init none)"
+    if init != "auto":
+        transfer(load(init)[0], network)
+        return f"starting from {init}"
+    here, why_not = set(pictures()), "no weights are shipped with this copy"
+    for path in (PAP_SMEAR, SAMPLE):
+        if not path.is_file():
+            continue
+        source, card = load(path)
+        if here & set(card["trained_on"]):
+            why_not = f"{path.name} was trained on some of these very pictures"
+            continue
+        try:
+            transfer(source, network)
+        except InputError:
+            why_not = f"{path.name} is a network of another shape"
+            continue
+        return f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)"
+    return f"starting from nothing: {why_not}"
