@@ -1,4 +1,4 @@
-"""Checked pairs → samples in memory → augmented batches.
+"""Checked pairs → examples in memory → augmented batches.
 
 The one idea: an augmentation is drawn once and applied twice. `PairedImageDataGenerator` draws the parameters that
 Keras' `ImageDataGenerator` would draw, composes them into one matrix and resamples image (linear) and mask (nearest)
@@ -20,7 +20,7 @@ from pairing.objects import seams, true_objects
 from reading import images, intensity
 from reading.resize import fitted_size, resize
 
-cv2.setNumThreads(1)  # parallelism is across samples, in worker threads; OpenCV's own would fight the network's
+cv2.setNumThreads(1)  # parallelism is across examples, in worker threads; OpenCV's own would fight the network's
 
 CACHE_BYTES = 3 * 2**27  # of images in memory, 384 MiB; what is beyond is read again for each crop
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
@@ -274,7 +274,7 @@ def _visible(matrix, height, width, rows, columns, reach):
 
 
 @dataclass(frozen=True)
-class Sample:
+class Example:
     """One image in memory: as stored, with the grey values that become 0 and 1."""
 
     image: np.ndarray
@@ -283,15 +283,15 @@ class Sample:
     high: np.ndarray
 
 
-class Samples:
+class Examples:
     """Images and masks by index, each read once and kept while `CACHE_BYTES` last; safe to use from threads.
 
     mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`), to mark with `SEAM` where
         objects touch, if the masks number them (`objects.true_objects`); None: not to.
     """
 
-    def __init__(self, pairs, coding, channels, tile_px, fit, mask_values=None):
-        self.pairs, self.coding, self.channels, self.tile_px, self.fit = pairs, coding, channels, tile_px, fit
+    def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None):
+        self.pairs, self.coding, self.channels, self.crop_px, self.fit = pairs, coding, channels, crop_px, fit
         self.mask_values = mask_values
         self._cache, self._bytes, self._lock = {}, 0, threading.Lock()
 
@@ -304,56 +304,56 @@ class Samples:
         pair = self.pairs[index]
         image = intensity.to_channels(images.read(pair.image), self.channels)
         mask = self.coding.decode(read_mask_of(pair, image.shape[:2]))
-        low, high = intensity.levels(image, pair.levels)
+        low, high = intensity.intensity_range(image, pair.intensity_range)
         labels, source = None, "components"
         if self.mask_values is not None:
             labels, source = true_objects(pair, mask, self.coding, self.mask_values)
         if self.fit:
-            size = fitted_size(*mask.shape, self.tile_px)
+            size = fitted_size(*mask.shape, self.crop_px)
             image, mask = resize(image, *size), resize(mask, *size, nearest=True)
         if source != "components":
             labels = resize(labels.astype(np.float32), *mask.shape, nearest=True)
             mask = np.where(seams(labels), np.uint8(SEAM), mask)
-        sample = Sample(image, mask, low, high)
+        example = Example(image, mask, low, high)
         with self._lock:
             if self._bytes < CACHE_BYTES and index not in self._cache:
-                self._cache[index] = sample
+                self._cache[index] = example
                 self._bytes += image.nbytes + mask.nbytes
-        return sample
+        return example
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Random augmented crops: batches of float32 (batch, tile, tile, channels) in 0…1 and uint8 (batch, tile, tile, 1).
+    """Random augmented crops: batches of float32 (batch, crop, crop, channels) in 0…1 and uint8 (batch, crop, crop, 1).
 
     Images take turns in proportion to their area. Where a foreground class is rare, half of the crops are centred near
     a foreground pixel, of each class in the image equally often, `SEAM` being one. The batch at (seed, epoch, index) is
     always the same.
     """
 
-    def __init__(self, samples, generator, tile_px, batch, steps, seed, workers=1):
+    def __init__(self, examples, generator, crop_px, batch, steps, seed, workers=1):
         super().__init__(workers=workers, max_queue_size=8)
-        self.samples, self.generator, self.tile_px, self.seed = samples, generator, tile_px, seed
+        self.examples, self.generator, self.crop_px, self.seed = examples, generator, crop_px, seed
         self.batch, self.steps, self.epoch = batch, steps, 0
         self.turns = []
         pixels = np.zeros(256, np.int64)  # of each class
         self._spots = []  # for each image, for each foreground class in it, some of its pixels as flat indices
-        for index in range(len(samples)):
-            mask = samples[index].mask
-            self.turns += [index] * min(64, -(-mask.shape[0] // tile_px) * -(-mask.shape[1] // tile_px))
+        for index in range(len(examples)):
+            mask = examples[index].mask
+            self.turns += [index] * min(64, -(-mask.shape[0] // crop_px) * -(-mask.shape[1] // crop_px))
             held = intensity.value_counts(mask)
             pixels += held
             rng = np.random.default_rng([seed, index])
             drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]
             self._spots.append([_places(mask, value, ranks) for value, ranks in drawn])
         self.seams = 0.0  # their share of the foreground
-        if samples.coding.classes == 1 and pixels[SEAM] > 0:
+        if examples.coding.classes == 1 and pixels[SEAM] > 0:
             self.seams = pixels[SEAM] / pixels[1:].sum()
             pixels[1], pixels[SEAM] = pixels[1:].sum(), 0
         self.class_shares = pixels / pixels.sum()
         self.foreground_share = pixels[1:].sum() / pixels.sum()
         rarest = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()
         self.centred = rarest < RARE_FOREGROUND  # whether half of the crops are centred on foreground
-        self.tiles = len(self.turns)
+        self.crops_once = len(self.turns)
 
     def __len__(self):
         return self.steps
@@ -366,32 +366,34 @@ class TrainingBatches(keras.utils.PyDataset):
         return np.stack([image for image, _ in crops]), np.stack([mask for _, mask in crops])[..., np.newaxis]
 
     def crop(self, epoch, index):
-        """One augmented crop: float32 (tile, tile, channels) in 0…1 and uint8 (tile, tile)."""
+        """One augmented crop: float32 (crop, crop, channels) in 0…1 and uint8 (crop, crop)."""
         lap, place = divmod(index, len(self.turns))
         which = self.turns[np.random.default_rng([self.seed, epoch, lap, 1]).permutation(len(self.turns))[place]]
         rng = np.random.default_rng([self.seed, epoch, index, 2])
-        sample, tile = self.samples[which], self.tile_px
-        draw = self.generator.get_random_transform((tile, tile), rng)
-        centre = self._centre(sample.mask.shape, self._spots[which], rng)
-        image = self.generator.warp(sample.image, draw, height=tile, width=tile, centre=centre)
-        mask = self.generator.warp(sample.mask, draw, nearest=True, height=tile, width=tile, centre=centre)
+        example, size = self.examples[which], self.crop_px
+        draw = self.generator.get_random_transform((size, size), rng)
+        centre = self._centre(example.mask.shape, self._spots[which], rng)
+        image = self.generator.warp(example.image, draw, height=size, width=size, centre=centre)
+        mask = self.generator.warp(example.mask, draw, nearest=True, height=size, width=size, centre=centre)
 
         def finish(values):
-            return self.generator.change_colours(intensity.normalise(values, sample.low, sample.high) * 255, draw) / 255
+            return (
+                self.generator.change_colours(intensity.normalise(values, example.low, example.high) * 255, draw) / 255
+            )
 
         return by_value(image, finish, draw), mask
 
     def _centre(self, shape, spots, rng):
-        tile = self.tile_px
+        size = self.crop_px
         centre = np.array([rng.uniform(0, length - 1) for length in shape])
         if self.centred and spots and rng.random() < 0.5:
             of_class = spots[rng.integers(len(spots))]
             centre = np.array(np.unravel_index(rng.choice(of_class), shape), float) + rng.uniform(
-                -tile / 4, tile / 4, 2
+                -size / 4, size / 4, 2
             )
-        # Crops stay inside images larger than a tile and are centred on smaller ones.
+        # Crops stay inside images larger than a crop and are centred on smaller ones.
         return [
-            (n - 1) / 2 if n <= tile else float(np.clip(c, (tile - 1) / 2, n - 1 - (tile - 1) / 2))
+            (n - 1) / 2 if n <= size else float(np.clip(c, (size - 1) / 2, n - 1 - (size - 1) / 2))
             for c, n in zip(centre, shape, strict=True)
         ]
 
@@ -408,31 +410,31 @@ def _places(mask, value, ranks):
 
 
 class ValidationBatches(keras.utils.PyDataset):
-    """Every pixel of the validation images once, in tiles without augmentation; padding has sample weight 0."""
+    """Every pixel of the validation images once, crop by crop, without augmentation; padding has sample weight 0."""
 
-    def __init__(self, samples, tile_px, batch):
+    def __init__(self, examples, crop_px, batch):
         # Of one worker Keras makes a tf.data pipeline with autotuning, whose end may take as long as it did itself.
         super().__init__(workers=2)
-        self.samples, self.tile_px, self.batch = samples, tile_px, batch
+        self.examples, self.crop_px, self.batch = examples, crop_px, batch
         self.places = []
-        for index in range(len(samples)):
-            height, width = samples[index].mask.shape
-            self.places += [(index, r, c) for r in range(0, height, tile_px) for c in range(0, width, tile_px)]
+        for index in range(len(examples)):
+            height, width = examples[index].mask.shape
+            self.places += [(index, r, c) for r in range(0, height, crop_px) for c in range(0, width, crop_px)]
 
     def __len__(self):
         return -(-len(self.places) // self.batch)
 
     def __getitem__(self, index):
-        tiles = [self._tile(*place) for place in self.places[index * self.batch : (index + 1) * self.batch]]
-        return tuple(np.stack(arrays) for arrays in zip(*tiles, strict=True))
+        crops = [self._crop(*place) for place in self.places[index * self.batch : (index + 1) * self.batch]]
+        return tuple(np.stack(arrays) for arrays in zip(*crops, strict=True))
 
-    def _tile(self, index, row, column):
-        sample, tile = self.samples[index], self.tile_px
-        part = np.s_[row : row + tile, column : column + tile]
-        image = intensity.normalise(sample.image[part], sample.low, sample.high)
-        mask = sample.mask[part]
+    def _crop(self, index, row, column):
+        example, size = self.examples[index], self.crop_px
+        part = np.s_[row : row + size, column : column + size]
+        image = intensity.normalise(example.image[part], example.low, example.high)
+        mask = example.mask[part]
         weight = np.ones(mask.shape, np.float32)
-        pad = [(0, tile - mask.shape[0]), (0, tile - mask.shape[1])]
+        pad = [(0, size - mask.shape[0]), (0, size - mask.shape[1])]
         return (
             np.pad(image, [*pad, (0, 0)], mode="symmetric"),
             np.pad(mask, pad, mode="symmetric")[..., np.newaxis],

@@ -116,7 +116,7 @@ def prepare_if_empty(args):
 
 def prepare(args):
     """Cut your images and masks into tiles for training and testing; without any, make the sample."""
-    from preparing.prepare import RECORD, is_cut_short, prepare_tiles, refuse_forgotten_source
+    from preparing.prepare import TILE_TABLE, is_cut_short, prepare_tiles, refuse_forgotten_source
     from reading.files import holds_files
 
     nothing = args.source is None and not (holds_files(args.data / "Raw data") or is_cut_short(args.data))
@@ -148,7 +148,7 @@ def prepare(args):
     done = prepare_tiles(args.data, args.source, **given)
     print(done.table())
     if done.written:
-        print(f"{done.written} files written to {args.data}; where each tile came from: {args.data / RECORD}")
+        print(f"{done.written} files written to {args.data}; where each tile came from: {args.data / TILE_TABLE}")
     else:
         print(f"already prepared: {args.data} holds all of this")
     args.foreground = None  # in the tiles it is 255 now
@@ -166,7 +166,7 @@ def check(args):
     for finding in diagnosis.findings:
         print(f"\n{finding}")
     counts = [f"{sum(f.severity == name for f in diagnosis.findings)} {name}" for name in doctor.SEVERITIES]
-    images_read = f"{len(diagnosis.looks)} image{'s' * (len(diagnosis.looks) != 1)}"
+    images_read = f"{len(diagnosis.all_facts)} image{'s' * (len(diagnosis.all_facts) != 1)}"
     print(f"\n{', '.join(counts)}; {images_read} in {time.time() - started:.1f} s")
     path = args.data / "check.png"
     try:
@@ -287,7 +287,7 @@ def export_quietly(model):
 
 def predict(args, page=True):
     """Write a mask for each image named, or for each test image, and the page that shows them."""
-    from pairing.groups import recorded_levels
+    from pairing.groups import tile_ranges
     from pairing.pairs import Pair
     from predicting.folder import SUFFIX, predict_files, refuse_shared_names, write_record
     from predicting.predictor import Predictor
@@ -321,11 +321,9 @@ def predict(args, page=True):
     out_dir.mkdir(parents=True, exist_ok=True)
     with quiet_start():
         predictor = Predictor(model, args.flips)
-    levels = {} if args.paths else recorded_levels(args.data)
+    ranges = {} if args.paths else tile_ranges(args.data)
     if fields and (args.mpp or args.region):
-        raise InputError(
-            f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out."
-        )
+        raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
     writer = None
     if args.cells or args.um_per_px or args.min_area:
         from measuring.cell_files import TABLE, CellWriter
@@ -336,7 +334,7 @@ def predict(args, page=True):
     broken = []
     try:
         if fields:
-            predict_files(predictor, fields, out_dir, args.probability, levels, writer)
+            predict_files(predictor, fields, out_dir, args.probability, ranges, writer)
     except InputError as error:
         broken.append(error)
     for path in slides:
@@ -354,7 +352,7 @@ def predict(args, page=True):
     if writer:
         print(f"{writer.total()} cells, one a row: {out_dir / TABLE}")
     if fields and page:  # slides are for QuPath, not for a page
-        pairs = [Pair(path.stem, path, None, path.stem, levels.get(path.name)) for path in fields]
+        pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path.name)) for path in fields]
         print(f"to look at them, open {write_page(out_dir, pairs)}")
 
 
@@ -388,7 +386,7 @@ def export(args):
 
 def evaluate(args):
     """Score the predictions against the test masks."""
-    from pairing.groups import recorded
+    from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
     from predicting.evaluate import evaluate_folder
     from reporting.page import write_page
@@ -397,7 +395,7 @@ def evaluate(args):
     apply_preparation(args)
     out_dir = args.out or args.data / "Test data" / "Predicted images"
     card = evaluate_folder(args.data / "Test data", out_dir, args.classes, args.foreground)
-    page = write_page(out_dir, recorded(find_pairs(args.data / "Test data", masks="optional"), args.data), card)
+    page = write_page(out_dir, with_tile_table(find_pairs(args.data / "Test data", masks="optional"), args.data), card)
     if card is None:
         print(f"no masks in {args.data / 'Test data' / 'Masks'}: nothing to score against")
     else:

@@ -208,6 +208,7 @@ def classic_unet(input_shape=(256, 256, 1), *, filters=64):
     outputs = layers.Conv2D(1, 1, activation="sigmoid", name="probability")(x)
     return keras.Model(inputs, outputs, name="classic_unet")
 
+
 MOMENTUM = 0.9  # of the running statistics: a training of a thousand steps forgets its beginning in time
 EPSILON = 1e-3
 

@@ -63,7 +63,7 @@ def draw(model, out):
         upsampling=settings.upsampling,
         dropout=settings.dropout,
     )
-    figures.draw_architecture(network, out / "u-net-architecture.png", settings.tile_px)
+    figures.draw_architecture(network, out / "u-net-architecture.png", settings.crop_px)
     figures.draw_curves(Path(model).with_name("history.csv"), out / "curves.png")
 
     field, _ = make_field(FIRST_TEST_SLIDE, 0)

@@ -35,7 +35,7 @@ import numpy as np
 from real_data import write_cervix, write_herlev  # puts the repository on the path
 
 import model as networks
-from data import PairedImageDataGenerator, Samples, TrainingBatches
+from data import Examples, PairedImageDataGenerator, TrainingBatches
 from pairing import pairs
 from pairing.masks import read_mask_of
 from pairing.survey import survey
@@ -52,8 +52,8 @@ CLASSIC_TILE_PX, CLASSIC_BATCH, CLASSIC_TEST_PX = 128, 2, 256
 FOREGROUND = {"herlev": (2,)}
 
 
-class PlainSamples(Samples):
-    """Samples whose grey values are only divided by 255."""
+class PlainSamples(Examples):
+    """Examples whose grey values are only divided by 255."""
 
     def __getitem__(self, index):
         sample = super().__getitem__(index)
@@ -70,7 +70,7 @@ def train_ours(data, name, seed, steps, folder):
 def train_classic(data, name, seed, steps, folder):
     """A short training by the classic recipe; returns the model file and whether its narrowest layer is dead."""
     found = pairs.find_pairs(data / "Train data")
-    shape = {"coding": survey(found).coding(), "channels": 1, "tile_px": CLASSIC_TILE_PX, "fit": False}
+    shape = {"coding": survey(found).coding(), "channels": 1, "crop_px": CLASSIC_TILE_PX, "fit": False}
     generator = PairedImageDataGenerator(**Settings().augmentation)
     batches = TrainingBatches(PlainSamples(found, **shape), generator, CLASSIC_TILE_PX, CLASSIC_BATCH, steps, seed, 2)
     keras.utils.set_random_seed(seed)
@@ -79,7 +79,7 @@ def train_classic(data, name, seed, steps, folder):
     network.fit(batches, shuffle=False, verbose=0)
     probe, layers = watchdog.make_probe(network)
     _, *tops = probe.predict_on_batch(batches[0][0])
-    card = {"classes": 1, "channels": 1, "tile_px": CLASSIC_TEST_PX, "fit": False, "normalisation": "divide by 255"}
+    card = {"classes": 1, "channels": 1, "crop_px": CLASSIC_TEST_PX, "fit": False, "normalisation": "divide by 255"}
     save(network, folder / "model.keras", card)
     return folder / "model.keras", [f"dead: {layer}" for layer, top in zip(layers, tops, strict=True) if top <= 0]
 

@@ -27,7 +27,7 @@ from real_data import write_cervix  # puts the repository on the path
 from predicting.export import export_onnx
 from predicting.predictor import Predictor
 from predicting.quantize import quantize
-from predicting.sliding_window import predict_tiled
+from predicting.sliding_window import predict_in_windows
 from preparing import download
 from reading import intensity
 from scoring import metrics
@@ -70,7 +70,7 @@ def main():
     predictor, (network, _) = Predictor(args.model), load(args.model)
 
     def normalised(image):
-        return predictor.normalise(image, intensity.levels(image))
+        return predictor.normalise(image, intensity.intensity_range(image))
 
     def plain(tiles):
         return network.predict(tiles, verbose=0)
@@ -78,7 +78,7 @@ def main():
     ways = {
         "program": predictor.probability,
         "8 bits": in_eight_bits(args.model, args.folder).probability,
-        "same tiles": lambda image: predict_tiled(plain, normalised(image), predictor.background),
+        "same tiles": lambda image: predict_in_windows(plain, normalised(image), predictor.background),
         "usual": lambda image: predict_usual(network, normalised(image)),
     }
     spent = {name: [] for name in ways}

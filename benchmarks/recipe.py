@@ -78,9 +78,9 @@ def augmented(**changes):
 VARIANTS = {  # name: what it changes in `train.Settings`, and how many times the steps it takes
     "defaults": ({}, 1),
     "16 filters, a quarter of the steps": ({"filters": 16}, 1 / 4),
-    "16 filters, crops of 128": ({"filters": 16, "tile_px": 128}, 1),
+    "16 filters, crops of 128": ({"filters": 16, "crop_px": 128}, 1),
     "6 filters, more steps": ({"filters": 6}, 16 / 9),
-    "crops of 128, four times the steps": ({"tile_px": 128}, 4),
+    "crops of 128, four times the steps": ({"crop_px": 128}, 4),
     "depth 3": ({"depth": 3}, 5 / 4),
     "depth 5": ({"depth": 5}, 5 / 6),
     "group normalisation": ({"normalization": "group"}, 1),

@@ -33,10 +33,10 @@ def main():
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep images and report (default: a folder deleted)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(args.out or Path(folder), args.images, args.size)
+        vitals_of(args.out or Path(folder), args.images, args.size)
 
 
-def measure(folder, count, size):
+def vitals_of(folder, count, size):
     out = folder / "Predicted images"
     write_folder(folder, count, size)
     card = evaluate_folder(folder, out)

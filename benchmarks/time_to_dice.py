@@ -33,8 +33,8 @@ from weights.files import save
 
 LOOK_SECONDS = (5, 10, 20, 40, 60, 80, 100, 130, 160, 200, 250, 300, 400, 500, 700, 1000)
 CENTRE_PX = 256
-CLASSIC = {"classes": 1, "channels": 1, "tile_px": 256, "fit": False, "normalisation": "divide by 255"}
-OURS = {"classes": 1, "channels": 1, "tile_px": 256, "fit": False, "normalisation": "percentiles"}
+CLASSIC = {"classes": 1, "channels": 1, "crop_px": 256, "fit": False, "normalisation": "divide by 255"}
+OURS = {"classes": 1, "channels": 1, "crop_px": 256, "fit": False, "normalisation": "percentiles"}
 
 
 class Clock(keras.callbacks.Callback):
@@ -86,7 +86,7 @@ def run_ours(data, name, seed, folder):
 
 def run_classic(data, name, seed, folder, budget):
     found = pairs.find_pairs(data / "Train data")
-    samples = PlainSamples(found, coding=survey(found, quiet=True).coding(), channels=1, tile_px=256, fit=False)
+    samples = PlainSamples(found, coding=survey(found, quiet=True).coding(), channels=1, crop_px=256, fit=False)
     generator = PairedImageDataGenerator(**Settings().augmentation)
     batches = TrainingBatches(samples, generator, 256, 4, 10**6, seed, 2)
     keras.utils.set_random_seed(seed)

@@ -32,7 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from data import PairedImageDataGenerator, Samples, TrainingBatches
+from data import Examples, PairedImageDataGenerator, TrainingBatches
 from pairing import pairs
 from pairing.survey import survey
 from preparing.sample import write_sample
@@ -108,10 +108,10 @@ def fitted(network, batches, steps, *callbacks):
 def sample_batches(folder, settings, steps):
     write_sample(folder, train=(2, 1), test=(1, 1))
     found = pairs.find_pairs(Path(folder) / "Train data")
-    shape = {"channels": 1, "tile_px": settings.tile_px, "fit": False}
-    samples = Samples(found, coding=survey(found, quiet=True).coding(), **shape)
+    shape = {"channels": 1, "crop_px": settings.crop_px, "fit": False}
+    samples = Examples(found, coding=survey(found, quiet=True).coding(), **shape)
     generator = PairedImageDataGenerator(**settings.augmentation)
-    return Noted(samples, generator, settings.tile_px, settings.batch, steps, settings.seed, settings.workers)
+    return Noted(samples, generator, settings.crop_px, settings.batch, steps, settings.seed, settings.workers)
 
 
 def torch_step(batch, filters, depth):
@@ -176,7 +176,7 @@ def main():
             )
         }
         network = networks_of[READY]
-        multiply_adds = budget.count_multiply_adds(network, settings.tile_px, settings.tile_px)
+        multiply_adds = budget.count_multiply_adds(network, settings.crop_px, settings.crop_px)
         operations = 6 * multiply_adds * settings.batch
         kinds = {title: partial(fitted, of_title, repeated, args.steps) for title, of_title in networks_of.items()}
         steps, waits = Steps(), []

@@ -8,7 +8,7 @@ from pairing.pairs import TEST
 from reading import images, intensity
 from reading.files import InputError
 from reading.resize import fitted_size, resize
-from reading.show import CLASS_OUTLINES, RESULT, TEXT, display, draw_outline, save_figure
+from reading.show import OUTLINE_COLOURS, RESULT, TEXT, display, draw_outline, save_figure
 
 
 def write_sheet(diagnosis, path, most=48):
@@ -24,21 +24,25 @@ def write_sheet(diagnosis, path, most=48):
             rank.setdefault(name, number)
             kinds.setdefault(name, []).append(finding.kind)
 
-    def names(look):
-        files = [look.pair.image, *([look.pair.mask] if look.pair.mask else []), *(path for _, path, _ in look.faults)]
+    def names(facts):
+        files = [
+            facts.pair.image,
+            *([facts.pair.mask] if facts.pair.mask else []),
+            *(path for _, path, _ in facts.faults),
+        ]
         return [path.relative_to(diagnosis.data_dir).as_posix() for path in files]
 
-    def suspicion(look):
-        found = min((rank.get(name, len(rank) + 1) for name in names(look)), default=0)
-        return found, np.inf if look.contrast is None else abs(look.contrast)
+    def suspicion(facts):
+        found = min((rank.get(name, len(rank) + 1) for name in names(facts)), default=0)
+        return found, np.inf if facts.contrast is None else abs(facts.contrast)
 
     tiles = []
-    for look in sorted(diagnosis.looks, key=suspicion)[:most]:
+    for facts in sorted(diagnosis.all_facts, key=suspicion)[:most]:
         tiles.append(
             {
-                "name": look.pair.image.name + (" (test)" if look.part == TEST else ""),
-                "faults": list(dict.fromkeys(kind for name in names(look) for kind in kinds.get(name, []))),
-                **_pictures(look, diagnosis.coding),
+                "name": facts.pair.image.name + (" (test)" if facts.part == TEST else ""),
+                "faults": list(dict.fromkeys(kind for name in names(facts) for kind in kinds.get(name, []))),
+                **_pictures(facts, diagnosis.coding),
             }
         )
     if tiles:
@@ -46,16 +50,18 @@ def write_sheet(diagnosis, path, most=48):
     return len(tiles)
 
 
-def _pictures(look, coding):
+def _pictures(facts, coding):
     image = mask = None
     try:
-        image = images.read(look.pair.image)
-        if look.pair.mask and not look.mask_is_picture:
-            stored = read_mask_of(look.pair, image.shape[:2])
+        image = images.read(facts.pair.image)
+        if facts.pair.mask and not facts.mask_is_picture:
+            stored = read_mask_of(facts.pair, image.shape[:2])
             mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
     except InputError:
         pass  # what could not be read is said by a finding, and its place left empty
-    return {"image": image, "mask": mask, "levels": look.pair.levels}
+    return {"image": image, "mask": mask, "intensity_range": facts.pair.intensity_range}
+
+
 TINT = 0.25  # share of that colour in what lies inside the outline, on a contact sheet
 
 
@@ -64,7 +70,7 @@ def contact_sheet(tiles, path, columns=8, side_px=200):
 
     The tint tells which side of an outline is foreground. tiles: list of dictionaries with `image` (height, width, 1
     or 3) or None where it cannot be read, `mask` (height, width) class ids or None, `name`, `faults`, a list of words,
-    and perhaps `levels` as in `display`. Each class has its own colour.
+    and perhaps `intensity_range` as in `display`. Each class has its own colour.
     """
     import warnings
 
@@ -100,11 +106,11 @@ def _thumbnail(tile, side_px):
         cv2.line(square, (0, side_px), (side_px, 0), (200, 200, 200), 1)
         return square
     height, width = fitted_size(*tile["image"].shape[:2], side_px)
-    picture = intensity.to_channels(resize(display(tile["image"], tile.get("levels")), height, width), 3)
+    picture = intensity.to_channels(resize(display(tile["image"], tile.get("intensity_range")), height, width), 3)
     if tile["mask"] is not None:
         mask = resize(tile["mask"], height, width, nearest=True)
         for number in np.unique(mask[mask > 0]):
-            region, colour = mask == number, CLASS_OUTLINES[(number - 1) % len(CLASS_OUTLINES)]
+            region, colour = mask == number, OUTLINE_COLOURS[(number - 1) % len(OUTLINE_COLOURS)]
             picture[region] = np.rint((1 - TINT) * picture[region] + TINT * np.array(colour))
             picture = draw_outline(picture, region, colour)
     top, left = (side_px - height) // 2, (side_px - width) // 2

@@ -15,33 +15,33 @@ WORKING_PIXELS = 70_000_000  # what overlaps are searched in, all images togethe
 PRINT_PX = 64  # side of the small print that near duplicates are found by
 
 
-def working_scale(looks):
+def working_scale(all_facts):
     """By how many times images are shrunk before overlaps are searched: one number for all, so that scales agree."""
 
-    def pixels(look):
+    def pixels(facts):
         try:
-            height, width = images.size(look.pair.image)
+            height, width = images.size(facts.pair.image)
             return height * width
         except (InputError, OSError):
             return 0
 
-    total = sum(map(pixels, looks))
+    total = sum(map(pixels, all_facts))
     return max(1, int(np.ceil(np.sqrt(total / WORKING_PIXELS))))
 
 
-def take_print(look, image, shrink):
+def take_print(facts, image, shrink):
     """A small print of the whole, and landmarks of the picture at the scale where overlaps are searched."""
     height, width = image.shape[:2]
-    low, high = look.low, look.high if look.high > look.low else look.low + 1
+    low, high = facts.low, facts.high if facts.high > facts.low else facts.low + 1
     if shrink > 1:
         small = cv2.resize(image, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
         image = small.reshape(*small.shape[:2], -1)
     small = intensity.to_channels(image, 1)[..., 0].astype(np.float32)
     working = np.clip((small - low) * (255 / (high - low)), 0, 255)
     area = cv2.INTER_AREA if min(working.shape) >= PRINT_PX else cv2.INTER_LINEAR
-    look.print = cv2.resize(working, (PRINT_PX, PRINT_PX), interpolation=area)
-    look.working = np.rint(working).astype(np.uint8)
-    look.spots, look.patches = _landmarks(working)
+    facts.print = cv2.resize(working, (PRINT_PX, PRINT_PX), interpolation=area)
+    facts.working = np.rint(working).astype(np.uint8)
+    facts.spots, facts.patches = _landmarks(working)
 
 
 REACH = 12  # px around a landmark that describe it
@@ -68,24 +68,24 @@ def _landmarks(picture):
     return spots, patches / np.maximum(np.linalg.norm(patches, axis=1, keepdims=True), 1e-6)
 
 
-def near_duplicates(looks):
+def near_duplicates(all_facts):
     """Couples that show the same picture, also turned by quarters, mirrored, resized or compressed."""
-    if len(looks) < 2:
+    if len(all_facts) < 2:
         return
-    prints = np.stack([look.print for look in looks])
+    prints = np.stack([facts.print for facts in all_facts])
     small = [cv2.resize(print_, (32, 32), interpolation=cv2.INTER_AREA) for print_ in prints]
     small = np.stack([_detail(picture, 3) for picture in small])
-    turned = [turn(small).reshape(len(looks), -1) for turn in TURNS]
+    turned = [turn(small).reshape(len(all_facts), -1) for turn in TURNS]
     norms = np.maximum(np.linalg.norm(turned[0], axis=1), 1e-6)
     upright = turned[0] / norms[:, None]
     for turn, view in zip(TURNS, turned, strict=True):
         view = view / norms[:, None]
-        for start in range(0, len(looks), 1024):
+        for start in range(0, len(all_facts), 1024):
             likeness = upright[start : start + 1024] @ view.T
             for i, j in np.argwhere(likeness > 0.7):
                 i += start
                 if i < j and _agree(prints[i], turn(prints[j : j + 1])[0], cell=16):
-                    yield looks[i], looks[j]
+                    yield all_facts[i], all_facts[j]
 
 
 TURNS = [
@@ -127,40 +127,40 @@ LIKE, MATCHES = 0.95, 4  # correlation of two patches that may be one place; pla
 SMALLEST_OVERLAP_PX = 32
 
 
-def overlaps(looks, quiet):
+def overlaps(all_facts, quiet):
     """Couples (any, one to train on) of different groups whose pictures overlap after a shift.
 
     Each landmark looks for the landmark most like it in the other groups' training images. Where several agree on one
     image and one shift, the overlap is cut out of both and compared.
     """
-    base = sorted((k for k in looks if k.part == TRAIN and len(k.spots)), key=lambda look: look.pair.group)
+    base = sorted((k for k in all_facts if k.part == TRAIN and len(k.spots)), key=lambda facts: facts.pair.group)
     if not base:
         return
-    patches = np.concatenate([look.patches for look in base])
-    spots = np.concatenate([look.spots for look in base])
-    owner = np.repeat(np.arange(len(base)), [len(look.spots) for look in base])
-    ends = {look.pair.group: i + 1 for i, look in enumerate(base)}  # the last of each group counts
+    patches = np.concatenate([facts.patches for facts in base])
+    spots = np.concatenate([facts.spots for facts in base])
+    owner = np.repeat(np.arange(len(base)), [len(facts.spots) for facts in base])
+    ends = {facts.pair.group: i + 1 for i, facts in enumerate(base)}  # the last of each group counts
     matcher = cv2.BFMatcher(cv2.NORM_L2)
 
-    def search(look):
+    def search(facts):
         # A training image looks among the groups after its own, so that no couple is compared twice.
-        first = np.searchsorted(owner, ends.get(look.pair.group, 0)) if look.part == TRAIN else 0
-        if not len(look.patches) or first == len(patches):
+        first = np.searchsorted(owner, ends.get(facts.pair.group, 0)) if facts.part == TRAIN else 0
+        if not len(facts.patches) or first == len(patches):
             return []
-        found = [m for m in matcher.match(look.patches, patches[first:]) if 1 - m.distance**2 / 2 > LIKE]
+        found = [m for m in matcher.match(facts.patches, patches[first:]) if 1 - m.distance**2 / 2 > LIKE]
         best = np.array([m.trainIdx for m in found], int) + first
-        shifts, owners = spots[best] - look.spots[[m.queryIdx for m in found]], owner[best]
-        return [base[i] for i in np.unique(owners) if _overlap(look, base[i], shifts[owners == i])]
+        shifts, owners = spots[best] - facts.spots[[m.queryIdx for m in found]], owner[best]
+        return [base[i] for i in np.unique(owners) if _overlap(facts, base[i], shifts[owners == i])]
 
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        done = pool.map(search, looks)
-        bar = tqdm(done, total=len(looks), desc="compare", unit="image", leave=False, disable=quiet, delay=1)
-        for look, others in zip(looks, bar, strict=True):
+        done = pool.map(search, all_facts)
+        bar = tqdm(done, total=len(all_facts), desc="compare", unit="image", leave=False, disable=quiet, delay=1)
+        for facts, others in zip(all_facts, bar, strict=True):
             for other in others:
-                yield look, other
+                yield facts, other
 
 
-def _overlap(look, other, shifts):
+def _overlap(facts, other, shifts):
     """True where `other` shows the same at position + shift, for the shift that most of `shifts` (n, 2) agree on."""
     if len(shifts) < MATCHES:
         return False
@@ -168,11 +168,11 @@ def _overlap(look, other, shifts):
     if near.max() < MATCHES:
         return False
     shift = shifts[near.argmax()]
-    (top, left), (height, width) = np.maximum(-shift, 0), look.working.shape
+    (top, left), (height, width) = np.maximum(-shift, 0), facts.working.shape
     bottom = min(height, other.working.shape[0] - shift[0])
     right = min(width, other.working.shape[1] - shift[1])
     if min(bottom - top, right - left) < SMALLEST_OVERLAP_PX:
         return False
-    mine = look.working[top:bottom, left:right]
+    mine = facts.working[top:bottom, left:right]
     theirs = other.working[top + shift[0] : bottom + shift[0], left + shift[1] : right + shift[1]]
     return _agree(mine, theirs, cell=24)

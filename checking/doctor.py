@@ -1,8 +1,8 @@
 """The data doctor: everything in a data folder that would spoil a training, worst first, before any training.
 
-One pass reads each file once and keeps a `looks.Look`: sizes, grey values, what each mask value covers, a small print
-of the picture and its landmarks. The checks work on the looks alone and give `findings.Finding`s; nothing stops at the
-first fault.
+One pass reads each file once and keeps its `facts.PairFacts`: sizes, grey values, what each mask value covers, a small
+print of the picture and its landmarks. The checks work on these facts alone and give `findings.Finding`s; nothing stops
+at the first fault.
 """
 
 import os
@@ -15,10 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from checking import copies, image_checks, mask_checks
-from checking.facts import Look, files_of, look_at
+from checking.facts import PairFacts, files_of, gather_facts
 from checking.findings import FEW, KINDS, ORDER, SEVERITIES, Finding, in_parts
 from pairing import pairs as pairing
-from pairing.groups import group_of, recorded
+from pairing.groups import group_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
 from pairing.survey import Survey
 from reading.files import InputError, holds_files, some
@@ -34,7 +34,7 @@ class Diagnosis:
 
     data_dir: Path
     findings: list
-    looks: list
+    all_facts: list
     summary: list
     coding: object = None
     training: tuple | None = None
@@ -65,11 +65,11 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     case = _Case(data_dir)
     for part in (TRAIN, TEST):
         case.gather(part)
-    shrink = copies.working_scale(case.looks) if thorough else None
+    shrink = copies.working_scale(case.all_facts) if thorough else None
     with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
-        done = pool.map(lambda look: look_at(look, shrink), case.looks)
+        done = pool.map(lambda facts: gather_facts(facts, shrink), case.all_facts)
         for _ in tqdm(
-            done, total=len(case.looks), desc="read", unit="image", leave=False, disable=quiet, delay=1
+            done, total=len(case.all_facts), desc="read", unit="image", leave=False, disable=quiet, delay=1
         ):  # fmt: skip
             pass
     _check_reading(case)
@@ -82,19 +82,19 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
         image_checks.check_likeness(case, quiet)
     image_checks.check_copied_masks(case)
     mask_checks.check_fit(case)
-    if case.looks and len([look for look in case.looks if look.part == TRAIN]) < FEW:
+    if case.all_facts and len([facts for facts in case.all_facts if facts.part == TRAIN]) < FEW:
         case.add("few images", [])
     findings = sorted(case.findings, key=lambda f: (SEVERITIES.index(f.severity), ORDER.index(f.kind)))
-    return Diagnosis(data_dir, findings, case.looks, _summary(case, coding), coding, _training(case))
+    return Diagnosis(data_dir, findings, case.all_facts, _summary(case, coding), coding, _training(case))
 
 
 class _Case:
-    """The looks and findings so far."""
+    """The facts of all pairs and the findings so far."""
 
     def __init__(self, data_dir):
-        self.data_dir, self.looks, self.findings = data_dir, [], []
+        self.data_dir, self.all_facts, self.findings = data_dir, [], []
         self.pairings = {}  # by part, where training would pair it so
-        # By id of a look, or by two of them, so that one fault is told once.
+        # By id of a pair's facts, or by two of them, so that one fault is told once.
         self.copies, self.near, self.swapped, self.mixed, self.told = set(), set(), set(), set(), set()
 
     def name(self, path):
@@ -111,8 +111,8 @@ class _Case:
     def of(self, part=None, masks=False):
         """Looks whose image, and whose mask if `masks`, could be read."""
         return [
-            look for look in self.looks
-            if look.size and (part is None or look.part == part) and (not masks or look.values is not None)
+            facts for facts in self.all_facts
+            if facts.size and (part is None or facts.part == part) and (not masks or facts.values is not None)
         ]  # fmt: skip
 
     def gather(self, part):
@@ -134,11 +134,9 @@ class _Case:
             except InputError:
                 masks = {path.stem: path for path in reversed(found["Masks"])}
                 by_stem = {path.stem: path for path in reversed(found["Images"])}
-                made = [
-                    Pair(stem, path, masks.get(stem), group_of(stem)) for stem, path in sorted(by_stem.items())
-                ]
+                made = [Pair(stem, path, masks.get(stem), group_of(stem)) for stem, path in sorted(by_stem.items())]
         try:
-            made = recorded(made, self.data_dir)
+            made = with_tile_table(made, self.data_dir)
         except InputError as error:
             refused = refused or error
             self.pairings.pop(part, None)
@@ -162,7 +160,7 @@ class _Case:
             self.add("pairing", [], seen, remedy=remedy)
         for kind in ("Images", "Masks"):
             self.add_if("file not read", _unread(folder / kind, used))
-        self.looks += [Look(pair, part) for pair in made]
+        self.all_facts += [PairFacts(pair, part) for pair in made]
 
     def _say_what_raw_holds(self):
         """There is nothing to train on, which is no mistake where `Raw data` waits for `prepare`."""
@@ -210,15 +208,15 @@ UNREAD_SUFFIXES = {
 
 def _check_reading(case):
     """Files that cannot be read, masks that do not fit, folders that are swapped."""
-    swapped = {id(look) for look in case.of() if look.mask_is_picture and look.distinct <= 4 and not look.constant}
+    swapped = {id(facts) for facts in case.of() if facts.mask_is_picture and facts.distinct <= 4 and not facts.constant}
     case.add_if("swapped Images and Masks", [
-        path for look in case.looks if id(look) in swapped for path in (look.pair.image, look.pair.mask)
+        path for facts in case.all_facts if id(facts) in swapped for path in (facts.pair.image, facts.pair.mask)
     ])  # fmt: skip
     case.swapped = swapped
     faults = {}
-    for look in case.looks:
-        for kind, path, error in look.faults:
-            if id(look) not in swapped:
+    for facts in case.all_facts:
+        for kind, path, error in facts.faults:
+            if id(facts) not in swapped:
                 seen, remedy = in_parts(error)
                 faults.setdefault((kind, remedy), []).append((path, seen.replace(f"{path.parent}{os.sep}", "", 1)))
     for (kind, remedy), files in faults.items():  # what helps depends on what the reader of the file saw
@@ -230,13 +228,15 @@ def _check_reading(case):
         case.add(kind, [path for path, _ in files], seen, remedy=f"{remedy} {other}" if other else remedy)
     named = {path for files in faults.values() for path, _ in files}
     case.add_if("mask is a picture", [
-        look.pair.mask for look in case.looks
-        if look.mask_is_picture and id(look) not in swapped and look.pair.mask not in named
+        facts.pair.mask for facts in case.all_facts
+        if facts.mask_is_picture and id(facts) not in swapped and facts.pair.mask not in named
     ])  # fmt: skip
-    usual = np.median([look.distinct for look in case.of()] or [0])
+    usual = np.median([facts.distinct for facts in case.of()] or [0])
     if usual > 16:
-        masks = [look for look in case.of() if look.distinct <= 3 and not look.constant and id(look) not in swapped]
-        case.add_if("picture is a mask", [look.pair.image for look in masks])
+        masks = [
+            facts for facts in case.of() if facts.distinct <= 3 and not facts.constant and id(facts) not in swapped
+        ]
+        case.add_if("picture is a mask", [facts.pair.image for facts in masks])
         case.swapped = swapped | set(map(id, masks))
         case.told |= case.swapped
 
@@ -249,24 +249,26 @@ OTHERWISE = {
 
 def _training(case):
     """`Diagnosis.training`."""
-    looks = [look for look in case.looks if look.part == TRAIN]
-    if TRAIN not in case.pairings or not all(look.size and look.values for look in looks):
+    all_facts = [facts for facts in case.all_facts if facts.part == TRAIN]
+    if TRAIN not in case.pairings or not all(facts.size and facts.values for facts in all_facts):
         return None
-    return replace(case.pairings[TRAIN], pairs=[look.pair for look in looks]), mask_checks.survey_of(looks)
+    return replace(case.pairings[TRAIN], pairs=[facts.pair for facts in all_facts]), mask_checks.survey_of(all_facts)
 
 
 def _summary(case, coding):
     """Lines that say what a training would use."""
     lines = []
     for part, title in ((TRAIN, "training"), (TEST, "test")):
-        looks = case.of(part)
-        if looks:
-            span = Survey([look.size for look in looks], any(look.colour for look in looks), {}).span()
-            masks = sum(look.pair.mask is not None for look in looks)
+        all_facts = case.of(part)
+        if all_facts:
+            span = Survey([facts.size for facts in all_facts], any(facts.colour for facts in all_facts), {}).span()
+            masks = sum(facts.pair.mask is not None for facts in all_facts)
             meaning = f"; {coding.explanation}" if coding and part == TRAIN else ""
             paired = case.pairings.get(part)
             meaning = f"; {paired.explanation}{meaning}" if paired and not paired.plain else meaning
-            lines.append(f"{title}: {len(looks)} image{'s' * (len(looks) > 1)}, {masks} with masks, {span}{meaning}")
+            lines.append(
+                f"{title}: {len(all_facts)} image{'s' * (len(all_facts) > 1)}, {masks} with masks, {span}{meaning}"
+            )
         elif part == TEST:
             lines.append(f"test: no images in {case.data_dir / TEST / 'Images'}")
     return lines

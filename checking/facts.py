@@ -15,7 +15,7 @@ from reading.files import InputError
 
 
 @dataclass
-class Look:
+class PairFacts:
     """What one pass over a pair found; fields stay None where a file cannot be read.
 
     values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
@@ -54,34 +54,34 @@ class Look:
     inside: float = None  # mean grey value of the foreground
 
 
-def look_at(look, shrink):
+def gather_facts(facts, shrink):
     try:
-        image = images.read(look.pair.image)
+        image = images.read(facts.pair.image)
     except InputError as error:
-        look.faults.append(("unreadable image", look.pair.image, error))
+        facts.faults.append(("unreadable image", facts.pair.image, error))
         image = None
     if image is not None:
-        _look_at_image(look, image)
+        _facts_of_image(facts, image)
         if shrink:
-            take_print(look, image, shrink)
-    if look.pair.mask:
-        _look_at_mask(look, image)
+            take_print(facts, image, shrink)
+    if facts.pair.mask:
+        _facts_of_mask(facts, image)
 
 
-def _look_at_image(look, image):
+def _facts_of_image(facts, image):
     """Fill in what the image tells."""
-    look.size, look.dtype, look.colour = image.shape[:2], str(image.dtype), not intensity.is_grey(image)
+    facts.size, facts.dtype, facts.colour = image.shape[:2], str(image.dtype), not intensity.is_grey(image)
     stride = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / 2**16)))
-    some_pixels = np.sort(_grey(image[::stride, ::stride], look.colour), axis=None)
+    some_pixels = np.sort(_grey(image[::stride, ::stride], facts.colour), axis=None)
     last = some_pixels.size - 1
-    look.low, look.level, look.high = (float(some_pixels[round(last * q)]) for q in (0.001, 0.5, 0.999))
-    look.quantiles = some_pixels[np.linspace(0, last, 1001).round().astype(int)].astype(np.float32)
-    look.spread = float(some_pixels.std(dtype=np.float64))
-    look.distinct = 1 + np.count_nonzero(some_pixels[1:] != some_pixels[:-1])
+    facts.low, facts.level, facts.high = (float(some_pixels[round(last * q)]) for q in (0.001, 0.5, 0.999))
+    facts.quantiles = some_pixels[np.linspace(0, last, 1001).round().astype(int)].astype(np.float32)
+    facts.spread = float(some_pixels.std(dtype=np.float64))
+    facts.distinct = 1 + np.count_nonzero(some_pixels[1:] != some_pixels[:-1])
     top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
-    look.clipped = float((some_pixels >= top).mean())
-    look.constant = all((band == image[0, 0]).all() for band in intensity.bands(image))
-    look.picture_hash = _hash(image)
+    facts.clipped = float((some_pixels >= top).mean())
+    facts.constant = all((band == image[0, 0]).all() for band in intensity.bands(image))
+    facts.picture_hash = _hash(image)
 
 
 def _grey(part, colour):
@@ -89,24 +89,24 @@ def _grey(part, colour):
     return intensity.to_channels(part, 1)[..., 0] if colour else part[..., 0]
 
 
-def _look_at_mask(look, image):
-    path = look.pair.mask
+def _facts_of_mask(facts, image):
+    path = facts.pair.mask
     try:
         # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
-        if look.size is None and path not in files_of(path.parent):
+        if facts.size is None and path not in files_of(path.parent):
             return  # outlines have no size of their own
-        if look.size:
-            mask, look.names = read_named_mask_of(look.pair, look.size)
+        if facts.size:
+            mask, facts.names = read_named_mask_of(facts.pair, facts.size)
         else:
             mask = images.read_mask(path)
     except InputError as error:
         if path.is_dir():  # the error names which of its files is at fault
             named = Path(str(error).partition(": ")[0])
             path = named if path in named.parents else path
-        look.faults.append((_mask_fault(look, path), path, error))
+        facts.faults.append((_mask_fault(facts, path), path, error))
         return
-    look.mask_is_picture = _is_picture(mask)
-    if look.mask_is_picture:
+    facts.mask_is_picture = _is_picture(mask)
+    if facts.mask_is_picture:
         return
     lowest, highest = int(mask.min()), int(mask.max())
     listed = lowest >= 0 and highest < 2**16  # else the values are too far apart to be counted by their number
@@ -118,7 +118,7 @@ def _look_at_mask(look, image):
         labels = band.ravel() if listed else np.searchsorted(values, band.ravel())
         counts += np.bincount(labels, minlength=len(values))
         if picture is not None:
-            grey = _grey(picture, look.colour)
+            grey = _grey(picture, facts.colour)
             sums += np.bincount(labels, weights=grey.ravel(), minlength=len(values))
         inside = (band > 0) & (band < 255)
         between += np.count_nonzero(inside)
@@ -126,14 +126,14 @@ def _look_at_mask(look, image):
     held = np.flatnonzero(counts)
     around = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     edge = np.bincount(around if listed else np.searchsorted(values, around), minlength=len(values))
-    look.values = {int(values[i]): (int(counts[i]), float(sums[i] / counts[i]), int(edge[i])) for i in held}
+    facts.values = {int(values[i]): (int(counts[i]), float(sums[i] / counts[i]), int(edge[i])) for i in held}
     # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
-    look.soft = bool(len(held) > 8 and highest >= 224 and alike < 0.5 * between)
+    facts.soft = bool(len(held) > 8 and highest >= 224 and alike < 0.5 * between)
     if len(held) > 1:
-        look.mask_hash = _hash(mask, np.int32)  # the same values are the same mask, however they are stored
+        facts.mask_hash = _hash(mask, np.int32)  # the same values are the same mask, however they are stored
 
 
-def _mask_fault(look, path):
+def _mask_fault(facts, path):
     """Which fault a mask has that was refused."""
     if path.suffix.lower() in annotations.SUFFIXES:
         try:
@@ -143,15 +143,15 @@ def _mask_fault(look, path):
         return "size mismatch"  # what can be read and is refused all the same was drawn on another image
     try:
         stored = images.read_mask(path)
-        if look.size and stored.shape != tuple(look.size):
+        if facts.size and stored.shape != tuple(facts.size):
             return "size mismatch"
     except InputError:
         try:
             stored = images.read(path)
         except InputError:
             return "unreadable mask"
-        look.mask_is_picture = _is_picture(intensity.to_channels(stored, 1)[..., 0])
-    return "mask is a picture" if look.mask_is_picture else "mask encoding"
+        facts.mask_is_picture = _is_picture(intensity.to_channels(stored, 1)[..., 0])
+    return "mask is a picture" if facts.mask_is_picture else "mask encoding"
 
 
 def _is_picture(array):

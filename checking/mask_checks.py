@@ -1,6 +1,6 @@
 """What the masks of a folder hold, as the data doctor judges it: values, empty and full masks, rare classes.
 
-`case` is the doctor's: it holds the looks (`case.of`) and takes the findings (`case.add`).
+`case` is the doctor's: it holds the facts of all pairs (`case.of`) and takes the findings (`case.add`).
 """
 
 from collections import Counter
@@ -16,55 +16,57 @@ from reading.files import InputError, some
 
 def check_values(case, classes, foreground):
     """What the mask values mean; returns the `MaskCoding`, or None where that cannot be told."""
-    looks = case.of(TRAIN, masks=True)
-    total = _total(looks)
+    all_facts = case.of(TRAIN, masks=True)
+    total = _total(all_facts)
     if not total:
         return None
     _check_families(case)
     if not any(total):
-        case.add("no foreground", [look.pair.mask for look in looks])
+        case.add("no foreground", [facts.pair.mask for facts in all_facts])
         return None
     if len(total) == 1:
-        case.add("no background", [look.pair.mask for look in looks])
+        case.add("no background", [facts.pair.mask for facts in all_facts])
         return None
     try:
-        coding = survey_of(looks).coding(classes, foreground)
-        looks = case.of(masks=True)
-        coding.check(_total(looks))  # the masks of the tests are read by the same rule
+        coding = survey_of(all_facts).coding(classes, foreground)
+        all_facts = case.of(masks=True)
+        coding.check(_total(all_facts))  # the masks of the tests are read by the same rule
         return coding
     except InputError as error:
-        strange = [look for look in looks if any(value < 0 or value >= classes > 1 for value in look.values)]
+        strange = [facts for facts in all_facts if any(value < 0 or value >= classes > 1 for value in facts.values)]
         seen, remedy = in_parts(error)
-        files = [look.pair.mask for look in strange or looks]
+        files = [facts.pair.mask for facts in strange or all_facts]
         case.add("mask encoding", files, seen[:1].upper() + seen[1:], remedy=remedy)
         return None
 
 
-def survey_of(looks):
-    """The `survey.Survey` of looks, as training makes it of the same files."""
+def survey_of(all_facts):
+    """The `survey.Survey` of pairs whose facts are known, as training makes it of the same files."""
     masks = []
-    for look in looks:
-        if look.values:
-            values = np.array(list(look.values), np.int64)
-            counts, edges = (np.array([found[i] for found in look.values.values()], np.int64) for i in (0, 2))
-            masks.append(MaskFacts(look.pair.mask, values, counts, int(values[edges.argmax()]), look.names))
-    return Survey([look.size for look in looks], any(look.colour for look in looks), _total(looks), masks)
+    for facts in all_facts:
+        if facts.values:
+            values = np.array(list(facts.values), np.int64)
+            counts, edges = (np.array([found[i] for found in facts.values.values()], np.int64) for i in (0, 2))
+            masks.append(MaskFacts(facts.pair.mask, values, counts, int(values[edges.argmax()]), facts.names))
+    return Survey(
+        [facts.size for facts in all_facts], any(facts.colour for facts in all_facts), _total(all_facts), masks
+    )
 
 
-def _total(looks):
+def _total(all_facts):
     total = Counter()
-    for look in looks:
-        total.update({value: found[0] for value, found in look.values.items()})
+    for facts in all_facts:
+        total.update({value: found[0] for value, found in facts.values.items()})
     return dict(total)
 
 
 def _check_families(case):
     """Masks whose values follow another convention than the rest."""
-    held = [(look, set(look.values) - {0}) for look in case.of(masks=True)]
-    labels = set().union(*(values for look, values in held if len(values) > 1 and not look.soft))
+    held = [(facts, set(facts.values) - {0}) for facts in case.of(masks=True)]
+    labels = set().union(*(values for facts, values in held if len(values) > 1 and not facts.soft))
 
-    def family(look, values):
-        if look.soft:
+    def family(facts, values):
+        if facts.soft:
             return "0 to 255 with soft edges"
         (value, *more) = sorted(values)
         if more or value in labels or (labels and value < 255 and value <= max(labels)):
@@ -72,9 +74,9 @@ def _check_families(case):
         return f"0 and {value}" if value >= 32 else "small numbers"
 
     families = {}
-    for look, values in held:
+    for facts, values in held:
         if values:
-            families.setdefault(family(look, values), []).append(look)
+            families.setdefault(family(facts, values), []).append(facts)
     if len(families) > 1:
         usual, *others = sorted(families, key=lambda name: -len(families[name]))
         for name in others:
@@ -82,63 +84,63 @@ def _check_families(case):
             values = some([value_text(value, example.names) for value in sorted(example.values)], 6)
             detail = f"{example.pair.mask.name} holds the values {values}; most masks: {usual}."
             case.mixed |= set(map(id, families[name]))
-            case.add("mixed mask encodings", [look.pair.mask for look in families[name]], detail)
+            case.add("mixed mask encodings", [facts.pair.mask for facts in families[name]], detail)
 
 
 def check_masks(case, coding):
     """Empty, full and inverted masks, rare and missing classes."""
     if coding is None:
         return
-    for look in case.of(masks=True):
-        _weigh(look, coding)
+    for facts in case.of(masks=True):
+        _weigh(facts, coding)
     training = case.of(TRAIN, masks=True)
-    shares = [look.share for look in training]
+    shares = [facts.share for facts in training]
     if all(share == 1 for share in shares):
-        case.add("no background", [look.pair.mask for look in training])
+        case.add("no background", [facts.pair.mask for facts in training])
         return
     if not any(shares):
-        case.add("no foreground", [look.pair.mask for look in training])
+        case.add("no foreground", [facts.pair.mask for facts in training])
         return
     everything = case.of(masks=True)
-    upright = [look for look in training if 0 < look.share < 1 and not _upside_down(look)]
-    case.add_if("full mask", [look.pair.mask for look in everything if look.share == 1])
+    upright = [facts for facts in training if 0 < facts.share < 1 and not _upside_down(facts)]
+    case.add_if("full mask", [facts.pair.mask for facts in everything if facts.share == 1])
     sign = _sign(upright or everything)
-    empty = [look for look in everything if not look.share and id(look) not in case.mixed]
-    odd = _wrongly_empty(empty, [look for look in everything if 0 < look.share < 1], sign)
+    empty = [facts for facts in everything if not facts.share and id(facts) not in case.mixed]
+    odd = _wrongly_empty(empty, [facts for facts in everything if 0 < facts.share < 1], sign)
     # Where most empty masks are right, emptiness is a habit of this folder and a few more are no alarm.
     case.add_if(
-        "empty mask", [look.pair.mask for look in odd], severity="note" if 2 * len(odd) < len(empty) else None
+        "empty mask", [facts.pair.mask for facts in odd], severity="note" if 2 * len(odd) < len(empty) else None
     )  # fmt: skip
     if len(training) >= FEW and len(upright) >= 3:
         _check_inverted(case, coding, training, upright, sign)
     _check_balance(case, coding, training)
 
 
-def _upside_down(look):
+def _upside_down(facts):
     """True where the foreground fills the border and most of the image, as the background does elsewhere."""
-    return 0.5 < look.share < 1 and look.border > 0.5
+    return 0.5 < facts.share < 1 and facts.border > 0.5
 
 
 def _check_inverted(case, coding, training, upright, sign):
     """Masks of the opposite meaning, one, many or all of a part: told by the training masks that look upright."""
-    turned = [look for look in case.of(masks=True) if _upside_down(look)]
-    usual = np.median([abs(look.contrast) for look in upright])
-    wrong = [look for look in turned if look.contrast * sign < -0.3 * usual]
+    turned = [facts for facts in case.of(masks=True) if _upside_down(facts)]
+    usual = np.median([abs(facts.contrast) for facts in upright])
+    wrong = [facts for facts in turned if facts.contrast * sign < -0.3 * usual]
     # Where cells fill most images, as in crops of single cells, some of them differ in sign without being inverted.
-    if np.median([look.share for look in training]) >= 0.5 and len(wrong) < 0.8 * len(turned):
+    if np.median([facts.share for facts in training]) >= 0.5 and len(wrong) < 0.8 * len(turned):
         return
-    tests = [look for look in wrong if look.part == TEST]
-    if len(tests) > 1 and len(tests) >= 0.8 * sum(0 < look.share < 1 for look in case.of(TEST, masks=True)):
-        case.add("opposite test masks", [look.pair.mask for look in tests], f"Training masks: {coding.explanation}.")
+    tests = [facts for facts in wrong if facts.part == TEST]
+    if len(tests) > 1 and len(tests) >= 0.8 * sum(0 < facts.share < 1 for facts in case.of(TEST, masks=True)):
+        case.add("opposite test masks", [facts.pair.mask for facts in tests], f"Training masks: {coding.explanation}.")
         case.told |= set(map(id, tests))
-    inverted = [look for look in wrong if id(look) not in case.told]
-    count, detail = sum(look.part == TRAIN for look in inverted), ""
+    inverted = [facts for facts in wrong if id(facts) not in case.told]
+    count, detail = sum(facts.part == TRAIN for facts in inverted), ""
     if 4 * count >= len(training):
         detail = (
             f"{count} of {len(training)} training masks, those with foreground along the border, mean the opposite "
             "of the rest."
         )
-    case.add_if("inverted mask", [look.pair.mask for look in inverted], detail)
+    case.add_if("inverted mask", [facts.pair.mask for facts in inverted], detail)
     case.told |= set(map(id, inverted))
 
 
@@ -147,53 +149,53 @@ SMALLEST_SHARE = 0.002  # of foreground, below which its contrast is that of a f
 
 def check_fit(case):
     """Masks that do not lie on the picture: contrast is lost there, where it is much alike in all other images."""
-    looks = [
-        look for look in case.of(masks=True)
-        if look.share is not None and SMALLEST_SHARE < look.share < 1 and id(look) not in case.told
+    all_facts = [
+        facts for facts in case.of(masks=True)
+        if facts.share is not None and SMALLEST_SHARE < facts.share < 1 and id(facts) not in case.told
     ]  # fmt: skip
-    if len(looks) < FEW:
+    if len(all_facts) < FEW:
         return
-    contrasts = np.array([look.contrast for look in looks])
+    contrasts = np.array([facts.contrast for facts in all_facts])
     usual = np.median(contrasts)
     below = (usual - contrasts) * np.sign(usual)  # the upper half is wide where a few images are almost empty
     if abs(usual) > 0.5 and 1.4826 * np.median(below[below >= 0]) < 0.3 * abs(usual):
         case.add_if(
             "mask does not fit",
-            [look.pair.mask for look, low in zip(looks, below > 0.7 * abs(usual), strict=True) if low],
+            [facts.pair.mask for facts, low in zip(all_facts, below > 0.7 * abs(usual), strict=True) if low],
         )
 
 
-def _sign(looks):
+def _sign(all_facts):
     """1 where foreground is brighter than background, -1 where darker, 0 where that is not clear."""
-    signs = [np.sign(look.contrast) for look in looks if 0 < look.share < 1]
+    signs = [np.sign(facts.contrast) for facts in all_facts if 0 < facts.share < 1]
     return np.sign(sum(signs)) if abs(sum(signs)) >= 0.5 * len(signs) else 0
 
 
 def _wrongly_empty(empty, others, sign):
-    """Those of the looks `empty` whose images hold about as much of what is foreground elsewhere.
+    """Those of the pairs `empty` whose images hold about as much of what is foreground elsewhere.
 
     That is told by the pixels at least as bright (or dark) as the foreground of the other images on average.
     """
     if not others:
         return empty
-    usual = np.median([look.spread for look in others])
-    inside = np.median([look.inside for look in others])
+    usual = np.median([facts.spread for facts in others])
+    inside = np.median([facts.inside for facts in others])
 
-    def like_foreground(look):
-        return float((look.quantiles * sign >= inside * sign).mean())
+    def like_foreground(facts):
+        return float((facts.quantiles * sign >= inside * sign).mean())
 
-    enough = np.median([like_foreground(look) for look in others]) / 2
-    return [look for look in empty if look.spread > usual / 2 and like_foreground(look) >= enough]
+    enough = np.median([like_foreground(facts) for facts in others]) / 2
+    return [facts for facts in empty if facts.spread > usual / 2 and like_foreground(facts) >= enough]
 
 
 def _check_balance(case, coding, training):
     total = Counter()
     where = {}
-    for look in training:
-        for value, (count, *_) in look.values.items():
+    for facts in training:
+        for value, (count, *_) in facts.values.items():
             decoded = int(coding.decode(np.array([[value]]))[0, 0])
             total[decoded] += count
-            where.setdefault(decoded, []).append(look.pair.mask)
+            where.setdefault(decoded, []).append(facts.pair.mask)
     pixels = sum(total.values())
     for number in range(1, max(2, coding.classes)):
         title = f"Class {number}" if coding.classes > 1 else "Foreground"
@@ -207,16 +209,16 @@ def _check_balance(case, coding, training):
             case.add("class imbalance", where[number], f"{title} occurs in one training image only.")
 
 
-def _weigh(look, coding):
+def _weigh(facts, coding):
     """Share of foreground, its share of the border, and its contrast, by the meaning of the values."""
-    values = list(look.values)
+    values = list(facts.values)
     inside = coding.decode(np.array([values]))[0] > 0
-    counts, means, edges = np.array([look.values[value] for value in values]).T
+    counts, means, edges = np.array([facts.values[value] for value in values]).T
     if inside.any():
-        look.inside = float(np.average(means[inside], weights=counts[inside]))
-    look.share = float(counts[inside].sum() / counts.sum())
-    look.border = float(edges[inside].sum() / edges.sum())
-    look.contrast = 0.0
+        facts.inside = float(np.average(means[inside], weights=counts[inside]))
+    facts.share = float(counts[inside].sum() / counts.sum())
+    facts.border = float(edges[inside].sum() / edges.sum())
+    facts.contrast = 0.0
     if inside.any() and not inside.all():
         bright, dark = (np.average(means[part], weights=counts[part]) for part in (inside, ~inside))
-        look.contrast = float((bright - dark) / max(look.spread, 1e-9))
+        facts.contrast = float((bright - dark) / max(facts.spread, 1e-9))

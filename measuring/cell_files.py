@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from measuring.cells import LABELS, find_cells, smallest_area_px, whole_components
+from measuring.cells import LABELS_SUFFIX, find_cells, smallest_area_px, whole_components
 from measuring.measurements import measure
 from pairing.annotations import CELL
 from pairing.polygons import polygonise
 from reading import images, intensity, pixel_size
 from reading.files import replacing
-from reading.show import CLASS_OUTLINES, display
+from reading.show import OUTLINE_COLOURS, display
 
 TABLE, COUNTS = "cells.csv", "cell_counts.csv"
 LARGEST_ROI_PX = 2**15 - 1  # the corners of an ImageJ ROI's box are 16-bit numbers
@@ -52,9 +52,9 @@ class CellWriter:
         whole = None if cells.whole is None else polygonise(cells.whole)
         table = measure(cells, image, probability, size, outlines)
         stem = self.out_dir / path.stem
-        write_labels(stem, LABELS, cells.labels)
+        write_labels(stem, LABELS_SUFFIX, cells.labels)
         if whole is not None:
-            write_labels(stem, f"_cell{LABELS}", cells.whole)
+            write_labels(stem, f"_cell{LABELS_SUFFIX}", cells.whole)
         write_geojson(f"{stem}.geojson", features(cells, table, outlines, whole))
         write_rois(f"{stem}_rois.zip", cells, outlines, whole)
         images.write_png(f"{stem}_overlay.png", draw(image, cells))
@@ -150,7 +150,7 @@ def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS)
         outlines.items(), cell_names, cells.classes.tolist(), rows, strict=True
     ):
         name = str(class_id) if several else CELL
-        colour = CLASS_OUTLINES[(class_id - 1) % len(CLASS_OUTLINES)] if several else CLASS_OUTLINES[0]
+        colour = OUTLINE_COLOURS[(class_id - 1) % len(OUTLINE_COLOURS)] if several else OUTLINE_COLOURS[0]
         feature = {
             "type": "Feature",
             "geometry": _geometry(parts if whole is None else whole[number], first_row, place),
@@ -280,8 +280,10 @@ def draw(image, cells):
 
     picture = intensity.to_channels(display(image), 3).copy()
     several = len(set(cells.classes.tolist())) > 1
-    colours = np.array([CLASS_OUTLINES[(n - 1) % len(CLASS_OUTLINES) if several else 0] for n in cells.classes] or [0])
-    for labels, colour in ((cells.whole, CLASS_OUTLINES[1]), (cells.labels, None)):
+    colours = np.array(
+        [OUTLINE_COLOURS[(n - 1) % len(OUTLINE_COLOURS) if several else 0] for n in cells.classes] or [0]
+    )
+    for labels, colour in ((cells.whole, OUTLINE_COLOURS[1]), (cells.labels, None)):
         if labels is not None and labels.any():
             border = find_boundaries(labels, mode="inner")
             picture[border] = colours[labels[border] - 1] if colour is None else colour

@@ -13,7 +13,7 @@ import numpy as np
 from pairing.objects import components
 from reading.intensity import to_8_bits
 
-LABELS = "_labels"  # of label images: <stem>_labels.png
+LABELS_SUFFIX = "_labels"  # of label images: <stem>_labels.png
 # Chosen on the training fields of `benchmarks/cells.py`, which prints what others of the first two give.
 MIN_AREA_PX = 20
 NECK = 0.9

@@ -11,7 +11,7 @@ import numpy as np
 from reading.files import InputError, some
 
 GROUP_PATTERN = re.compile(r"^(.+?)[ _.-](?:field|fov|tile|crop|patch|region|roi)[ _.-]?\d.*$", re.IGNORECASE)
-RECORD = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
+TILE_TABLE = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
 
 
 def group_of(stem):
@@ -53,31 +53,31 @@ def grouped_by(pairs, by):
     return [replace(pair, group=group) for pair, group in zip(pairs, found, strict=True)]
 
 
-def recorded(pairs, data_dir):
-    """The same pairs; those that `data_dir`/tiles.csv lists, where `prepare` wrote one, with their group and levels.
+def with_tile_table(pairs, data_dir):
+    """The same pairs, with the group and intensity range that `data_dir`/tiles.csv has, where `prepare` wrote one.
 
-    Raises `InputError` for a table without the columns file and group, or with others than numbers for levels.
+    Raises `InputError` for a table without the columns file and group, or with others than numbers for low and high.
     """
-    path = Path(data_dir) / RECORD
+    path = Path(data_dir) / TILE_TABLE
     if not path.is_file():
         return list(pairs)
     rows = _read_rows(path)
-    groups, levels = _groups_in(rows, path), _levels_in(rows, path)
+    groups, ranges = _groups_in(rows, path), _ranges_in(rows, path)
     names = [_normal(pair.image.name) for pair in pairs]
     return [
-        replace(pair, group=groups.get(name) or pair.group, levels=levels.get(name))
+        replace(pair, group=groups.get(name) or pair.group, intensity_range=ranges.get(name))
         for pair, name in zip(pairs, names, strict=True)
     ]
 
 
-def recorded_levels(data_dir):
-    """From the name of a tile in `data_dir`/tiles.csv to its `Pair.levels`; empty where there is no such table."""
-    path = Path(data_dir) / RECORD
-    return _levels_in(_read_rows(path), path) if path.is_file() else {}
+def tile_ranges(data_dir):
+    """From the name of a tile in `data_dir`/tiles.csv to its `Pair.intensity_range`; empty without such a table."""
+    path = Path(data_dir) / TILE_TABLE
+    return _ranges_in(_read_rows(path), path) if path.is_file() else {}
 
 
-def _levels_in(rows, path):
-    levels = {}
+def _ranges_in(rows, path):
+    ranges = {}
     for row in rows:
         if row.get("low"):
             try:
@@ -87,8 +87,8 @@ def _levels_in(rows, path):
                     f"{path}: low and high of {row['file']} are {row['low']!r} and {row.get('high')!r}; expected "
                     "numbers. Delete the table and run prepare again."
                 ) from error
-            levels[row["file"]] = levels[_normal(row["file"])] = low, high
-    return levels
+            ranges[row["file"]] = ranges[_normal(row["file"])] = low, high
+    return ranges
 
 
 def _groups_in(rows, path):

@@ -34,15 +34,15 @@ class Pair:
 
     mask : an image file, an annotation file or a folder of files, one an object; None where there is none.
     `masks.read_mask_of` reads each of them.
-    levels : for a tile, the `images.intensity_range` of the field that it was cut from, (low, high), tuples with one
-        number a channel; None: the image's own.
+    intensity_range : for a tile, the `intensity.intensity_range` of the field that it was cut from, (low, high), tuples
+        with one number a channel; None: the image's own.
     """
 
     stem: str
     image: Path
     mask: Path | None
     group: str
-    levels: tuple | None = None
+    intensity_range: tuple | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 ONNX Runtime starts in a fifth of a second, where Keras and TensorFlow take four, and computes the same.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -11,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from reading.files import InputError, sha256
+from weights.metadata import parse
 
-CARD = "card"  # entries of an ONNX file's metadata: what prediction must know,
+METADATA = "card"  # entries of an ONNX file's own metadata: what prediction must know,
 SOURCE = "sha256"  # and of which model file it is the export
 
 
@@ -22,8 +22,8 @@ def open_network(path):
     The export beside a .keras file, of the same name, stands for it as long as it was made from it. Where there is an
     NVIDIA graphics card, which Keras uses, the .keras file itself is taken.
 
-    Returns (predict, card): a function from float32 (n, height, width, channels) to probabilities, float32 (n, height,
-    width, classes), and the dictionary that `model.save` stored, completed by `classes` and `channels`.
+    Returns (predict, metadata): a function from float32 (n, height, width, channels) to probabilities, float32 (n,
+    height, width, classes), and the dictionary that `model.save` stored, completed by `classes` and `channels`.
     Raises `InputError` where there is no such file, or it is damaged.
     """
     path = Path(path)
@@ -49,7 +49,7 @@ def _open_onnx(path, source=None):
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         facts = session.get_modelmeta().custom_metadata_map
-        card = json.loads(facts[CARD])
+        metadata = parse(facts[METADATA])
     except Exception as error:  # ONNX Runtime has an error class for each of its status codes
         reason = str(error).strip().split("\n")[0]
         raise InputError(
@@ -60,12 +60,12 @@ def _open_onnx(path, source=None):
         raise InputError(f"{path} was not made from the model file beside it: export it again.")
     (given,) = session.get_inputs()
     (result,) = session.get_outputs()
-    return (lambda tiles: session.run([result.name], {given.name: tiles})[0]), card
+    return (lambda tiles: session.run([result.name], {given.name: tiles})[0]), metadata
 
 
 def _open_keras(path):
     from weights.files import load  # Keras takes seconds to import: only when it is needed
 
-    network, card = load(path)
-    card = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]} | card
-    return (lambda tiles: np.asarray(network.predict_on_batch(tiles))), card
+    network, metadata = load(path)
+    metadata = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]} | metadata
+    return (lambda tiles: np.asarray(network.predict_on_batch(tiles))), metadata

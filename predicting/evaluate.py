@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from measuring.cells import LABELS
+from measuring.cells import LABELS_SUFFIX
 from pairing.masks import MaskCoding, read_mask_of
 from pairing.objects import components, true_objects
 from pairing.pairs import find_pairs
@@ -29,7 +29,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     `predict_files`); `foreground` overrides it and `classes` must agree with it. Where `predict_files` left the
     probabilities of all images scored, `calibration.png` is drawn too.
 
-    Images without a mask are left out. Returns the scorecard, which data/README.md describes, or None where no test
+    Images without a mask are left out. Returns the scores, which data/README.md describes, or None where no test
     image has a mask. Raises `InputError` where a prediction is missing or has another size than its mask.
     """
     test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
@@ -50,7 +50,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     coding.check(found.mask_values)
     written = coding if coding.classes > 1 else MaskCoding((255,), 0, 1, "")
     dark = record["dark_foreground"] if coding.classes == 1 else None
-    results, levels = [], np.zeros((calibration.LEVELS, 2), np.int64)
+    results, counted = [], np.zeros((calibration.STEPS, 2), np.int64)
     kept_path = predicted_dir / PROBABILITIES
     with _open_probabilities(kept_path) as kept:
         for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
@@ -64,19 +64,19 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
             labelled = record["cells"] and coding.classes == 1 and path.suffix == ".png"  # slides have none
             separate = _read_labels(path, prediction.shape) if labelled else None
             results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark, separate))
-            if levels is not None:
-                more = _level_counts(kept, pair.stem, truth, kept_path)
-                levels = None if more is None else levels + more
-    card = _scorecard([pair.stem for pair in pairs], results, record["threshold"], coding.classes)
-    card["masks"] = asdict(coding)
+            if counted is not None:
+                more = _step_counts(kept, pair.stem, truth, kept_path)
+                counted = None if more is None else counted + more
+    scores = _all_scores([pair.stem for pair in pairs], results, record["threshold"], coding.classes)
+    scores["masks"] = asdict(coding)
     figure = predicted_dir / "calibration.png"
-    card["calibration"] = None if levels is None else calibration.reliability(levels)
-    if card["calibration"]:
-        calibration.draw_reliability(card["calibration"], figure)
+    scores["calibration"] = None if counted is None else calibration.reliability(counted)
+    if scores["calibration"]:
+        calibration.draw_reliability(scores["calibration"], figure)
     else:
         figure.unlink(missing_ok=True)
-    write_json(predicted_dir / "scores.json", card)
-    return card
+    write_json(predicted_dir / "scores.json", scores)
+    return scores
 
 
 def _read_record(path):
@@ -94,12 +94,12 @@ def _read_record(path):
 def _read_labels(mask_path, size):
     """The separate cells that `predict --cells` wrote beside a mask: integer (height, width)."""
     stem = mask_path.name.removesuffix(f"{SUFFIX}.png")
-    paths = [mask_path.with_name(f"{stem}{LABELS}{suffix}") for suffix in (".png", ".tif")]
+    paths = [mask_path.with_name(f"{stem}{LABELS_SUFFIX}{suffix}") for suffix in (".png", ".tif")]
     path = next(filter(Path.is_file, paths), None)
     if path is None or images.size(path) != size:
         raise InputError(
-            f"{mask_path.parent}: no label image of {stem}, or one of another size; expected {stem}{LABELS}.png, "
-            "which `predict --cells` writes. Run `predict` again."
+            f"{mask_path.parent}: no label image of {stem}, or one of another size; expected "
+            f"{stem}{LABELS_SUFFIX}.png, which `predict --cells` writes. Run `predict` again."
         )
     return images.read_mask(path)
 
@@ -128,25 +128,25 @@ def _compare(pair, truth, prediction, coding, mask_values, dark, separate=None):
     return result
 
 
-def _scorecard(names, results, threshold, classes):
+def _all_scores(names, results, threshold, classes):
     """The results of all images as `scores.json` holds them, but for the calibration."""
     matches, distances = (np.array([result[key] for result in results]) for key in ("objects", "distances"))
     by_name = metrics.sorted_by_name(names)
-    card = metrics.scorecard(names, [result["pixels"] for result in results], threshold, classes)
-    card["objects"] = objects.object_scores(matches[by_name])
-    card["objects"]["truth"] = ", ".join(sorted(set().union(*(result["sources"] for result in results))))
-    card["boundary"] = objects.boundary_scores(distances[by_name])
-    for image, rows, distance in zip(card["images"], matches, distances, strict=True):
+    scores = metrics.score_summary(names, [result["pixels"] for result in results], threshold, classes)
+    scores["objects"] = objects.object_scores(matches[by_name])
+    scores["objects"]["truth"] = ", ".join(sorted(set().union(*(result["sources"] for result in results))))
+    scores["boundary"] = objects.boundary_scores(distances[by_name])
+    for image, rows, distance in zip(scores["images"], matches, distances, strict=True):
         own = objects.object_scores(rows[np.newaxis])
         image["objects"] = {key: own[key] for key in ("f1", "ap", "true", "predicted")}
         image["hd95_px"] = float(distance.mean())
-    for number, scores in card.get("classes", {}).items():
+    for number, of_class in scores.get("classes", {}).items():
         row = np.s_[by_name, int(number) - 1 : int(number)]
-        scores["objects"] = objects.object_scores(matches[row])
-        scores["boundary"] = objects.boundary_scores(distances[row])
+        of_class["objects"] = objects.object_scores(matches[row])
+        of_class["boundary"] = objects.boundary_scores(distances[row])
     if "otsu" in results[0]:
-        card["otsu"] = metrics.scores_from_counts(sum(result["otsu"] for result in results)[0])
-    return card
+        scores["otsu"] = metrics.scores_from_counts(sum(result["otsu"] for result in results)[0])
+    return scores
 
 
 def _open_probabilities(path):
@@ -157,14 +157,14 @@ def _open_probabilities(path):
         raise _damaged(path) from error
 
 
-def _level_counts(kept, name, truth, path):
-    """`calibration.level_counts` of one image, None where its probabilities were not kept."""
+def _step_counts(kept, name, truth, path):
+    """`calibration.step_counts` of one image, None where its probabilities were not kept."""
     entry = f"{name}.npy"
     if kept is None or entry not in kept.NameToInfo:
         return None
     try:
         with kept.open(entry) as file:
-            return calibration.level_counts(np.lib.format.read_array(file), truth)
+            return calibration.step_counts(np.lib.format.read_array(file), truth)
     except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:  # another size among them
         raise _damaged(path) from error
 

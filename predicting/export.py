@@ -17,10 +17,10 @@ OF_GROUPS = 2e-3  # with group normalisation, where Keras itself is off by 0.000
 
 
 def export_onnx(path, target):
-    """Write the network of the model file `path` as ONNX to `target`, with its card as metadata.
+    """Write the network of the model file `path` as ONNX to `target`, with its metadata as metadata.
 
     Input `image`, float32 (batch, height, width, channels), height and width multiples of 2**depth, normalised as
-    `images.normalise` does; output `probability`, float32 (batch, height, width, classes).
+    `intensity.normalise` does; output `probability`, float32 (batch, height, width, classes).
 
     Returns the largest difference of a probability between the two, on noise and on smooth images.
     Raises `InputError` where that is too large, or the network cannot be converted; then nothing is written.
@@ -28,17 +28,17 @@ def export_onnx(path, target):
     path, target = Path(path), Path(target)
     if path.suffix == ".onnx":
         raise InputError(f"{path} is an export already; expected the .keras file that it was made from.")
-    network, card = load(path)
-    card = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]} | card
+    network, metadata = load(path)
+    metadata = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]} | metadata
     try:
         graph = make_graph(network)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    for key, value in {engine.CARD: json.dumps(card), engine.SOURCE: sha256(path)}.items():
+    for key, value in {engine.METADATA: json.dumps(metadata), engine.SOURCE: sha256(path)}.items():
         graph.metadata_props.add(key=key, value=value)
     with replacing(target) as temporary:
         onnx.save(graph, temporary)
-        difference = _difference(network, engine.open_network(temporary)[0], card["channels"])
+        difference = _difference(network, engine.open_network(temporary)[0], metadata["channels"])
         grouped = any(isinstance(layer, keras.layers.GroupNormalization) for layer in network.layers)
         limit = OF_GROUPS if grouped else LARGEST_DIFFERENCE
         if not difference <= limit:  # nor NaN

@@ -35,7 +35,7 @@ def refuse_shared_names(paths):
         first[path.stem] = path
 
 
-def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None, cells=None):
+def predict_files(predictor, paths, out_dir, keep_probability=False, ranges=None, cells=None):
     """Write `<stem>_predict.png` for each image of `paths` into `out_dir`.
 
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
@@ -43,7 +43,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
     model, and `probabilities.npz` keeps the probability of foreground in 8 bits, so that `evaluate_folder` can compare
     it with whatever truth there will be.
 
-    levels : dictionary from a tile's file name to the levels of its field (`pairs.recorded_levels`).
+    ranges : dictionary from a tile's file name to the intensity range of its field (`pairs.tile_ranges`).
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells of each image, and their tables;
         None for masks alone.
 
@@ -63,7 +63,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
             except InputError as error:
                 unreadable.append(error)
                 continue
-            probability = predictor.probability(image, (levels or {}).get(path.name))
+            probability = predictor.probability(image, (ranges or {}).get(path.name))
             mask = predictor.mask(probability)
             target = out_dir / f"{path.stem}{SUFFIX}.png"
             if not written:
@@ -94,5 +94,5 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, levels=None
 
 def write_record(predictor, out_dir, cells):
     """Note in `predictions.json` which model wrote the masks beside it; cells: whether it separated cells too."""
-    record = {key: predictor.card.get(key) for key in ("classes", "threshold", "masks", "dark_foreground")}
+    record = {key: predictor.metadata.get(key) for key in ("classes", "threshold", "masks", "dark_foreground")}
     write_json(Path(out_dir) / RECORD, {"model": str(predictor.path), "cells": cells, **record})

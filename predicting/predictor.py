@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from predicting.engine import open_network
-from predicting.sliding_window import GRID_PX, average_flips, predict_tiled
+from predicting.sliding_window import GRID_PX, average_flips, predict_in_windows
 from reading import intensity
 from reading.resize import fitted_size, resize
 
@@ -21,39 +21,41 @@ class Predictor:
         flips : average over the image and its three mirror images; takes four times as long.
         """
         self.path = Path(path)
-        network, card = open_network(path)
-        self.predict_tile = average_flips(network) if flips else network
-        self.card = {
-            "tile_px": 256,
+        network, metadata = open_network(path)
+        self.predict_window = average_flips(network) if flips else network
+        self.metadata = {
+            "crop_px": 256,
             "fit": False,
             "normalisation": "percentiles",
             "threshold": 0.5,
             "depth": 4,
-        } | card
-        self.classes, self.channels = self.card["classes"], self.card["channels"]
-        self.threshold = self.card["threshold"]
-        self.grid = max(GRID_PX, 2 ** self.card["depth"])
+        } | metadata
+        self.classes, self.channels = self.metadata["classes"], self.metadata["channels"]
+        self.threshold = self.metadata["threshold"]
+        self.grid = max(GRID_PX, 2 ** self.metadata["depth"])
         self.background = np.eye(self.classes, dtype=np.float32)[0] * (self.classes > 1)
 
-    def probability(self, image, levels=None):
+    def probability(self, image, intensity_range=None):
         """Probabilities, float32 (height, width, classes), for a grey or colour image (height, width, 1 or 3).
 
-        levels : for a tile, those of its field (`pairs.Pair.levels`); None: the image's own.
+        intensity_range : for a tile, those of its field (`pairs.Pair.intensity_range`); None: the image's own.
         """
-        seen = self.network_input(image, levels)
-        result = predict_tiled(self.predict_tile, seen, self.background, grid=self.grid, smallest=self.card["tile_px"])
+        seen = self.network_input(image, intensity_range)
+        result = predict_in_windows(
+            self.predict_window, seen, self.background, grid=self.grid, smallest=self.metadata["crop_px"]
+        )
         return resize(result, *image.shape[:2])
 
-    def network_input(self, image, levels=None):
+    def network_input(self, image, intensity_range=None):
         """What the network gets of an image, float32: normalised, at the size at which it was trained."""
         seen = intensity.to_channels(image, self.channels)
-        seen = self.normalise(seen, intensity.levels(seen, levels))
-        return resize(seen, *fitted_size(*image.shape[:2], self.card["tile_px"])) if self.card["fit"] else seen
+        seen = self.normalise(seen, intensity.intensity_range(seen, intensity_range))
+        return resize(seen, *fitted_size(*image.shape[:2], self.metadata["crop_px"])) if self.metadata["fit"] else seen
 
-    def normalise(self, image, levels):
-        """Network input, float32, from an image of `channels` channels and its `images.levels`."""
-        if self.card["normalisation"] == "percentiles":
-            return intensity.normalise(image, *levels)
+    def normalise(self, image, intensity_range):
+        """Network input, float32, from an image of `channels` channels and its `intensity.intensity_range`."""
+        if self.metadata["normalisation"] == "percentiles":
+            return intensity.normalise(image, *intensity_range)
         return image.astype(np.float32) / (255 if image.dtype == np.uint8 else 65535)  # the classic lineage's rule
 
     def mask(self, probability):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pairing.groups import recorded
+from pairing.groups import with_tile_table
 from pairing.masks import MaskCoding, read_mask_of
 from pairing.pairs import find_pairs
 from predicting.predictor import Predictor
@@ -52,8 +52,10 @@ def quantize(path, target, data_dir):
 
     path, target = Path(path), Path(target)
     exact = Predictor(path)
-    pairs = recorded(find_pairs(Path(data_dir) / "Train data"), data_dir)
-    of_kind = {kind: _named(pairs, exact.card.get(kind, ())) for kind in ("validation", "training")} | {"other": pairs}
+    pairs = with_tile_table(find_pairs(Path(data_dir) / "Train data"), data_dir)
+    of_kind = {kind: _named(pairs, exact.metadata.get(kind, ())) for kind in ("validation", "training")} | {
+        "other": pairs
+    }
     kind = next(kind for kind, found in of_kind.items() if found)
     seen = of_kind["training"] or pairs
     last = _last_nodes(path)
@@ -80,8 +82,8 @@ class _Tiles:
         pair = next(self.pairs, None)
         if pair is None:
             return None
-        image = self.predictor.network_input(images.read(pair.image), pair.levels)
-        tile = self.predictor.grid * -(-self.predictor.card["tile_px"] // self.predictor.grid)
+        image = self.predictor.network_input(images.read(pair.image), pair.intensity_range)
+        tile = self.predictor.grid * -(-self.predictor.metadata["crop_px"] // self.predictor.grid)
         image = np.pad(image, [(0, max(0, tile - n)) for n in image.shape[:2]] + [(0, 0)], mode="symmetric")
         row, column = ((n - tile) // 2 for n in image.shape[:2])
         return {"image": image[np.newaxis, row : row + tile, column : column + tile]}
@@ -107,14 +109,14 @@ def _last_nodes(path):
 
 
 def _compare(exact, quantized, pairs, kind):
-    coding = MaskCoding(**exact.card["masks"]) if exact.card.get("masks") else MaskCoding(None, 1, 1, "")
+    coding = MaskCoding(**exact.metadata["masks"]) if exact.metadata.get("masks") else MaskCoding(None, 1, 1, "")
     counts, seconds = [0, 0], [0.0, 0.0]
     for number, pair in enumerate([pairs[0], *pairs]):  # the first one twice: it warms up
         image = images.read(pair.image)
         truth = coding.decode(read_mask_of(pair, image.shape[:2]))
         for i, predictor in enumerate((exact, quantized)):
             started = time.perf_counter()
-            mask = predictor.mask(predictor.probability(image, pair.levels))
+            mask = predictor.mask(predictor.probability(image, pair.intensity_range))
             if number:
                 seconds[i] += time.perf_counter() - started
                 counts[i] = counts[i] + metrics.confusion_counts(truth, mask, predictor.classes)

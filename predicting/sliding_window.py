@@ -1,7 +1,7 @@
-"""Images of any size through a network of fixed reach: overlapping tiles, of which only the inner parts count.
+"""Images of any size through a network of fixed reach: overlapping windows, of which only the inner parts count.
 
-Near the edge of a tile a network sees less than in the whole image. By its layers a pixel of the default network may
-depend on others 137 px away (`model.receptive_reach`). Measured on real Pap-smear fields, from 88 px inside a tile on
+Near the edge of a window a network sees less than in the whole image. By its layers a pixel of the default network may
+depend on others 137 px away (`model.receptive_reach`). Measured on real Pap-smear fields, from 88 px inside a window on
 the probability differs by at most 0.0006 from that of the whole image, and from 112 px on not at all. So neighbours
 share `OVERLAP_PX`, the outer 80 of which are thrown away on each side, and pass smoothly into each other over the 32
 between.
@@ -13,33 +13,33 @@ from contextlib import closing
 
 import numpy as np
 
-TILE_PX = 1024  # the most that a tile may measure; with 8 filters the network then takes about 300 MB
+WINDOW_PX = 1024  # the most that a window may measure; with 8 filters the network then takes about 300 MB
 OVERLAP_PX = 192
-OUTER_PX = 5 * OVERLAP_PX // 12  # at a tile's edge, thrown away
+OUTER_PX = 5 * OVERLAP_PX // 12  # at a window's edge, thrown away
 GRID_PX = 16  # a network of depth 4 halves its image four times; a deeper one needs more
-AHEAD = 3  # tiles read while one is predicted
+AHEAD = 3  # windows read while one is predicted
 
 
-def tile_starts(length, tile, overlap, grid=GRID_PX):
-    """The fewest tiles of one size that cover `length` px and share `overlap`: (first pixels, size).
+def window_starts(length, window, overlap, grid=GRID_PX):
+    """The fewest windows of one size that cover `length` px and share `overlap`: (first pixels, size).
 
-    The size is at most `tile`, and as small as it can be, so that little is computed twice. The last tile may reach
-    beyond the image by less than `grid` a tile. Starts are multiples of `grid`, so that a pixel falls into the same
-    cell of every pooling layer in each tile that sees it. `tile` and `overlap` are multiples of it, and `tile` is
-    at least three overlaps, so that no pixel lies in three tiles.
+    The size is at most `window`, and as small as it can be, so that little is computed twice. The last window may reach
+    beyond the image by less than `grid` a window. Starts are multiples of `grid`, so that a pixel falls into the same
+    cell of every pooling layer in each window that sees it. `window` and `overlap` are multiples of it, and `window` is
+    at least three overlaps, so that no pixel lies in three windows.
 
-    >>> tile_starts(1024, 1024, 192)
+    >>> window_starts(1024, 1024, 192)
     ([0], 1024)
-    >>> tile_starts(1025, 1024, 192)
+    >>> window_starts(1025, 1024, 192)
     ([0, 432], 624)
     """
-    count = max(1, -(-(length - overlap) // (tile - overlap)))
+    count = max(1, -(-(length - overlap) // (window - overlap)))
     size = grid * -(-(length + (count - 1) * overlap) // (count * grid))
     return [i * (size - overlap) for i in range(count)], size
 
 
-def tile_weights(count, size, overlap):
-    """Weights of the pixels along one axis of `count` tiles: float32 (count, size); where two overlap they sum to 1.
+def window_weights(count, size, overlap):
+    """Weights of the pixels along one axis of `count` windows: float32 (count, size); where two overlap they sum to 1.
 
     0 over the outer 5/12 of an overlap, then a raised cosine, then 1; at the borders of the image 1.
     """
@@ -54,29 +54,29 @@ def tile_weights(count, size, overlap):
 
 
 def predict_bands(
-    predict, read, height, width, background, *, tile=TILE_PX, overlap=OVERLAP_PX, grid=GRID_PX, smallest=1, first=0
+    predict, read, height, width, background, *, window=WINDOW_PX, overlap=OVERLAP_PX, grid=GRID_PX, smallest=1, first=0
 ):
-    """Apply `predict` to an image of any size, one row of tiles after the other.
+    """Apply `predict` to an image of any size, one row of windows after the other.
 
     Parameters
     ----------
-    predict : function from float32 (1, tile height, tile width, channels) to float32 (1, …, classes).
+    predict : function from float32 (1, window height, window width, channels) to float32 (1, …, classes).
     read : function from (row, column, height, width), a part of the image, to its float32 (height, width, channels),
         or to None where it is known to be background. Called in another thread, ahead of need.
     height, width : pixels of the image.
     background : float32 (classes,), the probabilities of background.
-    tile, overlap : pixels, multiples of `grid`, tile at least three overlaps.
+    window, overlap : pixels, multiples of `grid`, window at least three overlaps.
     grid : pixels, by which the network halves its image in all: 2**depth, or a multiple of that.
-    smallest : least side of a tile; what an image lacks is filled by reflection.
+    smallest : least side of a window; what an image lacks is filled by reflection.
     first : number of the band to start with; the earlier ones are not given.
 
     Yields (row, probability): the first row of a band, and float32 (rows, width, classes), down to the lower end.
     """
-    (rows, tall), (columns, wide) = (tile_starts(max(n, smallest), tile, overlap, grid) for n in (height, width))
-    down, across = tile_weights(len(rows), tall, overlap), tile_weights(len(columns), wide, overlap)
-    begin = max(0, first - 1)  # the row of tiles above reaches into the first band
+    (rows, tall), (columns, wide) = (window_starts(max(n, smallest), window, overlap, grid) for n in (height, width))
+    down, across = window_weights(len(rows), tall, overlap), window_weights(len(columns), wide, overlap)
+    begin = max(0, first - 1)  # the row of windows above reaches into the first band
 
-    def read_tile(place):
+    def read_window(place):
         row, column = place
         image = read(row, column, min(tall, height - row), min(wide, width - column))
         if image is None:
@@ -85,17 +85,17 @@ def predict_bands(
         return np.pad(image, [(0, n) for n in (*missing, 0)], mode="symmetric") if any(missing) else image
 
     if len(rows) == len(columns) == 1 and first == 0:
-        image = read_tile((0, 0))
+        image = read_window((0, 0))
         result = background if image is None else predict(image[np.newaxis])[0]
         yield 0, np.broadcast_to(result, (tall, wide, len(background)))[:height, :width]
         return
 
     carry = 0
-    with closing(_ahead(read_tile, [(row, column) for row in rows[begin:] for column in columns])) as tiles:
+    with closing(_ahead(read_window, [(row, column) for row in rows[begin:] for column in columns])) as windows:
         for number in range(begin, len(rows)):
             strip = np.zeros((tall, columns[-1] + wide, len(background)), np.float32)
             for column, weights in zip(columns, across, strict=True):
-                image = next(tiles)
+                image = next(windows)
                 result = background if image is None else predict(image[np.newaxis])[0]
                 strip[:, column : column + wide] += result * weights[:, np.newaxis]
             strip *= down[number][:, np.newaxis, np.newaxis]
@@ -106,7 +106,7 @@ def predict_bands(
                 yield rows[number], strip[: height - rows[number] if last else tall - overlap, :width]
 
 
-def predict_tiled(predict, image, background, **keywords):
+def predict_in_windows(predict, image, background, **keywords):
     """`predict_bands` of an image in memory, float32 (height, width, channels): float32 (height, width, classes)."""
 
     def read(row, column, height, width):
@@ -116,11 +116,11 @@ def predict_tiled(predict, image, background, **keywords):
 
 
 def average_flips(predict):
-    """A function like `predict`, which gives the mean over the tile as it is and flipped along either or both sides."""
+    """A function like `predict`, which gives the mean over the window as it is and flipped along one or both sides."""
 
-    def average(tiles):
+    def average(windows):
         flips = [np.s_[:, ::down, ::right] for down in (1, -1) for right in (1, -1)]
-        return sum(predict(np.ascontiguousarray(tiles[flip]))[flip] for flip in flips) / np.float32(len(flips))
+        return sum(predict(np.ascontiguousarray(windows[flip]))[flip] for flip in flips) / np.float32(len(flips))
 
     return average
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from predicting.sliding_window import OUTER_PX, OVERLAP_PX, TILE_PX, predict_bands, tile_starts
+from predicting.sliding_window import OUTER_PX, OVERLAP_PX, WINDOW_PX, predict_bands, window_starts
 from reading import intensity
 from reading.files import InputError, replacing, sha256
 from reading.intensity import to_8_bits
@@ -31,12 +31,12 @@ def probability_bands(predictor, source, first=0):
 
     Yields (row, probability): the first row, and float32 (rows, width, classes). `first`, number of the first band.
     """
-    sample = intensity.to_channels(source.sample(), predictor.channels)
-    levels = intensity.levels(sample)
-    background = _most_common(predictor.normalise(sample, levels))
+    sample = intensity.to_channels(source.spread_pixels(), predictor.channels)
+    intensity_range = intensity.intensity_range(sample)
+    background = _most_common(predictor.normalise(sample, intensity_range))
 
     def normalised(pixels):
-        return predictor.normalise(intensity.to_channels(pixels, predictor.channels), levels)
+        return predictor.normalise(intensity.to_channels(pixels, predictor.channels), intensity_range)
 
     def is_empty(small, row, column, height, width):
         outer = OUTER_PX // SMALL  # inside the image it does not count
@@ -54,8 +54,8 @@ def probability_bands(predictor, source, first=0):
             return None
         return image
 
-    size = {"grid": predictor.grid, "smallest": predictor.card["tile_px"], "first": first}
-    yield from predict_bands(predictor.predict_tile, read, source.height, source.width, predictor.background, **size)
+    size = {"grid": predictor.grid, "smallest": predictor.metadata["crop_px"], "first": first}
+    yield from predict_bands(predictor.predict_window, read, source.height, source.width, predictor.background, **size)
 
 
 def predict_whole(predictor, path, target, mpp=None, region=None, flips=False, cells=None):
@@ -83,9 +83,11 @@ def _predict_source(predictor, source, path, target, options, cells):
         folder.mkdir(parents=True)
         with replacing(kept) as temporary:
             temporary.write_text(plan, encoding="utf-8")
-    rows, _ = tile_starts(max(source.height, predictor.card["tile_px"]), TILE_PX, OVERLAP_PX, predictor.grid)
+    rows, _ = window_starts(max(source.height, predictor.metadata["crop_px"]), WINDOW_PX, OVERLAP_PX, predictor.grid)
     bands = Bands(folder, rows, source.height, source.width)
-    levels = Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
+    probabilities = (
+        Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
+    )
     first = bands.finished()
     done = source.height if first == len(rows) else rows[first]
     try:
@@ -102,14 +104,14 @@ def _predict_source(predictor, source, path, target, options, cells):
                     mask = predictor.mask(probability)
                     if writing:
                         writing.result()
-                    writing = writer.submit(_write, number, probability, levels, mask, bands, predictor.classes)
+                    writing = writer.submit(_write, number, probability, probabilities, mask, bands, predictor.classes)
                     bar.update(round(mask.size / 1e6, 3))
                 writing.result()
         write_pyramid(target, bands, source.mpp)
         if cells:
-            sample = source.sample()  # in colour, also where the network sees grey
+            sample = source.spread_pixels()  # in colour, also where the network sees grey
             light = None if intensity.is_grey(sample) else intensity.intensity_range(sample)[1]
-            parts = _measured_bands(source, bands, levels, predictor.classes, path.name)
+            parts = _measured_bands(source, bands, probabilities, predictor.classes, path.name)
             cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place)
     except InputError:
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,18 +119,18 @@ def _predict_source(predictor, source, path, target, options, cells):
     shutil.rmtree(folder)
 
 
-def _write(number, probability, levels, mask, bands, classes):
+def _write(number, probability, probabilities, mask, bands, classes):
     """Keep a band; the mask last, since it is what counts as finished."""
-    if levels:
-        levels.write(number, to_8_bits(probability))
+    if probabilities:
+        probabilities.write(number, to_8_bits(probability))
     bands.write(number, mask * np.uint8(255 if classes == 1 else 1))
 
 
-def _measured_bands(source, bands, levels, classes, name):
+def _measured_bands(source, bands, probabilities, classes, name):
     """(mask, image, probability) of a few rows after the other, for `CellWriter.add_bands`."""
     with tqdm(total=len(bands), desc=f"{name}: cells", unit="band", leave=False, delay=1, disable=None) as bar:
         for number in range(len(bands)):
-            (first, mask), (_, kept) = bands.read(number), levels.read(number)
+            (first, mask), (_, kept) = bands.read(number), probabilities.read(number)
             for row in range(0, len(mask), MEASURED_ROWS):
                 part = slice(row, row + MEASURED_ROWS)
                 image = source.read(first + row, 0, len(mask[part]), source.width)

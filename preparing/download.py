@@ -123,7 +123,7 @@ def fetch_cervix(data_dir, base_url=BASE_URL, registry=REGISTRY, wait_s=0.5, tim
     data_dir, fields = Path(data_dir), read_registry(registry)
     cache = data_dir / CACHE
     try:
-        written = _read_record(cache)
+        written = _read_written(cache)
         print(LICENCE, end="")
         names = [f"{folder}/{f.name}.png" for folder in FOLDERS for f in fields if folder.startswith(("Raw", f.part))]
         if set(names) == set(written) and all(_is_ours(data_dir, name, written) for name in names):
@@ -260,7 +260,7 @@ def _fetch(store, name, downloader, wait_s):
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
-def _read_record(cache):
+def _read_written(cache):
     """SHA-256 of each merged file written so far, by its path below the data folder."""
     try:
         return json.loads((cache / "written.json").read_text(encoding="utf-8"))

@@ -18,16 +18,16 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing import pairs
-from pairing.groups import RECORD, group_of, grouped_by, split_by_group
+from pairing.groups import TILE_TABLE, group_of, grouped_by, split_by_group
 from pairing.masks import MaskCoding, read_mask_of
 from pairing.naming import IMAGE_FOLDERS
 from pairing.survey import survey
 from preparing.fields import cut_fields
-from preparing.tiles import MEANING, drop_empty, meaning_text, plan_tiles, raw_name, read_standing, record_text
+from preparing.tiles import TILE_OPTIONS, drop_empty, options_text, plan_tiles, raw_name, read_standing, table_text
 from reading import images, intensity, slides
 from reading.files import InputError, holds_files, is_hidden, replacing, some
 
-RECORD = RECORD
+TILE_TABLE = TILE_TABLE
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
 FIELDS = ".prepare-fields"  # what is cut out of slides stands here while it works
 
@@ -141,10 +141,10 @@ def prepare_tiles(
         try:
             tiles = _write_aside(data_dir, found, tiles, coding, copying, quiet)
             if changed := set(standing) - set(tiles):
-                raise _in_the_way(data_dir / RECORD, f", since {some(sorted({t.image for t in changed}))} changed")
+                raise _in_the_way(data_dir / TILE_TABLE, f", since {some(sorted({t.image for t in changed}))} changed")
             gone = {tile.image for tile in planned} - {tile.image for tile in tiles}
-            _write_record(data_dir, MEANING, meaning_text(options, coding.explanation, gone))
-            _write_record(data_dir, RECORD, record_text(tiles))
+            _write_text(data_dir, TILE_OPTIONS, options_text(options, coding.explanation, gone))
+            _write_text(data_dir, TILE_TABLE, table_text(tiles))
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             if made:
@@ -273,16 +273,17 @@ def _refuse_changes(data_dir, found, standing):
     gone = sorted({tile.image for tile in standing} - groups.keys())
     if gone:
         raise InputError(
-            f"{data_dir / RECORD}: lists tiles of {some(gone)}, which this prepare was not given; expected all "
+            f"{data_dir / TILE_TABLE}: lists tiles of {some(gone)}, which this prepare was not given; expected all "
             "pictures of before, and new ones beside them. Put the new ones with their masks into Raw data and leave "
-            f"--source out, or move Train data, Test data, {RECORD} and {MEANING} away first."
+            f"--source out, or move Train data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away first."
         )
     moved = [tile for tile in standing if tile.group != groups[tile.image]]
     if moved:
         raise InputError(
-            f"{data_dir / RECORD}: {moved[0].image} is of group {moved[0].group}, and of {groups[moved[0].image]} now; "
+            f"{data_dir / TILE_TABLE}: {moved[0].image} is of group {moved[0].group}, and of "
+            f"{groups[moved[0].image]} now; "
             "expected the groups of before. Give the same --group-by, name an empty folder with --data, or move Train "
-            f"data, Test data, {RECORD} and {MEANING} away first."
+            f"data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away first."
         )
 
 
@@ -342,7 +343,7 @@ def _refuse_strangers(data_dir, tiles, copied):
 def _in_the_way(path, reason=", since this prepare would not write it so"):
     return InputError(
         f"{path}: stands in the way{reason}; nothing was changed. Name an empty folder with --data, or move Train "
-        f"data, Test data, {RECORD} and {MEANING} away first."
+        f"data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away first."
     )
 
 
@@ -422,7 +423,7 @@ def _write(data_dir, name, array):
     images.write(data_dir / ASIDE / name, array)
 
 
-def _write_record(data_dir, name, text):
+def _write_text(data_dir, name, text):
     """Write `tiles.csv` or `tiles.json` aside, unless it stands there so; `read_standing` has refused others' files."""
     if not (data_dir / name).exists() or (data_dir / name).read_bytes() != text.encode():
         with replacing(data_dir / ASIDE / name) as temporary:
@@ -431,7 +432,7 @@ def _write_record(data_dir, name, text):
 
 def _move(aside, data_dir):
     """Move what was written aside to its place, `tiles.json` and `tiles.csv` last; returns the number of files."""
-    records = [aside / MEANING, aside / RECORD]
+    records = [aside / TILE_OPTIONS, aside / TILE_TABLE]
     paths = sorted(path for path in aside.rglob("*") if path.is_file() and path not in records)
     paths += [path for path in records if path.exists()]
     for path in paths:

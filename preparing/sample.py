@@ -37,7 +37,7 @@ MARGIN = 160  # px of canvas around the field, so that cells are cut by its bord
 
 
 @dataclass(frozen=True)
-class Slide:
+class Specimen:
     """What the fields of one slide share: specimen, stain, light and camera."""
 
     scale: float  # magnification relative to the studied fields
@@ -62,14 +62,14 @@ class Slide:
     tint: tuple  # colour of the light, red, green, blue
 
 
-def make_slide(slide, seed=0):
-    """The properties of slide number `slide`: a Slide, the same for the same seed."""
+def make_specimen(slide, seed=0):
+    """The properties of slide number `slide`: a Specimen, the same for the same seed."""
     rng = np.random.default_rng((seed, slide))
 
     def log(low, high):  # uniform on a logarithmic scale
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
-    return Slide(
+    return Specimen(
         scale=log(0.82, 1.22), cells=log(38, 75), clustering=rng.uniform(0.4, 0.8), superficial=rng.uniform(0.1, 0.7),
         cytoplasm=log(0.15, 0.32), nucleus=log(0.8, 1.25), chromatin=rng.uniform(0.08, 0.3), folds=rng.uniform(0.5, 3),
         bacteria=rng.uniform(0, 0.6), leukocytes=log(2, 20), debris=log(2.5, 12), glare=rng.uniform(0, 0.1),
@@ -384,7 +384,7 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False):
         image: uint8 (size, size), or (size, size, 3) RGB.
         classes: uint8 (size, size): 0 background, 1 cytoplasm, 2 nucleus.
     """
-    look = make_slide(slide, seed)
+    look = make_specimen(slide, seed)
     rng = np.random.default_rng((seed, slide, field))
     canvas = Canvas(rng, size, 3 if colour else 1)
     area = ((size + MARGIN) / (1024 + MARGIN)) ** 2

@@ -1,4 +1,4 @@
-"""Tiles of a field: where they lie, which are kept, and what `prepare` recorded of them."""
+"""Tiles of a field: where they lie, which are kept, and what `prepare` with_tile_table of them."""
 
 import csv
 import io
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pairing.groups import RECORD
+from pairing.groups import TILE_TABLE
 from reading.files import InputError
 
-MEANING = "tiles.json"  # beside it: which values of the raw masks are foreground in the tiles
+TILE_OPTIONS = "tiles.json"  # beside it: which values of the raw masks are foreground in the tiles
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Tile:
     group : slide, patient or field; all tiles of one are in one part.
     part : "train" or "test".
     foreground : share of its height × width pixels that the mask marks, 0…1.
-    low, high : the `images.intensity_range` of the field, one number a channel with spaces between; known once the
+    low, high : the `intensity.intensity_range` of the field, one number a channel with spaces between; known once the
         field is read to be cut.
     """
 
@@ -127,7 +127,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def record_text(tiles):
+def table_text(tiles):
     """The text of `tiles.csv`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [column.name for column in fields(Tile)], lineterminator="\n")
@@ -136,7 +136,7 @@ def record_text(tiles):
     return text.getvalue()
 
 
-def meaning_text(options, meaning, left_out):
+def options_text(options, meaning, left_out):
     """The text of `tiles.json`: how the tiles were cut, what the masks mean, and the fields of which none was kept."""
     return _json_text(options | {"meaning": meaning, "left_out": sorted(left_out)})
 
@@ -153,16 +153,18 @@ def read_standing(data_dir, options):
     kept. Raises `InputError` where the options differ, and where `tiles.csv` or `tiles.json` is not as it was written.
     """
     data_dir, tiles, left_out = Path(data_dir), [], set()
-    away = f"name an empty folder with --data, or move Train data, Test data, {RECORD} and {MEANING} away first."
-    path = data_dir / RECORD
+    away = (
+        f"name an empty folder with --data, or move Train data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away first."
+    )
+    path = data_dir / TILE_TABLE
     try:
         if path.exists():
             text = path.read_bytes().decode()
             for row in csv.DictReader(io.StringIO(text, newline="")):
                 tiles.append(Tile(**{field.name: field.type(row[field.name]) for field in fields(Tile)}))
-            if record_text(tiles) != text:
+            if table_text(tiles) != text:
                 raise ValueError
-        path = data_dir / MEANING
+        path = data_dir / TILE_OPTIONS
         if path.exists():
             text = path.read_bytes().decode()
             cut = json.loads(text)
@@ -201,7 +203,7 @@ def foreground_in_tiles(data_dir, classes=1, foreground=None):
     Parameters: classes, foreground, as in `survey.Survey.coding`. Raises `InputError` for another meaning of the masks
     than the one they were cut with.
     """
-    path = Path(data_dir) / MEANING
+    path = Path(data_dir) / TILE_OPTIONS
     if not path.is_file():
         return foreground
     try:
@@ -219,6 +221,6 @@ def foreground_in_tiles(data_dir, classes=1, foreground=None):
         given = f"--classes {classes}" if classes > 1 else f"--foreground {','.join(map(str, foreground))}"
         raise InputError(
             f"{given} received, but by {path} the tiles were cut for one class ({meaning}); expected the same. Leave "
-            f"the option out, or move Train data, Test data, {RECORD} and {MEANING} away to cut them anew."
+            f"the option out, or move Train data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away to cut them anew."
         )
     return None

@@ -69,6 +69,8 @@ def fingerprint(picture):
 def sha256(path):
     """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 

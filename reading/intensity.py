@@ -41,15 +41,18 @@ def to_channels(image, channels):
     return np.concatenate([(band @ LUMINANCE)[..., np.newaxis] for band in bands(image)])
 
 
-def intensity_range(image):
+def intensity_range(image, known=None):
     """Grey values that become 0 and 1 in the network's input, per channel, from the whole image.
 
     The 0.1th and 99.9th percentiles, so that a few hot or dead pixels do not decide. Being percentiles, they make an
     8-bit, a 16-bit and a dark 12-in-16-bit picture of one specimen the same network input.
 
-    Parameters: image, ndarray of shape (height, width, channels).
+    Parameters: image, ndarray of shape (height, width, channels); known, the range of the field that it is a tile of
+    (`pairs.Pair.intensity_range`), which is then given for the image's channels.
     Returns: (low, high), two float32 ndarrays of shape (channels,), high > low.
     """
+    if known is not None:
+        return tuple(np.resize(np.float32(values), image.shape[2]) for values in known)
     stride = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / 2**20)))  # about a million pixels tell enough
     pixels = image[::stride, ::stride].reshape(-1, image.shape[2])
     low, high = _percentiles(pixels, (LOW_PERCENTILE, HIGH_PERCENTILE))
@@ -69,19 +72,12 @@ def _percentiles(pixels, shares):
     return lower + (upper - lower) * part
 
 
-def levels(image, known=None):
-    """`intensity_range` of an image, or the `known` one of the field that it is a tile of, for the image's channels."""
-    if known is None:
-        return intensity_range(image)
-    return tuple(np.resize(np.float32(values), image.shape[2]) for values in known)
-
-
 def normalise(image, low, high):
     """Network input from grey values: float32 of the image's shape, `low` to 0 and `high` to 1, clipped to 0…1."""
     return np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
 
 
-# --------------------------------------------------------------------------------------------------------- reliability
+# ------------------------------------------------------------------------------------------------------- probabilities
 
 
 def to_8_bits(probability):

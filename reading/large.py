@@ -5,7 +5,7 @@ left and top in the file, in pixels of the file, and how many of those one of it
 
 read(row, column, height, width)    the pixels there, (height, width, channels) of uint8 or uint16
 read_small(same)                    the same place, `SMALL` times smaller, or None where that would need `read`
-sample()                            pixels of all parts, unreduced, to find its intensities and its background
+spread_pixels()                            pixels of all parts, unreduced, to find its intensities and its background
 """
 
 import math
@@ -87,7 +87,7 @@ class SlideSource:
         place = (row // SMALL, column // SMALL, -(-height // SMALL), -(-width // SMALL))
         return self._resampled(*place, self._factor * SMALL)
 
-    def sample(self):
+    def spread_pixels(self):
         if self.height * self.width <= WHOLE_PIXELS:
             return self.read(0, 0, self.height, self.width)
         rows, columns = (np.linspace(0, n - WINDOW_PX, WINDOWS).astype(int) for n in (self.height, self.width))
@@ -137,8 +137,8 @@ class TiffSource:
     def read_small(self, row, column, height, width):
         return None
 
-    def sample(self):
-        """What `images.intensity_range` looks at, so that the result is that of the picture read at once."""
+    def spread_pixels(self):
+        """What `intensity.intensity_range` looks at, so that the result is that of the picture read at once."""
         step = max(1, int(np.sqrt(self.height * self.width / 2**20)))
         return np.concatenate([self.read(row, 0, 1, self.width)[:, ::step] for row in range(0, self.height, step)])
 

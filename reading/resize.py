@@ -3,16 +3,16 @@
 import cv2
 
 
-def choose_fit(sizes, tile_px):
+def choose_fit(sizes, crop_px):
     """True where the images are single-cell crops, to be brought to the tile size; False for fields.
 
     The rule: when more than half of the training images have both sides smaller than the tile, the size of a picture
     is the size of its cell, not a magnification. Then every image, in training and in prediction, is scaled so that
     its longer side fills the tile. Otherwise every image keeps its pixels.
 
-    Parameters: sizes, list of (height, width) in pixels; tile_px, the training tile's side.
+    Parameters: sizes, list of (height, width) in pixels; crop_px, the training tile's side.
     """
-    return sum(max(size) < tile_px for size in sizes) * 2 > len(sizes)
+    return sum(max(size) < crop_px for size in sizes) * 2 > len(sizes)
 
 
 def resize(array, height, width, nearest=False):
@@ -26,7 +26,7 @@ def resize(array, height, width, nearest=False):
     return resized.reshape(height, width, *array.shape[2:])
 
 
-def fitted_size(height, width, tile_px):
-    """Size (height, width) at which the longer side is `tile_px`, the aspect ratio kept."""
-    scale = tile_px / max(height, width)
+def fitted_size(height, width, crop_px):
+    """Size (height, width) at which the longer side is `crop_px`, the aspect ratio kept."""
+    scale = crop_px / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))

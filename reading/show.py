@@ -6,8 +6,8 @@ import numpy as np
 from reading import intensity
 from reading.files import replacing
 
-OUTLINE = (213, 94, 0)  # vermilion of Okabe & Ito's palette: stands out on stained and on grey cells
-CLASS_OUTLINES = (OUTLINE, (0, 114, 178), (0, 158, 115), (204, 121, 167))  # the same palette's, class by class
+OUTLINE_COLOUR = (213, 94, 0)  # vermilion of Okabe & Ito's palette: stands out on stained and on grey cells
+OUTLINE_COLOURS = (OUTLINE_COLOUR, (0, 114, 178), (0, 158, 115), (204, 121, 167))  # the same palette's, class by class
 RESULT = "#d55e00"  # its last box
 TEXT = "#333333"
 
@@ -20,7 +20,7 @@ def save_figure(figure, path, dpi=120):
 # ---------------------------------------------------------------------------------------------------- masks on images
 
 
-def overlay(image, mask, colour=OUTLINE, thickness=1):
+def overlay(image, mask, colour=OUTLINE_COLOUR, thickness=1):
     """The image with the outline of the mask's foreground drawn on it, uint8 (height, width, 3).
 
     image: (height, width, 1 or 3), any intensity; mask: (height, width), foreground above 0.
@@ -34,12 +34,14 @@ def draw_outline(picture, region, colour, thickness=1):
     return cv2.drawContours(picture.copy(), outlines, -1, colour, thickness)
 
 
-def display(image, levels=None):
+def display(image, intensity_range=None):
     """An image of any intensity as 8-bit, as the network sees it: uint8 (height, width, channels).
 
-    levels : for a tile, those of its field (`pairs.Pair.levels`); None: the image's own.
+    intensity_range : for a tile, those of its field (`pairs.Pair.intensity_range`); None: the image's own.
     """
-    return np.rint(intensity.normalise(image, *intensity.levels(image, levels)) * 255).astype(np.uint8)
+    return np.rint(intensity.normalise(image, *intensity.intensity_range(image, intensity_range)) * 255).astype(
+        np.uint8
+    )
 
 
 def panels(pictures, path=None, inches=4.0, dpi=120):
@@ -61,6 +63,8 @@ def panels(pictures, path=None, inches=4.0, dpi=120):
         axis.set_axis_off()
     if path:
         save_figure(figure, path, dpi)
+
+
 CLASS_COLOURS = np.array(
     [(255, 255, 255), (213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233)],
     np.uint8,

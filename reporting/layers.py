@@ -25,7 +25,7 @@ FILL, ERROR = 100, 190  # of 255: opacity of what lies inside an outline, and of
 RIGHT, MISSED, INVENTED, CONFUSED = (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167)  # Okabe & Ito
 
 
-def look(pair, mask, truth_coding=None, large=True):
+def layers_of(pair, mask, truth_coding=None, large=True):
     """One image as the page shows it.
 
     Parameters
@@ -48,7 +48,7 @@ def look(pair, mask, truth_coding=None, large=True):
             f"{mask.shape[0]}×{mask.shape[1]}; expected the same. Run `predict` again."
         )
     truth = truth_coding.decode(read_mask_of(pair, mask.shape)) if truth_coding and pair.mask else None
-    levels = intensity.levels(picture, pair.levels)
+    intensity_range = intensity.intensity_range(picture, pair.intensity_range)
     height, width = mask.shape
     classes = [number for number in np.unique(mask).tolist() if number]
     return {
@@ -57,13 +57,13 @@ def look(pair, mask, truth_coding=None, large=True):
         "shown_px": min(max(mask.shape), LARGE_PX if large else SMALL_PX),
         "area": float((mask > 0).mean()),
         "regions": sum(int(components(mask == number).max()) for number in classes),
-        "small": {"image": _jpeg(picture, levels, SMALL_PX)} | _layers(mask, truth, SMALL_PX),
-        "large": _large(picture, levels, mask, truth) if large else None,
+        "small": {"image": _jpeg(picture, intensity_range, SMALL_PX)} | _layers(mask, truth, SMALL_PX),
+        "large": _large(picture, intensity_range, mask, truth) if large else None,
     }
 
 
-def _large(picture, levels, mask, truth):
-    image = {"image": _jpeg(picture, levels, LARGE_PX)} if max(mask.shape) > SMALL_PX else {}
+def _large(picture, intensity_range, mask, truth):
+    image = {"image": _jpeg(picture, intensity_range, LARGE_PX)} if max(mask.shape) > SMALL_PX else {}
     return image | _layers(mask, truth, int(np.clip(max(mask.shape), 2 * SMALL_PX, LARGE_PX)))
 
 
@@ -72,10 +72,10 @@ def bytes_of(pictures):
     return sum(map(len, (pictures or {}).values()))
 
 
-def _jpeg(picture, levels, side):
+def _jpeg(picture, intensity_range, side):
     """An image of any intensity as a JPEG, its longer side at most `side` pixels, as a data URI."""
     height, width = fitted_size(*picture.shape[:2], min(side, max(picture.shape[:2])))
-    picture = intensity.to_channels(show.display(resize(picture, height, width), levels), 3)
+    picture = intensity.to_channels(show.display(resize(picture, height, width), intensity_range), 3)
     _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return _uri("jpeg", encoded.tobytes())
 

@@ -86,7 +86,7 @@ def write_page(out_dir, pairs, card=None):
 
 
 def _entries(out_dir, pairs, classes, card, scores):
-    """Of each image a dictionary: `file`, `stem`, `values` and what `gallery.look` gives, or the `fault` instead."""
+    """Of each image a dictionary: `file`, `stem`, `values` and what `layers.layers_of` gives, or the `fault`."""
     coding = None if card is None else MaskCoding(**card["masks"])
     left = layers.LARGE_BYTES
     for pair in tqdm(pairs, desc="report", unit="image", leave=False, delay=1, disable=None):
@@ -94,7 +94,7 @@ def _entries(out_dir, pairs, classes, card, scores):
         try:
             mask = images.read_mask(out_dir / f"{pair.stem}{SUFFIX}.png").astype(np.uint8)
             mask = (mask > 0).astype(np.uint8) if classes == 1 else mask
-            entry |= layers.look(pair, mask, coding if pair.stem in scores else None, large=left > 0)
+            entry |= layers.layers_of(pair, mask, coding if pair.stem in scores else None, large=left > 0)
             left -= layers.bytes_of(entry["large"])
             entry["values"] |= {"regions": entry["regions"], "area": 100 * entry["area"]}
         except InputError as error:

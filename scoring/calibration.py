@@ -6,10 +6,10 @@ Everything is counted in histograms, which add up over tiles and images. NumPy; 
 import numpy as np
 
 from reading.files import replacing
-from scoring.metrics import confusion_counts, resampled_sums, scorecard
+from scoring.metrics import confusion_counts, resampled_sums, score_summary
 
 BINS = 20
-LEVELS = 256  # probabilities are stored in 8 bits, 255 for certain foreground: half a level is 0.002
+STEPS = 256  # probabilities are stored in 8 bits, 255 for certain foreground: half a step is 0.002
 THRESHOLDS = np.arange(1, 100) / 100
 
 
@@ -66,7 +66,7 @@ def _dice(counts):
 
 
 def validation_scores(network, checks, pairs, classes):
-    """The scorecard of the validation images (see `metrics.scorecard`), from the tiles that validation counts.
+    """The scores of the validation images (see `metrics.score_summary`), from the tiles that validation counts.
 
     Of a binary network the threshold is the one that `best_threshold` chooses on these pixels, so the scores may be a
     little better than those of new images; of classes the most probable one counts.
@@ -90,33 +90,33 @@ def validation_scores(network, checks, pairs, classes):
     if classes == 1:
         threshold = best_threshold(counts)
         counts = [[confusion_at(of_image, threshold)] for of_image in counts]
-    return scorecard([pair.stem for pair in pairs], counts, threshold, classes)
+    return score_summary([pair.stem for pair in pairs], counts, threshold, classes)
 
 
-def level_counts(levels, truth):
-    """Background and foreground pixels of each of the 256 `levels`: int64 (256, 2).
+def step_counts(steps, truth):
+    """Background and foreground pixels of each of the 256 `steps`: int64 (256, 2).
 
-    levels: uint8 ndarray of `to_8_bits`; truth: of the same shape, foreground above 0.
+    steps: uint8 ndarray of `to_8_bits`; truth: of the same shape, foreground above 0.
     """
-    return np.bincount(levels.ravel().astype(np.int64) * 2 + (truth.ravel() > 0), minlength=2 * LEVELS).reshape(-1, 2)
+    return np.bincount(steps.ravel().astype(np.int64) * 2 + (truth.ravel() > 0), minlength=2 * STEPS).reshape(-1, 2)
 
 
 def reliability(counts):
     """Predicted probability against observed share of foreground.
 
-    counts: of `level_counts`, summed over the pixels in question; at least one pixel.
+    counts: of `step_counts`, summed over the pixels in question; at least one pixel.
     Returns a dictionary: `expected_error`, Σ pixels of a bin / all pixels · |mean probability − share of foreground|
     (the expected calibration error of Guo et al., ICML 2017), 0 for perfect; and `bins`, 20 of equal width from 0 to 1,
     each with `from`, `to`, `pixels`, `foreground` (pixels of the truth), and their `mean_probability` and
     `foreground_share`, None in an empty bin. Most pixels of a field are clear background, and they make the expected
     error small: the bins tell more.
     """
-    level = np.arange(LEVELS)
-    bin_of = np.minimum(level * BINS // (LEVELS - 1), BINS - 1)
+    step = np.arange(STEPS)
+    bin_of = np.minimum(step * BINS // (STEPS - 1), BINS - 1)
     pixels, foreground, total = np.zeros((3, BINS))
     np.add.at(pixels, bin_of, counts.sum(axis=1))
     np.add.at(foreground, bin_of, counts[:, 1])
-    np.add.at(total, bin_of, counts.sum(axis=1) * level / (LEVELS - 1))
+    np.add.at(total, bin_of, counts.sum(axis=1) * step / (STEPS - 1))
     return {
         "expected_error": float(np.abs(total - foreground).sum() / pixels.sum()),
         "bins": [

@@ -79,7 +79,7 @@ def object_scores(counts):
 # ---------------------------------------------------------------------------------------------------------- boundaries
 
 
-def outline(mask):
+def border_pixels(mask):
     """The outermost pixels of a mask's foreground: bool (height, width).
 
     Those with a background pixel above, below, left or right of them; beyond the image's border is background.
@@ -101,7 +101,7 @@ def hausdorff(truth, prediction, percentile=PERCENTILE):
 
     truth, prediction: ndarrays of shape (height, width), foreground above 0. Returns a float.
     """
-    one, other = outline(truth), outline(prediction)
+    one, other = border_pixels(truth), border_pixels(prediction)
     if not one.any() or not other.any():
         return 0.0 if one.any() == other.any() else float(np.hypot(*truth.shape))
     # One box around both is enough, and smaller than the image.

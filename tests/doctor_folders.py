@@ -104,5 +104,3 @@ def every_mask(function, part=TRAIN):
 
 def half(pixels):
     return pixels[::2, ::2]
-
-

@@ -13,7 +13,7 @@ PROGRAM = (
     "weights",
 )  # fmt: skip
 SMALL = {
-    "tile_px": 32, "filters": 4, "depth": 2, "batch": 4, "steps": 30, "epochs": 2, "learning_rate": 1e-2,
+    "crop_px": 32, "filters": 4, "depth": 2, "batch": 4, "steps": 30, "epochs": 2, "learning_rate": 1e-2,
     "precision": "float32",
 }  # fmt: skip
 
@@ -49,4 +49,3 @@ def copy_program(folder):
 def listing(folder):
     """{path: its bytes} of all files below `folder`."""
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-

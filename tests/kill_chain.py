@@ -21,7 +21,7 @@ from training.precision import FLOAT32
 from training.settings import Settings
 
 TINY = {
-    "tile_px": 32, "filters": 2, "depth": 1, "batch": 2, "steps": 4, "epochs": 6, "dropout": 0.2, "init": "none",
+    "crop_px": 32, "filters": 2, "depth": 1, "batch": 2, "steps": 4, "epochs": 6, "dropout": 0.2, "init": "none",
     "precision": FLOAT32, "loss": "bce",
 }  # fmt: skip
 HERE = TINY | {"precision": "auto"}  # what this machine trains in

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from data import SEAM, PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
+from data import SEAM, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
 from pairing.masks import mask_coding
 from pairing.objects import touching
 from pairing.pairs import Pair, find_pairs
@@ -197,11 +197,11 @@ def folder(tmp_path):
 
 def make_batches(folder, seed=0, workers=1):
     pairs = find_pairs(folder)
-    samples = Samples(pairs, mask_coding(survey(pairs).mask_values), channels=1, tile_px=64, fit=False)
+    examples = Examples(pairs, mask_coding(survey(pairs).mask_values), channels=1, crop_px=64, fit=False)
     generator = PairedImageDataGenerator(
         rotation_range=90, zoom_range=0.2, brightness_range=(0.8, 1.2), elastic_range=2
     )
-    return TrainingBatches(samples, generator, tile_px=64, batch=3, steps=6, seed=seed, workers=workers)
+    return TrainingBatches(examples, generator, crop_px=64, batch=3, steps=6, seed=seed, workers=workers)
 
 
 def epochs_through_keras(folder, workers, epochs=2):
@@ -278,20 +278,20 @@ def test_a_rare_class_is_sought_out_beside_a_common_one(tmp_path):
     write_png(tmp_path / "Images" / "a.png", mask * 80)
     write_png(tmp_path / "Masks" / "a.png", mask)
     pairs = find_pairs(tmp_path)
-    samples = Samples(pairs, mask_coding(survey(pairs).mask_values, classes=3), channels=1, tile_px=64, fit=False)
-    batches = TrainingBatches(samples, PairedImageDataGenerator(), tile_px=64, batch=2, steps=1, seed=0)
+    examples = Examples(pairs, mask_coding(survey(pairs).mask_values, classes=3), channels=1, crop_px=64, fit=False)
+    batches = TrainingBatches(examples, PairedImageDataGenerator(), crop_px=64, batch=2, steps=1, seed=0)
     hits = [(batches.crop(0, i)[1] == 2).any() for i in range(200)]
     assert 0.15 < np.mean(hits) < 0.4  # half of the crops are centred on foreground, half of these on class 2
 
 
 def test_validation_counts_every_pixel_once(folder):
     pairs = find_pairs(folder)
-    samples = Samples(pairs, mask_coding(survey(pairs).mask_values), channels=1, tile_px=64, fit=False)
-    batches = ValidationBatches(samples, tile_px=64, batch=4)
+    examples = Examples(pairs, mask_coding(survey(pairs).mask_values), channels=1, crop_px=64, fit=False)
+    batches = ValidationBatches(examples, crop_px=64, batch=4)
     weight = sum(batches[i][2].sum() for i in range(len(batches)))
     foreground = sum((batches[i][2] * batches[i][1][..., 0]).sum() for i in range(len(batches)))
     assert weight == 100 * 90 + 40 * 130 + 64 * 64
-    assert foreground == sum(samples[i].mask.sum() for i in range(3))
+    assert foreground == sum(examples[i].mask.sum() for i in range(3))
 
 
 def numbered(folder, kind):
@@ -326,15 +326,15 @@ def numbered(folder, kind):
 def test_where_numbered_objects_touch_is_a_seam(tmp_path, kind, fit):
     labels, pair = numbered(tmp_path, kind)
     found = survey([pair], quiet=True)
-    samples = Samples([pair], found.coding(), 1, 160 if not fit else 320, fit, found.mask_values)
+    examples = Examples([pair], found.coding(), 1, 160 if not fit else 320, fit, found.mask_values)
     if fit:
         labels = labels.repeat(2, 0).repeat(2, 1)
     expected = (labels > 0).astype(np.uint8)
     expected[touching(labels)] = SEAM
-    np.testing.assert_array_equal(samples[0].mask, expected)
+    np.testing.assert_array_equal(examples[0].mask, expected)
     assert (expected == SEAM).sum() == (10 * 2 * 24 if fit else 10 * 2 * 12)
-    plain = Samples([pair], found.coding(), 1, 160 if not fit else 320, fit)
+    plain = Examples([pair], found.coding(), 1, 160 if not fit else 320, fit)
     np.testing.assert_array_equal(plain[0].mask, labels > 0)
-    batches = TrainingBatches(samples, PairedImageDataGenerator(), 64, batch=1, steps=1, seed=0)
+    batches = TrainingBatches(examples, PairedImageDataGenerator(), 64, batch=1, steps=1, seed=0)
     assert batches.seams == pytest.approx((expected == SEAM).sum() / (expected > 0).sum())
     assert batches.foreground_share == pytest.approx((labels > 0).mean())

@@ -328,11 +328,11 @@ def test_another_architecture_is_refused_in_one_line(tmp_path):
 
 def test_one_file_carries_model_and_card(tmp_path):
     model = randomise(networks.unet(filters=2, depth=1, normalization="none"))
-    save(model, tmp_path / "model.keras", {"tile_px": 256})
+    save(model, tmp_path / "model.keras", {"crop_px": 256})
     assert os.listdir(tmp_path) == ["model.keras"]
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         assert archive.testzip() is None
-        assert json.loads(archive.read("unet_card.json")) == {"tile_px": 256}
+        assert json.loads(archive.read("unet_card.json")) == {"crop_px": 256}
     x = images(1, 8, 8, 1)
     plain = keras.saving.load_model(tmp_path / "model.keras")  # Keras alone reads it as well
     np.testing.assert_allclose(predict(plain, x), predict(model, x), atol=1e-6)

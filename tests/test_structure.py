@@ -73,9 +73,7 @@ def test_frameworks_are_imported_where_they_belong(module):
         assert "keras" not in imported
 
 
-LIGHT = sorted(
-    module for module in MODULES if module not in MAY_IMPORT_KERAS and module not in ("predicting.export",)
-)
+LIGHT = sorted(module for module in MODULES if module not in MAY_IMPORT_KERAS and module not in ("predicting.export",))
 
 
 @pytest.mark.parametrize("module", LIGHT)

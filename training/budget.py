@@ -46,13 +46,13 @@ def memory_peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def memory_needed(network, tile_px, batch, held):
+def memory_needed(network, crop_px, batch, held):
     """Bytes that this process will hold at the peak of a training.
 
-    network : keras.Model; tile_px, batch : the size of its input; held : `memory_peak` before any network has run.
+    network : keras.Model; crop_px, batch : the size of its input; held : `memory_peak` before any network has run.
     """
     outputs = [layer.output for layer in network.layers]
-    image = keras.KerasTensor((batch, tile_px, tile_px, network.input_shape[-1]))
+    image = keras.KerasTensor((batch, crop_px, crop_px, network.input_shape[-1]))
     shapes = [output.shape for output in keras.Model(network.input, outputs).compute_output_spec(image)]
     sizes = [2 if "16" in layer.compute_dtype else 4 for layer in network.layers]
     put_out = sum(size * math.prod(shape) for size, shape in zip(sizes, shapes, strict=True))
@@ -70,13 +70,13 @@ def memory_free():
     return min(free, limit - used)
 
 
-def memory_advice(network, tile_px, batch, filters, held):
+def memory_advice(network, crop_px, batch, filters, held):
     """One line where a training does not fit into memory, and what would make it fit; None where it fits."""
     free = memory_free()
-    need = memory_needed(network, tile_px, batch, held) - held
+    need = memory_needed(network, crop_px, batch, held) - held
     if need <= free:
         return None
-    fitting = [size for size in range(batch - 1, 0, -1) if memory_needed(network, tile_px, size, held) - held <= free]
+    fitting = [size for size in range(batch - 1, 0, -1) if memory_needed(network, crop_px, size, held) - held <= free]
     remedy = f"--batch {fitting[0]}" if fitting else f"--batch 1 --filters {max(1, filters // 2)}"
     return (
         f"memory: this training needs about {_gigabytes(need)} more, {_gigabytes(free)} are free. "

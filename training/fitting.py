@@ -43,7 +43,7 @@ class Fitting:
     def _set(self, settings):
         self.settings, self.batches.batch = settings, settings.batch
         smallest = SMALLEST_EPOCH if settings.classes <= 2 else SMALLEST_EPOCH_OF_CLASSES
-        self.batches.steps = settings.steps or max(smallest, -(-self.batches.tiles // settings.batch))
+        self.batches.steps = settings.steps or max(smallest, -(-self.batches.crops_once // settings.batch))
         if self.checks is not None:
             self.checks.batch = settings.batch
         self.card["settings"] = asdict(replace(settings, steps=self.batches.steps))
@@ -77,7 +77,7 @@ class Fitting:
         batches.epoch = 0
         crop, seed = choose_crop(batches), (settings.seed + NEW_DRAW * redrawn) % 2**32
         self.network, dice = self.make_network(settings, seed)
-        size = self.network, settings.tile_px, settings.batch
+        size = self.network, settings.crop_px, settings.batch
         if advice := budget.memory_advice(*size, settings.filters, self.held):
             self.say(advice)
         memory = budget.memory_needed(*size, self.held)
@@ -191,5 +191,5 @@ class Fitting:
 
 def _tflop(network, settings, steps):
     """10^12 operations of the whole training: one forward and two backward passes, 2 operations a multiply-add."""
-    multiply_adds = budget.count_multiply_adds(network, settings.tile_px, settings.tile_px, training=True)
+    multiply_adds = budget.count_multiply_adds(network, settings.crop_px, settings.crop_px, training=True)
     return round(6 * multiply_adds * settings.batch * steps * settings.epochs / 1e12, 2)

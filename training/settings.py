@@ -15,7 +15,7 @@ class Settings:
     epochs: int = 5
     steps: int | None = None  # an epoch; None: as many as see every pixel about once, at least 250, of 3 classes 500
     batch: int = 4
-    tile_px: int = 256
+    crop_px: int = 256
     classes: int = 1
     foreground: tuple | None = None
     filters: int = 8

@@ -1,4 +1,4 @@
-"""Training: settings → samples → network → run folder with model.keras, settings.json, history.csv and scores.json.
+"""Training: settings → examples → network → run folder with model.keras, settings.json, history.csv and scores.json.
 
 A run folder is written once: a name that exists is refused, never reused, unless its run goes on (`resume`).
 """
@@ -13,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 import model as networks
-from data import PairedImageDataGenerator, Samples, TrainingBatches, ValidationBatches
-from pairing.groups import recorded, split_by_group
+from data import Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
+from pairing.groups import split_by_group, with_tile_table
 from pairing.pairs import find_pairing
 from pairing.survey import survey
 from reading.files import InputError, fingerprint
@@ -83,26 +83,26 @@ def train(
     for line in (coding.explanation, *seen.notes(coding)):
         say(line)
     training, validation = split_by_group(pairs, settings.validation_share, settings.seed)
-    fit = choose_fit(seen.sizes, settings.tile_px)
+    fit = choose_fit(seen.sizes, settings.crop_px)
     channels = 3 if seen.colour else 1
-    shape = {"coding": coding, "channels": channels, "tile_px": settings.tile_px, "fit": fit}
-    samples = Samples(training, **shape, mask_values=seen.mask_values)
-    held_out = Samples(validation, **shape)
+    shape = {"coding": coding, "channels": channels, "crop_px": settings.crop_px, "fit": fit}
+    examples = Examples(training, **shape, mask_values=seen.mask_values)
+    held_out = Examples(validation, **shape)
     batches = TrainingBatches(
-        samples,
+        examples,
         PairedImageDataGenerator(**settings.augmentation),
-        settings.tile_px,
+        settings.crop_px,
         settings.batch,
         steps=1,
         seed=settings.seed,
         workers=settings.workers,
     )
-    checks = ValidationBatches(held_out, settings.tile_px, settings.batch) if validation else None
+    checks = ValidationBatches(held_out, settings.crop_px, settings.batch) if validation else None
     say(
         f"{len(training)} images to train on, {len(validation)} held out to validate; "
         f"{'colour' if channels == 3 else 'grey'}, foreground {batches.foreground_share:.1%} of the pixels"
         f"{', rare, so half of the crops lie around it' if batches.centred and not fit else ''}; "
-        + (f"small images, each scaled to fill {settings.tile_px} px" if fit else "images at their own scale")
+        + (f"small images, each scaled to fill {settings.crop_px} px" if fit else "images at their own scale")
     )
     if batches.seams:
         say(
@@ -114,7 +114,7 @@ def train(
         "classes": settings.classes,
         "channels": channels,
         "depth": settings.depth,
-        "tile_px": settings.tile_px,
+        "crop_px": settings.crop_px,
         "fit": fit,
         "normalisation": "percentiles",
         "threshold": 0.5,
@@ -123,9 +123,9 @@ def train(
         "validation": [pair.stem for pair in validation],
     }
     if settings.classes == 1:  # for the baseline that `evaluate` sets beside the scores
-        known = held_out if validation else samples
+        known = held_out if validation else examples
         shown = (known[i] for i in range(min(OTSU_IMAGES, len(known))))
-        card["dark_foreground"] = foreground_is_dark((sample.image, sample.mask) for sample in shown)
+        card["dark_foreground"] = foreground_is_dark((example.image, example.mask) for example in shown)
 
     def make_network(settings, seed):
         return new_network(settings, channels, batches, seed)
@@ -144,7 +144,9 @@ def train(
             say(
                 f"{settings.classes} classes take longer to learn: loss {settings.loss}, {batches.steps} steps an epoch"
             )
-        fitting.fit(lambda: _fingerprints(samples, held_out), resume, [*([] if quiet else [ProgressBar()]), *callbacks])
+        fitting.fit(
+            lambda: _fingerprints(examples, held_out), resume, [*([] if quiet else [ProgressBar()]), *callbacks]
+        )
         return fitting.finish(validation)
 
 
@@ -178,12 +180,12 @@ def new_network(settings, channels, batches, seed):
 def _read(data_dir, quiet):
     """(pairing, survey) of `Train data`, every file of it read once."""
     pairing = find_pairing(Path(data_dir) / "Train data")
-    pairing = replace(pairing, pairs=recorded(pairing.pairs, data_dir))
+    pairing = replace(pairing, pairs=with_tile_table(pairing.pairs, data_dir))
     return pairing, survey(pairing.pairs, quiet)
 
 
 def _fingerprints(*parts):
-    return (fingerprint(samples[i].image) for samples in parts for i in range(len(samples)))
+    return (fingerprint(examples[i].image) for examples in parts for i in range(len(examples)))
 
 
 def _prior(batches, classes):

@@ -62,7 +62,7 @@ class Vitals:
         return self.contrast < SHARP and self.entropy > 0.98 * self.baseline
 
 
-def measure(probability, masks):
+def vitals_of(probability, masks):
     """The `Vitals` of an answer.
 
     Parameters: probability, float (n, height, width, 1 or K) in 0…1; masks, integer class ids (n, height, width, 1).
@@ -223,7 +223,7 @@ class Watchdog(keras.callbacks.Callback):
             probability, *tops = self.probe(self.image, training=training)
         tops = [float(ops.convert_to_numpy(top)) for top in tops]
         dead = [name for name, top in zip(self.rectifiers, tops, strict=True) if top <= 0]
-        return measure(ops.convert_to_numpy(probability), self.mask), dead
+        return vitals_of(ops.convert_to_numpy(probability), self.mask), dead
 
     def _check_weights(self):
         for weight in self.model.weights:  # `self.model` brings JAX's weights up to date, for the probe too

@@ -1,4 +1,4 @@
-"""weights.files: TODO."""
+"""Model files: written in one piece, read whole or not at all, and their weights brought into another network."""
 
 import json
 import os
@@ -11,9 +11,7 @@ import keras
 from model import NormalizedConv2D, classic_unet
 from reading.files import InputError, settle
 from reading.intensity import LUMINANCE
-
-CARD = "unet_card.json"  # extra member of the .keras file; Keras itself ignores it
-
+from weights.metadata import MEMBER, parse
 
 # --- starting from trained weights ------------------------------------------------------------------------------------
 
@@ -22,7 +20,7 @@ def transfer(source, target):
     """Copy the weights of one U-Net into another, layer by layer, where they mean the same.
 
     Between grey and colour the first convolution is converted: a colour image then gives what its luminance gave (ITU-R
-    BT.601, as `images.to_channels` makes grey). Batch normalisation that the target does not have is multiplied into
+    BT.601, as `intensity.to_channels` makes grey). Batch normalisation that the target does not have is multiplied into
     kernel and bias. A head for another number of classes is not copied.
 
     Args:
@@ -89,26 +87,26 @@ def in_float32(model):
     return twin
 
 
-def save(model, path, card):
-    """Write `model` and its `card` as one `.keras` file: under a temporary name first, then renamed.
+def save(model, path, metadata):
+    """Write `model` and its `metadata` as one `.keras` file: under a temporary name first, then renamed.
 
     The network in the file computes in float32, whatever `model` trained in, so that it predicts alike everywhere.
 
     Args:
         model: keras.Model.
         path: str or Path ending in `.keras`.
-        card: dict that JSON can hold: what a later prediction must know (classes, channels, normalisation, tile_px,
+        metadata: dict that JSON can hold: what a later prediction must know (classes, channels, normalisation, crop_px,
             threshold ...).
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise InputError(f"A model file's name must end in .keras. Received: {path.name}.")
-    text = json.dumps(card, indent=2)  # before anything is written: it may raise
+    text = json.dumps(metadata, indent=2)  # before anything is written: it may raise
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.keras")
     try:
         in_float32(model).save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
-            archive.writestr(CARD, text)
+            archive.writestr(MEMBER, text)
         settle(partial)
         os.replace(partial, path)
     finally:
@@ -124,7 +122,7 @@ def load(path):
             but a `.keras` file describes its own network, so open only those of people you trust.
 
     Returns:
-        (keras.Model, dict): the model, not compiled, and the card that `save` stored, {} for a stranger's file.
+        (keras.Model, dict): the model, not compiled, and the metadata that `save` stored, {} for a stranger's file.
     """
     path = Path(path)
     if not path.is_file():
@@ -135,8 +133,8 @@ def load(path):
         raise InputError(f"A model file's name must end in .keras, .h5 or .hdf5. Received: {path.name}.")
     try:
         with zipfile.ZipFile(path) as archive:
-            card = json.loads(archive.read(CARD)) if CARD in archive.namelist() else {}
-        return keras.saving.load_model(path, compile=False, safe_mode=True), card
+            found = parse(archive.read(MEMBER)) if MEMBER in archive.namelist() else {}
+        return keras.saving.load_model(path, compile=False, safe_mode=True), found
     except Exception as error:  # whatever a damaged archive makes zipfile, h5py, json or Keras raise
         reason = str(error).strip().split("\n")[0]
         raise InputError(
@@ -145,7 +143,7 @@ def load(path):
 
 
 def _load_classic(path):
-    """An .h5 or .hdf5 file of the classic lineage -> (classic_unet with its weights, card)."""
+    """An .h5 or .hdf5 file of the classic lineage -> (classic_unet with its weights, metadata)."""
     try:
         with h5py.File(path) as file:
             found = _layer_weights(file)
@@ -168,17 +166,17 @@ def _load_classic(path):
                 "classic U-Net): rebuild the network it was trained with and save that as a .keras file."
             )
         target.set_weights(weights)
-    card = {
+    metadata = {
         "classic": True,
         "classes": 1,
         "channels": channels,
         "filters": filters,
         "depth": 4,
         "normalisation": "divide by 255",
-        "tile_px": 256,
+        "crop_px": 256,
         "threshold": 0.5,
     }
-    return model, card
+    return model, metadata
 
 
 def _layer_weights(file):

@@ -36,8 +36,8 @@ def start_from(init, network, pictures):
     for path in (PAP_SMEAR, SAMPLE):
         if not path.is_file():
             continue
-        source, card = load(path)
-        if here & set(card["trained_on"]):
+        source, metadata = load(path)
+        if here & set(metadata["trained_on"]):
             why_not = f"{path.name} was trained on some of these very pictures"
             continue
         try:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairing import annotations
-from pairing.groups import group_of, grouped_by, recorded, split_by_group
+from pairing.groups import group_of, grouped_by, split_by_group, with_tile_table
 from pairing.masks import MaskCoding, read_mask_of
 from pairing.pairs import Pair, find_pairing, find_pairs
 from pairing.survey import survey
@@ -338,6 +338,6 @@ def test_no_group_is_on_both_sides(groups, share, seed):
 
 def test_tiles_keep_the_groups_that_prepare_recorded(tmp_path):
     made = [Pair(stem, tmp_path / f"{stem}.png", None, stem) for stem in ("a", "b", "mine")]
-    assert recorded(made, tmp_path) == made
+    assert with_tile_table(made, tmp_path) == made
     (tmp_path / "tiles.csv").write_text("file,group\na.png,patient1\nb.png,patient1\n", encoding="utf-8")
-    assert [pair.group for pair in recorded(made, tmp_path)] == ["patient1", "patient1", "mine"]
+    assert [pair.group for pair in with_tile_table(made, tmp_path)] == ["patient1", "patient1", "mine"]

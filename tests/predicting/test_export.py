@@ -33,7 +33,7 @@ def exported(tmp_path_factory):
     """A model file with its export beside it."""
     path = tmp_path_factory.mktemp("model") / "model.keras"
     network = networks.unet(3, 3, filters=2, depth=2)
-    save(network, path, {"classes": 3, "channels": 3, "tile_px": 32, "threshold": 0.4})
+    save(network, path, {"classes": 3, "channels": 3, "crop_px": 32, "threshold": 0.4})
     assert export_onnx(path, path.with_suffix(".onnx")) <= LARGEST_DIFFERENCE
     return path
 

@@ -21,7 +21,7 @@ def model_file(tmp_path_factory):
 
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    card = {"classes": 1, "channels": 1, "tile_px": 32, "fit": False, "threshold": 0.5, "masks": None}
+    card = {"classes": 1, "channels": 1, "crop_px": 32, "fit": False, "threshold": 0.5, "masks": None}
     save(networks.unet(1, 1, filters=2, depth=2, normalization="none"), path, card)
     return path
 
@@ -53,7 +53,7 @@ def test_masks_are_written_as_the_contract_says(tmp_path, model_file):
 
 
 def test_classes_are_written_as_ids_with_a_colour_preview(tmp_path):
-    save(networks.unet(3, 3, filters=2, depth=2), tmp_path / "m.keras", {"tile_px": 32})
+    save(networks.unet(3, 3, filters=2, depth=2), tmp_path / "m.keras", {"crop_px": 32})
     write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
     (mask,) = predict_files(Predictor(tmp_path / "m.keras"), [tmp_path / "a.png"], tmp_path / "out")
     assert set(np.unique(read(mask))) <= {0, 1, 2}

@@ -13,12 +13,12 @@ from predicting.predictor import Predictor
 from predicting.sliding_window import (
     GRID_PX,
     OVERLAP_PX,
-    TILE_PX,
+    WINDOW_PX,
     average_flips,
     predict_bands,
-    predict_tiled,
-    tile_starts,
-    tile_weights,
+    predict_in_windows,
+    window_starts,
+    window_weights,
 )
 from weights.files import save
 from weights.start import PAP_SMEAR
@@ -59,7 +59,7 @@ def receptive_reach(model):
 @given(length=st.integers(1, 20000), overlap=st.integers(0, 20), more=st.integers(0, 40))
 def test_tiles_cover_overlap_and_keep_to_the_pooling_grid(length, overlap, more):
     tile, overlap = (3 * overlap + more + 1) * GRID_PX, overlap * GRID_PX
-    starts, size = tile_starts(length, tile, overlap)
+    starts, size = window_starts(length, tile, overlap)
     assert size <= tile and size % GRID_PX == 0 and all(start % GRID_PX == 0 for start in starts)
     assert starts[0] == 0 and length <= starts[-1] + size < length + GRID_PX * len(starts)
     assert starts[-1] < length
@@ -76,7 +76,7 @@ def test_a_deeper_network_predicts_images_of_several_tiles(tmp_path):
 
 
 def test_weights_sum_to_one_and_leave_out_the_edges():
-    weights = tile_weights(3, 600, OVERLAP_PX)
+    weights = window_weights(3, 600, OVERLAP_PX)
     total = np.zeros(2 * (600 - OVERLAP_PX) + 600)
     for number, line in enumerate(weights):
         total[number * (600 - OVERLAP_PX) :][:600] += line
@@ -88,7 +88,7 @@ def test_weights_sum_to_one_and_leave_out_the_edges():
 @given(height=st.integers(1, 150), width=st.integers(1, 150), overlap=st.sampled_from([0, 16]))
 def test_cutting_and_blending_is_the_identity(height, width, overlap):
     image = np.random.default_rng(height * 151 + width).random((height, width, 2)).astype(np.float32)
-    result = predict_tiled(lambda tiles: tiles, image, NOTHING, tile=48, overlap=overlap, smallest=32)
+    result = predict_in_windows(lambda tiles: tiles, image, NOTHING, tile=48, overlap=overlap, smallest=32)
     np.testing.assert_allclose(result, image, atol=1e-6)
 
 
@@ -143,7 +143,7 @@ def test_a_pixel_is_decided_by_no_other_beyond_the_reach():
 
 def test_neighbours_share_what_the_default_network_needs():
     assert receptive_reach(networks.unet()) == 137
-    assert TILE_PX >= 3 * OVERLAP_PX
+    assert WINDOW_PX >= 3 * OVERLAP_PX
 
 
 @pytest.mark.parametrize("kind", ["constant", "periodic"])
@@ -152,10 +152,10 @@ def test_no_seams(shipped, kind):
     image = np.full((608, 640, 1), 0.7, np.float32)
     if kind == "periodic":  # dark discs every 48 px
         image[(rows % 48 - 24) ** 2 + (columns % 48 - 24) ** 2 < 60] = 0.1
-    whole = predict_tiled(shipped.predict_tile, image, shipped.background)
+    whole = predict_in_windows(shipped.predict_window, image, shipped.background)
     assert (whole.max() > 0.5) == (kind == "periodic")
     np.testing.assert_allclose(
-        predict_tiled(shipped.predict_tile, image, shipped.background, tile=576), whole, atol=1e-3
+        predict_in_windows(shipped.predict_window, image, shipped.background, tile=576), whole, atol=1e-3
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import main
 from pairing import pairs
-from pairing.groups import recorded, recorded_levels, split_by_group
+from pairing.groups import split_by_group, tile_ranges, with_tile_table
 from preparing import prepare
 from preparing.prepare import prepare_tiles
 from preparing.tiles import Tile, drop_empty, foreground_in_tiles, tile_spans
@@ -886,17 +886,17 @@ def test_a_tile_looks_to_the_network_as_it_does_in_its_field(tmp_path):
     write_png(tmp_path / "raw" / "Images" / "a.png", field)
     write_png(tmp_path / "raw" / "Masks" / "a.png", mask)
     prepare_tiles(tmp_path / "data", tmp_path / "raw", tile_px=64, test_share=0, quiet=True)
-    tiles = recorded(pairs.find_pairs(tmp_path / "data" / "Train data"), tmp_path / "data")
+    tiles = with_tile_table(pairs.find_pairs(tmp_path / "data" / "Train data"), tmp_path / "data")
     low, high = intensity.intensity_range(field[..., np.newaxis])
     for tile in tiles:
         read = images.read(tile.image)
-        np.testing.assert_allclose(intensity.levels(read, tile.levels), [low, high], rtol=1e-5)
-        assert intensity.normalise(read, *intensity.levels(read, tile.levels)).std() < 0.5
-    by_name = recorded_levels(tmp_path / "data")
+        np.testing.assert_allclose(intensity.intensity_range(read, tile.levels), [low, high], rtol=1e-5)
+        assert intensity.normalise(read, *intensity.intensity_range(read, tile.levels)).std() < 0.5
+    by_name = tile_ranges(tmp_path / "data")
     assert all(by_name[tile.image.name] == tile.levels for tile in tiles)
 
 
 def test_levels_that_are_no_numbers_are_named(tmp_path):
     (tmp_path / "tiles.csv").write_text("file,group,low,high\na.png,a,12 x,200\n")
     with pytest.raises(InputError, match="low and high of a.png .* expected numbers"):
-        recorded_levels(tmp_path)
+        tile_ranges(tmp_path)

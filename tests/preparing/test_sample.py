@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preparing import sample
-from preparing.sample import make_field, make_slide, write_sample
+from preparing.sample import make_field, make_specimen, write_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"train": (2, 2), "test": (1, 2), "size": 96}
@@ -34,9 +34,9 @@ def test_same_seed_same_field_and_every_key_counts():
 
 
 def test_slides_differ_and_fields_of_a_slide_share_its_look():
-    looks = {make_slide(slide, 0) for slide in range(20)}
+    looks = {make_specimen(slide, 0) for slide in range(20)}
     assert len(looks) == 20
-    assert make_slide(4, 0) == make_slide(4, 0) != make_slide(4, 1)
+    assert make_specimen(4, 0) == make_specimen(4, 0) != make_specimen(4, 1)
 
 
 @pytest.mark.parametrize("size", [1, 33, 256])

@@ -8,7 +8,7 @@ import pytest
 import model
 from checking.contact_sheet import contact_sheet
 from reading.images import read
-from reading.show import OUTLINE, display, overlay, panels
+from reading.show import OUTLINE_COLOUR, display, overlay, panels
 from reporting.figures import draw_architecture, draw_curves, feature_maps
 
 
@@ -67,7 +67,7 @@ def test_the_overlay_outlines_the_mask_and_changes_nothing_else():
     mask = np.zeros((40, 50), np.uint8)
     mask[10:20, 15:30] = 1
     picture = overlay(image, mask)
-    drawn = (picture == OUTLINE).all(-1)
+    drawn = (picture == OUTLINE_COLOUR).all(-1)
     inner = np.zeros_like(drawn)
     inner[11:19, 16:29] = True
     assert np.array_equal(drawn, (mask > 0) & ~inner)
@@ -77,7 +77,7 @@ def test_the_overlay_outlines_the_mask_and_changes_nothing_else():
 def test_holes_are_outlined_too():
     mask = np.ones((30, 30), np.uint8)
     mask[10:20, 10:20] = 0
-    drawn = (overlay(np.zeros((30, 30, 1), np.uint8), mask) == OUTLINE).all(-1)
+    drawn = (overlay(np.zeros((30, 30, 1), np.uint8), mask) == OUTLINE_COLOUR).all(-1)
     assert drawn[9, 15] and drawn[15, 20] and not drawn[15, 15] and not drawn[5, 5]
 
 
@@ -111,7 +111,7 @@ def test_a_contact_sheet_shows_outlines_names_and_unreadable_files(tmp_path):
     contact_sheet(tiles, tmp_path / "sheet.png")
     picture = read(tmp_path / "sheet.png")[..., :3]
     colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
-    assert {OUTLINE, (0, 114, 178)} <= colours, "a class has no outline"
+    assert {OUTLINE_COLOUR, (0, 114, 178)} <= colours, "a class has no outline"
     assert (picture[:, -8:] == 255).all(), "something runs out of the picture"
 
 
@@ -122,7 +122,7 @@ def test_a_contact_sheet_tells_which_side_of_an_outline_is_foreground(tmp_path):
         tile = {"image": np.zeros((200, 200, 1), np.uint8), "mask": shown, "name": name, "faults": []}
         contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
         picture = read(tmp_path / "sheet.png")[10:210, 10:210, :3]
-        tint = np.rint(0.25 * np.array(OUTLINE))  # a quarter of the colour over black
+        tint = np.rint(0.25 * np.array(OUTLINE_COLOUR))  # a quarter of the colour over black
         assert np.abs(picture[100, 100] - tint * shown[100, 100]).max() <= 1
         assert np.abs(picture[20, 20] - tint * shown[20, 20]).max() <= 1
 

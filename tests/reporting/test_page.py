@@ -125,7 +125,7 @@ def test_the_calibration_is_shown(tmp_path):
     test_dir, out = make_folder(tmp_path)
     card = evaluate_folder(test_dir, out)
     assert "Can the probabilities be believed" not in Parsed(write_page(out, find_pairs(test_dir), card)).text
-    counts = np.zeros((calibration.LEVELS, 2), np.int64)
+    counts = np.zeros((calibration.STEPS, 2), np.int64)
     counts[51] = 60, 40  # 0.2 predicted, 0.4 observed
     card["calibration"] = calibration.reliability(counts)
     calibration.draw_reliability(card["calibration"], out / "calibration.png")
@@ -219,7 +219,7 @@ def test_layers_show_what_the_masks_hold(tmp_path):
     truth[50:100, 50:100] = mask[50:100, 75:125] = 1
     write_png(tmp_path / "a.png", np.full((300, 300), 7, np.uint8))
     write_png(tmp_path / "a mask.png", truth * np.uint8(255))
-    seen = layers.look(Pair("a", tmp_path / "a.png", tmp_path / "a mask.png", ""), mask, BINARY)
+    seen = layers.layers_of(Pair("a", tmp_path / "a.png", tmp_path / "a mask.png", ""), mask, BINARY)
     assert (seen["width"], seen["height"], seen["regions"], seen["shown_px"]) == (300, 300, 1, 300)
 
     def pixels(size, kind):
@@ -244,7 +244,7 @@ def test_layers_show_what_the_masks_hold(tmp_path):
 def test_an_image_of_another_size_than_its_prediction_is_refused(tmp_path):
     write_png(tmp_path / "a.png", np.zeros((5, 6), np.uint8))
     with pytest.raises(InputError, match="5×6 pixels, and its predicted mask has 5×7"):
-        layers.look(Pair("a", tmp_path / "a.png", None, ""), np.zeros((5, 7), np.uint8))
+        layers.layers_of(Pair("a", tmp_path / "a.png", None, ""), np.zeros((5, 7), np.uint8))
 
 
 def test_large_pictures_end_where_the_file_would_become_too_large(tmp_path, monkeypatch):

@@ -62,12 +62,12 @@ def test_no_threshold_is_better_than_the_best(probability, truth):
 
 
 def reliability_of(probability, truth):
-    levels = intensity.to_8_bits(np.asarray(probability, np.float32))
-    return calibration.reliability(calibration.level_counts(levels, np.asarray(truth)))
+    steps = intensity.to_8_bits(np.asarray(probability, np.float32))
+    return calibration.reliability(calibration.step_counts(steps, np.asarray(truth)))
 
 
 def test_reliability_by_hand():
-    # 0.2 (level 51) said of four pixels of which one is foreground, 1 said of two of which one is:
+    # 0.2 (step 51) said of four pixels of which one is foreground, 1 said of two of which one is:
     # (4 * |0.2 - 0.25| + 2 * |1 - 0.5|) / 6
     found = reliability_of([[0.2] * 4 + [1] * 2], [[1, 0, 0, 0, 1, 0]])
     assert found["expected_error"] == pytest.approx((4 * 0.05 + 2 * 0.5) / 6)

@@ -70,20 +70,20 @@ def test_three_classes_by_hand():
     prediction = np.array([[0, 0, 1, 1, 1], [1, 2, 0, 2, 2]])
     counts = metrics.confusion_counts(truth, prediction, classes=3)
     assert counts.tolist() == [[3, 1, 1, 5], [2, 1, 1, 6]]
-    card = metrics.scorecard(["a"], [counts], threshold=None, classes=3)
+    card = metrics.score_summary(["a"], [counts], threshold=None, classes=3)
     assert card["classes"]["1"]["dice"] == 6 / 8
     assert card["classes"]["2"]["dice"] == 4 / 6
     assert card["dice"] == pytest.approx((6 / 8 + 4 / 6) / 2)
     assert card["accuracy"] == pytest.approx((8 / 10 + 8 / 10) / 2)
 
 
-def test_scorecard_by_hand():
+def test_score_summary_by_hand():
     counts = [[[3, 2, 1, 4]], [[0, 0, 0, 10]]]
-    card = metrics.scorecard(["a.png", "b.png"], counts, threshold=0.5)
+    card = metrics.score_summary(["a.png", "b.png"], counts, threshold=0.5)
     # summed: tp 3, fp 2, fn 1, tn 14; all background: tp 0, fp 0, fn 4, tn 16
     total = {"dice": 6 / 9, "iou": 3 / 6, "accuracy": 17 / 20, "precision": 3 / 5, "recall": 3 / 4}
     first = {"dice": 6 / 9, "iou": 3 / 6, "accuracy": 7 / 10, "precision": 3 / 5, "recall": 3 / 4}
-    assert metrics.scorecard(["a.png"], counts[:1], threshold=0.5)["interval_95"] is None  # one image tells nothing
+    assert metrics.score_summary(["a.png"], counts[:1], threshold=0.5)["interval_95"] is None  # one image tells nothing
     # two images drawn from two: the first twice in 1 of 4 draws, each once in 2, the second twice in 1; so 2.5 % and
     # 97.5 % of the draws lie at the scores of either alone
     limits = card.pop("interval_95")
@@ -172,23 +172,23 @@ def test_laws_of_the_scores(masks):
 
 
 @given(st.lists(pairs_of_masks(3), min_size=1, max_size=4), st.sampled_from([1, 3]), st.randoms())
-def test_laws_of_the_scorecard(images, classes, random):
+def test_laws_of_the_score_summary(images, classes, random):
     names = [str(i) for i in range(len(images))]
     counts = [metrics.confusion_counts(*masks, classes) for masks in images]
-    card = metrics.scorecard(names, counts, 0.5, classes)
+    card = metrics.score_summary(names, counts, 0.5, classes)
 
     order = random.sample(range(len(images)), len(images))
-    shuffled = metrics.scorecard([names[i] for i in order], [counts[i] for i in order], 0.5, classes)
+    shuffled = metrics.score_summary([names[i] for i in order], [counts[i] for i in order], 0.5, classes)
     assert shuffled.pop("images") == [card["images"][i] for i in order]
     assert shuffled == {key: value for key, value in card.items() if key != "images"}
 
     nothing = [metrics.confusion_counts(truth, np.zeros_like(truth), classes) for truth, _ in images]
-    empty = metrics.scorecard(names, nothing, 0.5, classes)
+    empty = metrics.score_summary(names, nothing, 0.5, classes)
     assert card["baseline"] == {score: empty[score] for score in metrics.SCORES}
 
     # one image made of all pixels scores as the images together
     joined = [np.concatenate([masks[i].ravel() for masks in images])[None] for i in (0, 1)]
-    whole = metrics.scorecard(["whole"], [metrics.confusion_counts(*joined, classes)], 0.5, classes)
+    whole = metrics.score_summary(["whole"], [metrics.confusion_counts(*joined, classes)], 0.5, classes)
     assert all(whole[score] == card[score] for score in metrics.SCORES)
 
     if len(images) > 1:
@@ -222,7 +222,7 @@ def test_wrong_masks_are_refused_in_one_line(truth, prediction, classes, says):
 )
 def test_wrong_counts_are_refused(names, counts, classes):
     with pytest.raises(InputError, match="expected"):
-        metrics.scorecard(names, counts, 0.5, classes)
+        metrics.score_summary(names, counts, 0.5, classes)
 
 
 def test_imports_no_framework():

@@ -18,7 +18,7 @@ from scoring import objects
 
 SHAPE = st.shared(hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), key="shape")
 MASKS = hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 1))
-LABELS = hnp.arrays(np.int32, SHAPE, elements=st.integers(0, 4))
+LABELS_SUFFIX = hnp.arrays(np.int32, SHAPE, elements=st.integers(0, 4))
 
 
 def test_corners_join_an_object():
@@ -64,7 +64,7 @@ def test_a_soft_edge_is_no_seam():
         assert not seams(np.rint(soft).astype(np.int32)).any()
 
 
-@given(LABELS)
+@given(LABELS_SUFFIX)
 def test_without_what_touches_no_two_objects_touch(labels):
     seams = touching(labels)
     apart = np.where(seams, 0, labels)
@@ -116,7 +116,7 @@ def test_empty_images_of_objects():
     assert (f1(empty, empty), f1(empty, full), f1(full, empty), f1(full, full)) == (1, 0, 0, 1)
 
 
-@given(LABELS, LABELS)
+@given(LABELS_SUFFIX, LABELS_SUFFIX)
 def test_laws_of_matching(truth, prediction):
     tp, fp, fn, _ = objects.match_objects(truth, prediction).tolist()
     assert objects.match_objects(prediction, truth).tolist() == [tp, fn, fp, 0]
@@ -157,15 +157,15 @@ def test_outline_by_hand():
     mask[1:4, 1:4] = 1
     expected = mask > 0
     expected[2, 2] = False
-    np.testing.assert_array_equal(objects.outline(mask), expected)
-    np.testing.assert_array_equal(objects.outline(np.ones((3, 3))), [[1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    np.testing.assert_array_equal(objects.border_pixels(mask), expected)
+    np.testing.assert_array_equal(objects.border_pixels(np.ones((3, 3))), [[1, 1, 1], [1, 0, 1], [1, 1, 1]])
 
 
 @given(MASKS)
 def test_outline_is_what_erosion_takes_away(mask):
     from scipy import ndimage
 
-    np.testing.assert_array_equal(objects.outline(mask), (mask > 0) & ~ndimage.binary_erosion(mask))
+    np.testing.assert_array_equal(objects.border_pixels(mask), (mask > 0) & ~ndimage.binary_erosion(mask))
 
 
 def test_hd95_by_hand():
@@ -192,7 +192,7 @@ def test_the_100th_percentile_is_scikit_image_s_hausdorff_distance(truth, predic
     from skimage.metrics import hausdorff_distance
 
     if truth.any() and prediction.any():
-        theirs = hausdorff_distance(objects.outline(truth), objects.outline(prediction))
+        theirs = hausdorff_distance(objects.border_pixels(truth), objects.border_pixels(prediction))
         assert objects.hausdorff(truth, prediction, 100) == pytest.approx(theirs, abs=1e-5)
 
 
@@ -201,7 +201,7 @@ def test_hd95_agrees_with_scipy_s_distances(truth, prediction):
     from scipy import ndimage
 
     if truth.any() and prediction.any():
-        one, other = objects.outline(truth), objects.outline(prediction)
+        one, other = objects.border_pixels(truth), objects.border_pixels(prediction)
         far = [np.percentile(ndimage.distance_transform_edt(~b)[a], 95) for a, b in ((one, other), (other, one))]
         assert objects.hausdorff(truth, prediction) == pytest.approx(max(far), abs=1e-5)
 

@@ -69,7 +69,7 @@ def test_the_threshold_chosen_on_validation_is_the_model_s(tmp_path, monkeypatch
     stored = json.loads((folder / "run" / "settings.json").read_text())
     predictor = Predictor(folder / "run" / "model.keras")
     assert scores["threshold"] == card["threshold"] == stored["threshold"] == predictor.threshold == 0.37
-    assert predictor.card["dark_foreground"] is card["dark_foreground"] is True  # the discs of `make_folder`
+    assert predictor.metadata["dark_foreground"] is card["dark_foreground"] is True  # the discs of `make_folder`
 
 
 def test_a_training_in_bfloat16_leaves_a_float32_model(tmp_path):
@@ -243,7 +243,7 @@ def test_several_classes_take_the_dice_loss_and_twice_the_steps(tmp_path, monkey
     seen = []
     monkeypatch.setattr(train.Fitting, "fit", lambda self, *_: seen.append((self.settings.loss, self.batches.steps)))
     monkeypatch.setattr(train.Fitting, "finish", lambda self, validation: {})
-    settings = Settings(classes=classes, tile_px=32, init="none")
+    settings = Settings(classes=classes, crop_px=32, init="none")
     train.train(make_folder(tmp_path, classes=classes), tmp_path / "run", settings, quiet=True)
     assert seen == [(loss, steps)]
 

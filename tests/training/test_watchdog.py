@@ -16,7 +16,7 @@ from training import callbacks, train, watchdog
 from training.settings import Settings
 from weights.files import load
 
-SHORT = SMALL | {"tile_px": 32, "steps": 25, "epochs": 1}
+SHORT = SMALL | {"crop_px": 32, "steps": 25, "epochs": 1}
 
 
 def dead_network(*_, **__):
@@ -67,7 +67,7 @@ def draws(monkeypatch, *makers):
 
 def test_vitals_by_hand():
     masks = np.array([1, 1, 0, 0], np.uint8).reshape(1, 2, 2, 1)
-    vitals = watchdog.measure(np.array([0.9, 0.7, 0.3, 0.1]).reshape(1, 2, 2, 1), masks)
+    vitals = watchdog.vitals_of(np.array([0.9, 0.7, 0.3, 0.1]).reshape(1, 2, 2, 1), masks)
     # (0.9 + 0.7)/2 − (0.3 + 0.1)/2 = 0.6, for the background's probability just as much
     assert vitals.contrast == pytest.approx(0.6)
     assert vitals.baseline == pytest.approx(math.log(2))
@@ -83,7 +83,7 @@ def test_always_answering_the_shares_is_constant_and_at_the_baseline(classes, sh
     masks[-1, -1, -1] = classes - 1
     shares = np.bincount(masks.ravel(), minlength=max(2, classes))[: max(2, classes)] / masks.size
     answer = shares[1:] if classes == 1 else shares
-    vitals = watchdog.measure(np.broadcast_to(answer, (*masks.shape[:3], answer.size)), masks)
+    vitals = watchdog.vitals_of(np.broadcast_to(answer, (*masks.shape[:3], answer.size)), masks)
     assert vitals.constant and vitals.at_baseline
     assert vitals.contrast == pytest.approx(0) and vitals.entropy == pytest.approx(vitals.baseline)
 
@@ -91,11 +91,11 @@ def test_always_answering_the_shares_is_constant_and_at_the_baseline(classes, sh
 def test_an_answer_that_is_sure_and_right_but_for_one_pixel_is_not_constant():
     masks = np.zeros((1, 64, 64, 1), np.uint8)
     masks[0, 5, 5] = 1
-    assert not watchdog.measure(masks * 0.9, masks).constant
+    assert not watchdog.vitals_of(masks * 0.9, masks).constant
 
 
 def test_masks_of_one_class_judge_nothing():
-    vitals = watchdog.measure(np.full((1, 4, 4, 1), 0.2), np.zeros((1, 4, 4, 1), np.uint8))
+    vitals = watchdog.vitals_of(np.full((1, 4, 4, 1), 0.2), np.zeros((1, 4, 4, 1), np.uint8))
     assert math.isnan(vitals.contrast) and not vitals.at_baseline and not vitals.constant
 
 
@@ -109,7 +109,7 @@ def test_the_untrained_network_is_not_dead_although_it_starts_at_the_share_of_fo
         probe, names = watchdog.make_probe(network)
         with keras.StatelessScope():
             probability, *tops = probe(image, training=True)
-        vitals = watchdog.measure(keras.ops.convert_to_numpy(probability), mask)
+        vitals = watchdog.vitals_of(keras.ops.convert_to_numpy(probability), mask)
         assert (
             not vitals.constant
             and len(tops) == len(names) == 18

@@ -1,0 +1,20 @@
+"""What a model file says of itself beside its weights: a dictionary, in `.keras` files and their ONNX exports alike.
+
+`classes`, `channels`, `depth`, `crop_px` (the size of the crops that it was trained on), `fit` (whether single cells
+were scaled to it), `normalisation`, `threshold`, `masks` (what the values of the masks meant) and the run's settings.
+"""
+
+import json
+
+MEMBER = "unet_card.json"  # in a .keras file, which is a zip archive; Keras itself ignores it
+RENAMED = {"tile_px": "crop_px"}  # keys of earlier versions, and what they are called now
+
+
+def parse(text):
+    """The metadata in a text of JSON, of whatever version: a dictionary. Raises ValueError where it is none."""
+    return with_present_names(json.loads(text))
+
+
+def with_present_names(found):
+    """The same dictionary with the keys that earlier versions named otherwise under their present names."""
+    return {RENAMED.get(key, key): value for key, value in found.items()}
