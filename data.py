@@ -15,9 +15,9 @@ import keras
 import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from pairing.masks import read_mask_of
-from pairing.objects import seams, true_objects
-from reading import images, intensity
+from pairing.contents import Contents
+from pairing.objects import numbered_objects, seams
+from reading import intensity
 from reading.resize import fitted_size, resize
 
 cv2.setNumThreads(1)  # parallelism is across examples, in worker threads; OpenCV's own would fight the network's
@@ -284,15 +284,16 @@ class Example:
 
 
 class Examples:
-    """Images and masks by index, each read once and kept while `CACHE_BYTES` last; safe to use from threads.
+    """Images and masks by index, each made once and kept while `CACHE_BYTES` last; safe to use from threads.
 
     mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`), to mark with `SEAM` where
-        objects touch, if the masks number them (`objects.true_objects`); None: not to.
+        objects touch, if the masks number them (`objects.numbered_objects`); None: not to.
+    contents : `contents.Contents`, where the files have been read already.
     """
 
-    def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None):
+    def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None):
         self.pairs, self.coding, self.channels, self.crop_px, self.fit = pairs, coding, channels, crop_px, fit
-        self.mask_values = mask_values
+        self.mask_values, self.contents = mask_values, contents or Contents()
         self._cache, self._bytes, self._lock = {}, 0, threading.Lock()
 
     def __len__(self):
@@ -302,19 +303,20 @@ class Examples:
         if index in self._cache:
             return self._cache[index]
         pair = self.pairs[index]
-        image = intensity.to_channels(images.read(pair.image), self.channels)
-        mask = self.coding.decode(read_mask_of(pair, image.shape[:2]))
+        image = intensity.to_channels(self.contents.image(pair), self.channels)
+        stored, _ = self.contents.mask(pair, image.shape[:2])
+        mask, labels = self.coding.decode(stored), None
         low, high = intensity.intensity_range(image, pair.intensity_range)
-        labels, source = None, "components"
         if self.mask_values is not None:
-            labels, source = true_objects(pair, mask, self.coding, self.mask_values)
+            labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored)
         if self.fit:
             size = fitted_size(*mask.shape, self.crop_px)
             image, mask = resize(image, *size), resize(mask, *size, nearest=True)
-        if source != "components":
+        if labels is not None:
             labels = resize(labels.astype(np.float32), *mask.shape, nearest=True)
             mask = np.where(seams(labels), np.uint8(SEAM), mask)
         example = Example(image, mask, low, high)
+        self.contents.forget(pair)
         with self._lock:
             if self._bytes < CACHE_BYTES and index not in self._cache:
                 self._cache[index] = example

@@ -5,7 +5,6 @@ python main.py --data my_folder       the same on your own images and masks
 python main.py predict my_image.tif   masks for any image, by the newest model
 """
 
-import argparse
 import os
 import signal
 import sys
@@ -13,30 +12,30 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
-from options import UNSET, make_parser
-from training.run_folder import newest_model
+import options
 
 ROOT = Path(__file__).resolve().parent
+TEST_IMAGES, PREDICTED = Path("Test data", "Images"), Path("Test data", "Predicted images")
+NOTHING = MappingProxyType({})
 
 
 def main(arguments=None):
     """Run the command line. Returns the exit status: 0 done, 2 the input or an option is wrong."""
     parser = command_line()
-    args = parser.parse_args(arguments, argparse.Namespace(**UNSET))
-    if args.minutes and (args.epochs or args.steps):
+    given = vars(parser.parse_args(arguments))
+    if "minutes" in given and given.keys() & {"epochs", "steps"}:
         parser.error("--minutes received with --epochs or --steps, which it chooses; leave one out")
-    args.started = time.time()
-    args.data_given = args.data is not None
-    args.data = args.data or ROOT / "data"
-    command = args.command or run_all
+    command, megapixels = given.pop("command", run_all), given.pop("max_megapixels", None)
+    values = options.for_command(parser, command, given)
     stop_on_sigterm()
     from reading import images
     from reading.files import InputError
 
-    images.MAX_PIXELS = int(args.max_megapixels * 1e6) if args.max_megapixels else images.MAX_PIXELS
     try:
-        command(args)
+        with images.at_most(megapixels):
+            command(**values)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -54,7 +53,8 @@ def main(arguments=None):
 
 def command_line():
     """The parser of all options."""
-    return make_parser(__doc__, prepare, check, train, predict, evaluate, export)
+    commands = (prepare, check, train, predict, evaluate, export)
+    return options.make_parser(__doc__, {command.__name__: command for command in commands})
 
 
 class Terminated(KeyboardInterrupt):
@@ -74,203 +74,197 @@ def stop_on_sigterm():
 # ---------------------------------------------------------------------------------------------------------- commands
 
 
-def run_all(args):
+def run_all(data=None, run=None, resume=False, minutes=None, from_card=None, learning=NOTHING, wanted=NOTHING):
     """prepare if there is nothing yet, train, predict, evaluate."""
-    from pairing import pairs
-    from training.run_folder import in_turn
+    from pairing.pairs import has_files
+    from preparing.sources import fill_if_empty
+    from reading.aside import in_turn
 
-    take_up(args)
-    with in_turn(ROOT / "runs", args.data):
-        prepare_if_empty(args)
+    training = begin(data, run, resume, minutes, from_card, learning)
+    kept = {name: learning[name] for name in ("seed", "classes", "foreground") if name in learning}
+    with in_turn(training.data):
+        fill_if_empty(training.data, data is not None, **kept)
     print("2 train")
-    args.model = train(args)
+    model = fit(training, "python main.py", data)
     print("3 predict")
-    if pairs.has_files(args.data, "Test data/Images"):
-        with in_turn(ROOT / "runs", args.data):
-            predict(args, page=False)  # `evaluate` writes it, with the scores
-            print("4 evaluate")
-            evaluate(args)
-    else:
-        print(f"no test images: put some in {args.data / 'Test data' / 'Images'}, then run: python main.py predict")
+    if not has_files(training.data, TEST_IMAGES):
+        print(f"no test images: put some in {training.data / TEST_IMAGES}, then run: python main.py predict")
+        return
+    with in_turn(training.data):
+        predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores
+        print("4 evaluate")
+        classes, foreground = (learning.get(name) for name in ("classes", "foreground"))
+        evaluate(training.data, classes=classes, foreground=foreground)
 
 
-def prepare_if_empty(args):
-    """The first step of the chain: nothing where there are images to train on."""
-    from pairing import pairs
-    from preparing.prepare import is_cut_short, refuse_forgotten_source
-    from reading.files import holds_files
-
-    if not (pairs.has_files(args.data) or holds_files(args.data / "Train data")):
-        if args.data_given and not (holds_files(args.data / "Raw data") or is_cut_short(args.data)):
-            refuse_forgotten_source(args.data)
-            raise pairs.InputError(
-                f"{args.data}: no images; expected 'Train data/Images' and 'Train data/Masks' in it, or whole fields "
-                f"in 'Raw data/Images' and 'Raw data/Masks'. Put your images "
-                f'there, or make the sample there with: python main.py prepare --data "{args.data}"'
-            )
-        print("1 prepare")
-        prepare(args)
-    else:
-        print(f"1 prepare: images found in {args.data}")
-
-
-def prepare(args):
+def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTHING):
     """Cut your images and masks into tiles for training and testing; without any, make the sample."""
-    from preparing.prepare import TILE_TABLE, is_cut_short, prepare_tiles, refuse_forgotten_source
-    from reading.files import holds_files
+    from preparing.sources import fill
 
-    nothing = args.source is None and not (holds_files(args.data / "Raw data") or is_cut_short(args.data))
-    if args.source == "sample" or (nothing and args.annotations is None):
-        if nothing:
-            refuse_forgotten_source(args.data)
-        from preparing.sample import write_sample
-
-        write_sample(args.data, seed=args.seed or 0, classes=args.classes or 1, colour=args.colour)
-        print(f"sample images and masks written to {args.data / 'Train data'} and {args.data / 'Test data'}")
-        return
-    if args.source == "cervix":
-        from preparing.download import fetch_cervix
-
-        fetch_cervix(args.data)
-        return
-    names = (
-        "annotations",
-        "tile_px",
-        "overlap_px",
-        "keep_empty",
-        "test_share",
-        "group_by",
-        "classes",
-        "foreground",
-        "seed",
-    )
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    done = prepare_tiles(args.data, args.source, **given)
-    print(done.table())
-    if done.written:
-        print(f"{done.written} files written to {args.data}; where each tile came from: {args.data / TILE_TABLE}")
-    else:
-        print(f"already prepared: {args.data} holds all of this")
-    args.foreground = None  # in the tiles it is 255 now
+    fill(data or ROOT / "data", source, annotations, colour, **cutting)
 
 
-def check(args):
+def check(data=None, classes=1, foreground=None):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
-    from checking import contact_sheet, doctor
-    from reading.files import InputError
+    from checking.doctor import check_folder
 
-    apply_preparation(args)
-    started = time.time()
-    diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground)
-    print(*diagnosis.summary, sep="\n")
-    for finding in diagnosis.findings:
-        print(f"\n{finding}")
-    counts = [f"{sum(f.severity == name for f in diagnosis.findings)} {name}" for name in doctor.SEVERITIES]
-    images_read = f"{len(diagnosis.all_facts)} image{'s' * (len(diagnosis.all_facts) != 1)}"
-    print(f"\n{', '.join(counts)}; {images_read} in {time.time() - started:.1f} s")
-    path = args.data / "check.png"
-    try:
-        if drawn := contact_sheet.write_sheet(diagnosis, path):
-            print(f"look at {drawn} of the images with their masks outlined: {path}")
-    except OSError as error:  # a folder that only its owner may write to
-        print(f"no contact sheet: {error}")
-    if fatal := sum(finding.severity == "fatal" for finding in diagnosis.findings):
-        counted, them = ("1 kind", "it") if fatal == 1 else (f"{fatal} kinds", "them")
-        raise InputError(
-            f"{counted} of fault above would spoil a training; expected none. Mend {them} and run check again."
+    data = data or ROOT / "data"
+    check_folder(data, classes, in_tiles(data, classes, foreground))
+
+
+def train(data=None, run=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
+    """Train a network and keep it in a run folder."""
+    fit(begin(data, run, resume, minutes, from_card, learning), "python main.py train", data)
+
+
+def predict(paths=(), data=None, model=None, out=None, wanted=NOTHING, page=True):
+    """Write a mask for each image named, or for each test image, and the page that shows them."""
+    from measuring.cell_files import TABLE
+    from pairing.groups import tile_ranges
+    from pairing.pairs import Pair
+    from predicting.folder import Wanted, find_images, predict_paths
+    from reporting.page import write_page
+    from training.run_folder import newest_model
+
+    data = data or ROOT / "data"
+    found = find_images(paths or [data / TEST_IMAGES])
+    ranges = {} if paths else tile_ranges(data)
+    model, out, wanted = model or newest_model(ROOT / "runs"), out or data / PREDICTED, Wanted(**wanted)
+
+    def open_model():
+        with quiet_start():
+            from predicting.predictor import Predictor
+
+            return Predictor(model, wanted.flips)
+
+    fields, cells = predict_paths(open_model, found, out, wanted, ranges)
+    print(f"{len(found)} mask{'s' if len(found) > 1 else ''} written to {out} by {model}")
+    if cells:
+        print(f"{cells.total()} cells, one a row: {out / TABLE}")
+    if fields and page:  # slides are for QuPath, not for a page
+        pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path.name)) for path in fields]
+        print(f"to look at them, open {write_page(out, pairs)}")
+
+
+def evaluate(data=None, out=None, classes=None, foreground=None):
+    """Score the predictions against the test masks."""
+    from pairing.groups import with_tile_table
+    from pairing.pairs import find_pairs
+    from predicting.evaluate import evaluate_folder
+    from reporting.page import write_page
+    from scoring.metrics import table
+
+    data = data or ROOT / "data"
+    tests, out = data / "Test data", out or data / PREDICTED
+    scores = evaluate_folder(tests, out, classes, in_tiles(data, classes or 1, foreground))
+    page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
+    if scores is None:
+        print(f"no masks in {tests / 'Masks'}: nothing to score against")
+    else:
+        print(*table(scores), sep="\n")
+        worst = min(scores["images"], key=lambda image: image["dice"])
+        print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out / 'scores.json'}")
+    print(f"to look at them, open {page}")
+
+
+def export(model=None, format="onnx", data=None):
+    """Write a trained model as ONNX beside it, for other programs; `predict` then starts faster."""
+    from reading.files import InputError
+    from training import run_card
+
+    if model is None:
+        raise InputError("no model named; expected one to export. Name it with --model FILE.")
+    with quiet_start():
+        from predicting.export import export_onnx
+    target = model.with_suffix(".onnx")
+    difference = export_onnx(model, target)
+    print(f"{target} written; largest difference of a probability to Keras: {difference:.1e}")
+    if format == "int8":
+        from predicting.quantize import quantize
+
+        card = model.with_name(run_card.CARD)
+        trained_on = run_card.data_of(run_card.read_card(card)) if card.is_file() else None
+        small = model.with_name(f"{model.stem}_int8.onnx")
+        found = quantize(target, small, data or trained_on or ROOT / "data")
+        ones = f"{found.images} {found.kind} image{'s' * (found.images > 1)}"
+        print(
+            f"{small} written: Dice {found.dice:.4f} where the exact model has {found.exact_dice:.4f} ({ones}), in "
+            f"{found.seconds / found.exact_seconds:.0%} of its time. To use it: python main.py predict --model "
+            f'"{small}"'
         )
 
 
-def check_quickly(args):
-    """Refuse data that cannot be trained on, warn of test images that are trained on; returns the `Diagnosis`."""
-    from checking import doctor
-
-    apply_preparation(args)
-    diagnosis = doctor.examine(args.data, args.classes or 1, args.foreground, thorough=False)
-    diagnosis.refuse()
-    for finding in diagnosis.findings:
-        if finding.kind == "leakage":
-            print(finding)
-    return diagnosis
+# ---------------------------------------------------------------------------------------------------------- training
 
 
-def apply_preparation(args):
-    """Once `prepare` has cut tiles by --foreground, the option stands for 255 in them."""
-    from preparing.tiles import foreground_in_tiles
-
-    given = args.foreground
-    args.foreground = foreground_in_tiles(args.data, args.classes or 1, given)
-    if args.foreground != given:
-        print(f"--foreground {','.join(map(str, given))}: `prepare` has applied it; in the tiles foreground is 255")
-
-
-LEARNING = ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init")
-
-
-def take_up(args):
-    """Find, once, the run of --resume or the card of --from-card, and let its data folder and masks count."""
-    if args.card or not (args.resume or args.from_card):
-        return
+def begin(data, name, resume, minutes, from_card, learning):
+    """The `run.Run` that these options describe: a new one, one to go on with, or one to repeat."""
     from training import run_card, run_folder
+    from training.run import Run
+    from training.settings import Settings
 
-    if args.resume:
-        args.run_dir, args.card = run_folder.find_unfinished(ROOT / "runs", args.run)
+    started, runs, folder, card = time.time(), ROOT / "runs", None, None
+    if resume:
+        folder, card = run_folder.find_unfinished(runs, name)
     else:
-        args.card = run_card.read(args.from_card)
-    use_data_of(args.card, args)
-    if args.foreground:
-        apply_preparation(args)
-    given = {name: getattr(args, name) for name in LEARNING}
-    run_card.refuse_others(args.card, given, f"run {args.run_dir.name}" if args.resume else args.from_card)
+        folder = runs / name if name else None
+        card = run_card.read_card(from_card) if from_card else None
+    data = data or (card and run_card.data_of(card)) or ROOT / "data"
+    if card is None:
+        return Run(data, folder, Settings(**learning), minutes=minutes, started=started)
+    if "foreground" in learning:
+        foreground = in_tiles(data, learning.get("classes", 1), learning["foreground"])
+        learning = learning | {"foreground": foreground}
+    run_card.refuse_others(card, learning, f"run {folder.name}" if resume else from_card)
+    settings, lines = run_card.settings_of(card)
+    for line in lines:
+        print(f"not as then: {line}")
+    return Run(data, folder, settings, card, resume, minutes, started)
 
 
-def use_data_of(card, args):
-    """Take the data folder of a run card, where it is still there and the command names none."""
-    data = Path(card.get("data", args.data))
-    if not args.data_given and data.is_dir():
-        args.data = data
+def fit(run, command, data):
+    """Train a run: check its data, fit, draw the curves, export. Returns the model file.
 
+    command, data : what the user typed, to be told how to go on after a stop.
+    """
+    from checking.doctor import refuse_unfit
+    from training import run_folder
 
-def train(args):
-    """Train a network and keep it in a run folder."""
-    from training import run_card, run_folder
-
-    take_up(args)
-    if args.card:
-        args.classes, args.foreground = args.card["settings"]["classes"], args.card["settings"]["foreground"]
-        args.foreground = args.foreground and tuple(args.foreground)
-    diagnosis = check_quickly(args)  # now, rather than after Keras has loaded or minutes of training
+    settings = run.settings
+    settings.foreground = in_tiles(run.data, settings.classes, settings.foreground)
+    # now, rather than after Keras has loaded or minutes of training
+    found = refuse_unfit(run.data, settings.classes, settings.foreground)
     with quiet_start():
-        from training import train as training
-        from training.settings import Settings
-
-    if args.card:
-        settings, lines = run_card.settings_of(args.card, Settings)
-        for line in lines:
-            print(f"not as then: {line}")
-    else:
-        given = {name: getattr(args, name) for name in LEARNING if getattr(args, name) is not None}
-        settings = Settings(**given)
-    run_dir = args.run_dir or run_folder.new_run(ROOT / "runs", args.run)
+        from training.train import train as fit_network
+    run.folder = run.folder or run_folder.new_run(ROOT / "runs")
     try:
-        card = training.train(
-            args.data, run_dir, settings, found=diagnosis.training, resume=args.resume, minutes=args.minutes,
-            started=args.started, like=None if args.resume else args.card,
-        )  # fmt: skip
+        card = fit_network(run, found=found)
     except KeyboardInterrupt as stop:
-        data = f' --data "{args.data}"' if args.data_given else ""
-        stop.args = (run_folder.how_to_go_on(run_dir, f"python main.py{' train' if args.command else ''}", data),)
+        option = f' --data "{data}"' if data else ""
+        stop.args = (run_folder.how_to_go_on(run.folder, command, option),)
         raise
     finally:
         with suppress(OSError):  # only where nothing was written
-            run_dir.rmdir()
-
+            run.folder.rmdir()
     from reporting.figures import draw_curves
 
-    draw_curves(run_dir / "history.csv", run_dir / "curves.png")
-    export_quietly(run_dir / "model.keras")
-    print(f"trained in {card['seconds']:.0f} s ({card['training_tflop']} TFLOP); run folder: {run_dir}")
-    return run_dir / "model.keras"
+    draw_curves(run.folder / "history.csv", run.folder / "curves.png")
+    model = run.folder / "model.keras"
+    export_quietly(model)
+    print(f"trained in {card['seconds']:.0f} s ({card['training_tflop']} TFLOP); run folder: {run.folder}")
+    return model
+
+
+def in_tiles(data, classes, foreground):
+    """--foreground as it holds in a data folder: once `prepare` has cut tiles by it, it stands for 255 in them."""
+    from preparing.tiles import foreground_in_tiles
+
+    applied = foreground_in_tiles(data, classes, foreground)
+    if applied != foreground:
+        print(
+            f"--foreground {','.join(map(str, foreground))}: `prepare` has applied it; in the tiles foreground is 255"
+        )
+    return applied
 
 
 def export_quietly(model):
@@ -283,126 +277,6 @@ def export_quietly(model):
             export_onnx(model, model.with_suffix(".onnx"))
     except InputError as error:
         print(f"no ONNX export: {error}")
-
-
-def predict(args, page=True):
-    """Write a mask for each image named, or for each test image, and the page that shows them."""
-    from pairing.groups import tile_ranges
-    from pairing.pairs import Pair
-    from predicting.folder import SUFFIX, predict_files, refuse_shared_names, write_record
-    from predicting.predictor import Predictor
-    from predicting.whole_slides import predict_whole
-    from reading import images
-    from reading.files import InputError
-    from reading.large import is_large, open_source
-    from reading.slides import SUFFIXES
-    from reporting.page import write_page
-
-    test_dir = args.data / "Test data"
-    paths = []
-    for given in args.paths or [test_dir / "Images"]:
-        paths += images.list_images(given, SUFFIXES) if given.is_dir() or not args.paths else [given]
-    if not paths:
-        raise InputError(
-            f"{(args.paths or [test_dir / 'Images'])[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
-            "Put images there, or name them: python main.py predict my_image.png"
-        )
-    for path in paths:
-        if not path.is_file():  # said before the seconds that loading a model takes
-            raise InputError(f"{path}: no such file or folder; expected images there. Check the path.")
-    refuse_shared_names(paths)
-    large = {path: is_large(path) for path in paths}
-    fields, slides = ([path for path in paths if large[path] == kind] for kind in (False, True))
-    if args.mpp or args.region:
-        for path in slides:  # wrong options, before anything is predicted
-            open_source(path, args.mpp, args.region).close()
-    model = args.model or newest_model(ROOT / "runs")
-    out_dir = args.out or test_dir / "Predicted images"
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with quiet_start():
-        predictor = Predictor(model, args.flips)
-    ranges = {} if args.paths else tile_ranges(args.data)
-    if fields and (args.mpp or args.region):
-        raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
-    writer = None
-    if args.cells or args.um_per_px or args.min_area:
-        from measuring.cell_files import TABLE, CellWriter
-
-        writer = CellWriter(out_dir, args.um_per_px, args.min_area)
-    if args.probability and slides:
-        print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
-    broken = []
-    try:
-        if fields:
-            predict_files(predictor, fields, out_dir, args.probability, ranges, writer)
-    except InputError as error:
-        broken.append(error)
-    for path in slides:
-        target = out_dir / f"{path.stem}{SUFFIX}.tif"
-        try:
-            predict_whole(predictor, path, target, args.mpp, args.region, args.flips, writer)
-            write_record(predictor, out_dir, writer is not None)
-        except InputError as error:
-            broken.append(error)
-    if writer and slides and writer.tables:
-        writer.finish()  # once more, now with the slides
-    if broken:
-        raise InputError("; ".join(map(str, broken)))
-    print(f"{len(paths)} mask{'s' if len(paths) > 1 else ''} written to {out_dir} by {model}")
-    if writer:
-        print(f"{writer.total()} cells, one a row: {out_dir / TABLE}")
-    if fields and page:  # slides are for QuPath, not for a page
-        pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path.name)) for path in fields]
-        print(f"to look at them, open {write_page(out_dir, pairs)}")
-
-
-def export(args):
-    """Write a trained model as ONNX beside it, for other programs; `predict` then starts faster."""
-    from reading.files import InputError
-
-    if args.model is None:
-        raise InputError("no model named; expected one to export. Name it with --model FILE.")
-    with quiet_start():
-        from predicting.export import export_onnx
-    target = args.model.with_suffix(".onnx")
-    difference = export_onnx(args.model, target)
-    print(f"{target} written; largest difference of a probability to Keras: {difference:.1e}")
-    if args.format == "int8":
-        from predicting.quantize import quantize
-        from training import run_card
-
-        card = args.model.with_name(run_card.CARD)
-        if card.is_file():  # the images that it was trained on, wherever they lie
-            use_data_of(run_card.read(card), args)
-        small = args.model.with_name(f"{args.model.stem}_int8.onnx")
-        found = quantize(target, small, args.data)
-        ones = f"{found.images} {found.kind} image{'s' * (found.images > 1)}"
-        print(
-            f"{small} written: Dice {found.dice:.4f} where the exact model has {found.exact_dice:.4f} ({ones}), in "
-            f"{found.seconds / found.exact_seconds:.0%} of its time. To use it: python main.py predict --model "
-            f'"{small}"'
-        )
-
-
-def evaluate(args):
-    """Score the predictions against the test masks."""
-    from pairing.groups import with_tile_table
-    from pairing.pairs import find_pairs
-    from predicting.evaluate import evaluate_folder
-    from reporting.page import write_page
-    from scoring.metrics import table
-
-    apply_preparation(args)
-    out_dir = args.out or args.data / "Test data" / "Predicted images"
-    card = evaluate_folder(args.data / "Test data", out_dir, args.classes, args.foreground)
-    page = write_page(out_dir, with_tile_table(find_pairs(args.data / "Test data", masks="optional"), args.data), card)
-    if card is None:
-        print(f"no masks in {args.data / 'Test data' / 'Masks'}: nothing to score against")
-    else:
-        print(*table(card), sep="\n")
-        worst = min(card["images"], key=lambda image: image["dice"])
-        print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out_dir / 'scores.json'}")
-    print(f"to look at them, open {page}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""The networks: a U-Net for cells, the classic network of the older code, saving and loading.
+"""The networks: a U-Net for cells, and the classic network of the older code.
 
-U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (https://arxiv.org/abs/1505.04597). Everything here is `keras` and
-`keras.ops`, so the TensorFlow, JAX and PyTorch backends all run it. Optimiser and loss are in train.py.
+U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (https://arxiv.org/abs/1505.04597). This file needs Keras and NumPy alone
+and can be copied out as it is. Optimiser, loss and metrics are in training/, model files in weights/.
 """
 
 import math
@@ -14,6 +14,8 @@ from keras import layers, ops
 NORMALIZATIONS = ("batch", "group", "none")
 UPSAMPLINGS = ("nearest", "transposed")
 SAMPLINGS = (8, 4, 4)  # of the first levels: batch statistics from every n-th row and column; deeper, from all
+MOMENTUM = 0.9  # of the running statistics: a training of a thousand steps forgets its beginning in time
+EPSILON = 1e-3
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -42,15 +44,19 @@ def conv_block(x, filters, normalization, name, sampling=1):
     """Two times 3x3 convolution, ReLU. (batch, H, W, any) -> (batch, H, W, filters).
 
     Batch normalisation follows the second convolution alone: after both, a step takes a seventh longer, and in the same
-    seconds a training learns no more (`benchmarks/README.md`). Group normalisation follows both.
+    seconds a training learns no more (`benchmarks/README.md`). Group normalisation follows both. sampling: of
+    `NormalizedConv2D`; 1 is plain batch normalisation, by Keras' own layer.
     """
     for i in (1, 2):
         conv = f"{name}_conv{i}"
         options = {"padding": "same", "kernel_initializer": "he_normal", "name": conv}
-        if normalization == "batch" and i == 2:
+        batch = normalization == "batch" and i == 2
+        if batch and sampling > 1:
             x = NormalizedConv2D(filters, 3, sampling, **options)(x)
         else:
-            x = layers.Conv2D(filters, 3, use_bias=normalization != "group", **options)(x)
+            x = layers.Conv2D(filters, 3, use_bias=not batch and normalization != "group", **options)(x)
+            if batch:
+                x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=f"{conv}_norm")(x)
         if normalization == "group":
             x = layers.GroupNormalization(_groups(filters), name=f"{conv}_norm")(x)
         x = layers.ReLU(name=f"{conv}_relu")(x)
@@ -209,9 +215,6 @@ def classic_unet(input_shape=(256, 256, 1), *, filters=64):
     return keras.Model(inputs, outputs, name="classic_unet")
 
 
-MOMENTUM = 0.9  # of the running statistics: a training of a thousand steps forgets its beginning in time
-EPSILON = 1e-3
-
 # Along one axis, [tap at the small size, which of the two pixels, tap at the large size]: the first pixel meets one and
 # the same twice. Then along both: (4 taps at the small size × 4 pixels, 4 taps at the large size).
 _ALONG = np.array([[[1, 1], [1, 0]], [[0, 0], [0, 1]]], np.float32)
@@ -227,8 +230,8 @@ class NormalizedConv2D(layers.Conv2D):
 
     Args:
         filters, kernel_size: as for `Conv2D`, whose other arguments are taken too.
-        sampling: int n, the statistics of a training step come from every n-th row and column of the output; 1: from
-            all of them, which is plain batch normalisation.
+        sampling: int n, the statistics of a training step come from every n-th row and column of the output. With
+            plain layers in its place a step of the default network takes a third longer (`benchmarks/README.md`).
     """
 
     def __init__(self, filters, kernel_size, sampling=1, **kwargs):
@@ -251,10 +254,6 @@ class NormalizedConv2D(layers.Conv2D):
     def call(self, inputs, training=None):
         if not training:
             return self._convolve(inputs, *self._affine(self.moving_mean, self.moving_variance))
-        if self.sampling == 1:
-            outputs = self.convolution_op(inputs, self.kernel)
-            scale, shift = (ops.cast(x, outputs.dtype) for x in self._affine(*self._statistics(outputs)))
-            return outputs * scale + shift
         return self._convolve(inputs, *self._affine(*self._statistics(self._sample(inputs))))
 
     def _sample(self, inputs):
@@ -314,7 +313,8 @@ class UpsampledConv2D(layers.Conv2D):
 
     (batch, H, W, any) -> (batch, 2H, 2W, filters). Of the four pixels that one becomes, each sees another part of the
     kernel, summed where it would meet one pixel twice. So a single convolution at the small size, with four times the
-    filters, computes the same, and its wider feature maps suit a processor's vectors better.
+    filters, computes the same, and its wider feature maps suit a processor's vectors better: a training step of the
+    default network takes 6 % less processor time than with the two layers (`benchmarks/README.md`).
 
     Args:
         filters: as for `Conv2D`, whose arguments for activation, bias, initializers, regularizers and constraints are

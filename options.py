@@ -1,16 +1,20 @@
-"""The options of the command line: their names, what they may hold, and their help."""
+"""The options of the command line: their names, what they may hold, and their help.
+
+An option that is not given has no value here: its default stands where it is used, in `training.settings.Settings`,
+`preparing.tiles.Cutting` or the command itself.
+"""
 
 import argparse
+import inspect
 from pathlib import Path
 
-# What an option is when it is not given. Training's own defaults stand in `train.Settings`.
-UNSET = {
-    "command": None, "data": None, "paths": [], "model": None, "out": None, "run": None, "seed": None, "epochs": None,
-    "steps": None, "batch": None, "classes": None, "foreground": None, "filters": None, "loss": None, "init": None,
-    "probability": False, "colour": False, "source": None, "annotations": None, "tile_px": None, "overlap_px": None,
-    "keep_empty": None, "test_share": None, "group_by": None, "max_megapixels": None, "cells": False,
-    "um_per_px": None, "min_area": None, "flips": False, "mpp": None, "region": None, "resume": False, "minutes": None,
-    "from_card": None, "card": None, "run_dir": None,
+# Options that a command takes together, as one dictionary of those that were given.
+GROUPS = {
+    "learning": ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init"),
+    "cutting": (
+        "seed", "classes", "foreground", "tile_px", "overlap_px", "keep_empty", "test_share", "group_by",
+    ),
+    "wanted": ("probability", "cells", "um_per_px", "min_area", "flips", "mpp", "region"),
 }  # fmt: skip
 
 
@@ -21,48 +25,113 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; all options: python {self.prog} --help\n")
 
 
-def make_parser(description, prepare, check, train, predict, evaluate, export):
-    """The command line; each option keeps its place in `UNSET` until it is given.
+def make_parser(description, commands):
+    """The parser of the command line.
 
-    description : text above the options. The others are the functions of the commands of these names; the docstring of
-    each is its help.
+    description : text above the options. commands : {name: function}; the docstring of a function is its help. The
+    command is kept under "command".
     """
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: data, beside main.py)")
-    common.add_argument(
+    common, seed, masks, fitting, showing = _common(), _seed(), _masks(), _fitting(), _showing()
+    parser = Parser(
+        prog="main.py",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common, seed, masks, fitting, showing],
+        argument_default=argparse.SUPPRESS,
+    )
+    parents = {
+        "prepare": [seed, masks, _cutting()],
+        "check": [masks],
+        "train": [seed, masks, fitting],
+        "predict": [_writing(), showing, _predicting()],
+        "evaluate": [masks, _writing()],
+        "export": [_exporting()],
+    }
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, function in commands.items():
+        command = subparsers.add_parser(
+            name,
+            help=function.__doc__.split("\n")[0],
+            description=function.__doc__,
+            parents=[common, *parents[name]],
+            argument_default=argparse.SUPPRESS,
+        )
+        command.set_defaults(command=function)
+    return parser
+
+
+def for_command(parser, command, given):
+    """The keyword arguments of a command from the options that were given, {name: value}, some of them in `GROUPS`.
+
+    An option that the command does not take ends the program with one line.
+    """
+    taken, rest = {}, dict(given)
+    parameters = inspect.signature(command).parameters
+    for group in GROUPS.keys() & parameters.keys():
+        taken[group] = {name: rest.pop(name) for name in GROUPS[group] if name in rest}
+    for name in rest.keys() - parameters.keys():
+        shown = name.removesuffix("_px").replace("_", "-")
+        parser.error(f"--{shown} received, which {command.__name__} does not take; leave it out")
+    return taken | rest
+
+
+def _group():
+    return argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+
+
+def _common():
+    """What every command takes."""
+    group = _group()
+    group.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: data, beside main.py)")
+    group.add_argument(
         "--max-megapixels", type=whole_number(1), metavar="N", help="refuse images that claim more (default: 500)"
     )
-    masks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    masks.add_argument(
+    return group
+
+
+def _masks():
+    """What the values of the masks mean."""
+    group = _group()
+    group.add_argument(
         "--classes", type=whole_number(1, 256), metavar="K", help="1: binary (default); K: class ids 0…K-1"
     )
-    masks.add_argument(
+    group.add_argument(
         "--foreground",
         type=mask_values,
         metavar="V[,V…]",
         help="mask values that count as foreground: numbers, colours such as '#ff0000', names of outline classes",
     )
-    seed = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    seed.add_argument(
+    return group
+
+
+def _seed():
+    """The one number that every random draw follows."""
+    group = _group()
+    group.add_argument(
         "--seed", type=whole_number(0, 2**32 - 1), metavar="N", help="one seed gives one result (default: 0)"
     )
-    fitting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    fitting.add_argument(
+    return group
+
+
+def _fitting():
+    """How a network is trained."""
+    group = _group()
+    group.add_argument(
         "--run", type=run_name, metavar="NAME", help="name of the folder in runs (default: date and time)"
     )
-    fitting.add_argument("--epochs", type=whole_number(1), metavar="N", help="passes over the data (default: 5)")
-    fitting.add_argument("--steps", type=whole_number(1), metavar="N", help="batches an epoch (default: by the data)")
-    fitting.add_argument("--batch", type=whole_number(1), metavar="N", help="crops a batch (default: 4)")
-    fitting.add_argument("--filters", type=whole_number(1), metavar="F", help="filters of the first level (default: 8)")
-    fitting.add_argument(
+    group.add_argument("--epochs", type=whole_number(1), metavar="N", help="passes over the data (default: 5)")
+    group.add_argument("--steps", type=whole_number(1), metavar="N", help="batches an epoch (default: by the data)")
+    group.add_argument("--batch", type=whole_number(1), metavar="N", help="crops a batch (default: 4)")
+    group.add_argument("--filters", type=whole_number(1), metavar="F", help="filters of the first level (default: 8)")
+    group.add_argument(
         "--loss",
         choices=("bce", "dice_bce"),
         help="cross-entropy alone or with Dice loss (default: bce, of 3 classes dice_bce)",
     )
-    fitting.add_argument(
+    group.add_argument(
         "--init", metavar="FILE|none", help="weights to start from (default: the shipped ones where they fit)"
     )
-    going = fitting.add_mutually_exclusive_group()
+    going = group.add_mutually_exclusive_group()
     going.add_argument(
         "--resume", action="store_true", help="go on with the run named by --run, or the newest that was stopped"
     )
@@ -75,115 +144,108 @@ def make_parser(description, prepare, check, train, predict, evaluate, export):
     going.add_argument(
         "--from-card", type=Path, metavar="FILE", help="repeat a run with the settings in its settings.json"
     )
-    writing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    writing.add_argument(
+    return group
+
+
+def _writing():
+    """Where masks are."""
+    group = _group()
+    group.add_argument(
         "--out", type=Path, metavar="DIR", help="where the masks are (default: Test data/Predicted images)"
     )
-    showing = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    showing.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
-    showing.add_argument("--cells", action="store_true", help="separate, measure and export the cells too")
-    showing.add_argument(
+    return group
+
+
+def _showing():
+    """What is written beside the masks."""
+    group = _group()
+    group.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
+    group.add_argument("--cells", action="store_true", help="separate, measure and export the cells too")
+    group.add_argument(
         "--um-per-px",
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="X",
         help="size of a pixel, micrometres (default: as TIFF files state)",
     )
-    showing.add_argument(
+    group.add_argument(
         "--min-area",
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="A",
         help="smallest cell, in square micrometres where the size of a pixel is known, else in pixels",
     )
-    cutting = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    cutting.add_argument(
+    return group
+
+
+def _cutting():
+    """How fields are cut into tiles."""
+    group = _group()
+    group.add_argument(
         "--source",
         metavar="sample|cervix|FOLDER|FILE",
         help="the synthetic sample, the public real fields (download), or your images with masks "
         "(default: Raw data; where empty, the sample)",
     )
-    cutting.add_argument(
+    group.add_argument(
         "--annotations", type=Path, metavar="FILE", help="what was drawn on the image or slide that --source names"
     )
-    cutting.add_argument(
+    group.add_argument(
         "--tile-size", dest="tile_px", type=whole_number(16), metavar="N", help="side of a tile, px (default: 256)"
     )
-    cutting.add_argument(
+    group.add_argument(
         "--overlap", dest="overlap_px", type=whole_number(0), metavar="N", help="px that neighbours share (default: 0)"
     )
-    cutting.add_argument(
+    group.add_argument(
         "--keep-empty", type=float, metavar="SHARE", help="0…1 of the training tiles without foreground (default: 1)"
     )
-    cutting.add_argument(
+    group.add_argument(
         "--test-share", type=float, metavar="SHARE", help="of the groups, kept for testing (default: 0.2)"
     )
-    cutting.add_argument(
+    group.add_argument(
         "--group-by", metavar="PATTERN|CSV", help="what is never split: a pattern of file names, or columns file,group"
     )
-    cutting.add_argument("--colour", action="store_true", help="the sample in colour (default: grey)")
+    group.add_argument("--colour", action="store_true", help="the sample in colour (default: grey)")
+    return group
 
-    parser = Parser(
-        prog="main.py",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common, seed, masks, fitting, showing],
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    def add(function, parents, **keywords):
-        command = commands.add_parser(
-            function.__name__,
-            help=function.__doc__.split("\n")[0],
-            description=function.__doc__,
-            parents=[common, *parents],
-            **keywords,
-        )
-        command.set_defaults(command=function)
-        return command
-
-    add(prepare, [seed, masks, cutting])
-    add(check, [masks])
-    add(train, [seed, masks, fitting])
-    predicting = add(predict, [writing, showing])
-    predicting.add_argument(
+def _predicting():
+    """What is predicted, and by what."""
+    group = _group()
+    group.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH", help="images or folders (default: Test data/Images)"
     )
-    predicting.add_argument(
+    group.add_argument(
         "--model",
         type=Path,
         metavar="FILE",
         help="the trained network (default: the newest run's)",
-        default=argparse.SUPPRESS,
     )
-    predicting.add_argument(
-        "--flips", action="store_true", help="average over mirror images: four times slower", default=argparse.SUPPRESS
-    )
-    predicting.add_argument(
+    group.add_argument("--flips", action="store_true", help="average over mirror images: four times slower")
+    group.add_argument(
         "--mpp",
         type=number(100, "micrometres per pixel, such as 0.5"),
         metavar="X",
         help="bring slides to X µm per pixel, those of the training images (default: full resolution)",
-        default=argparse.SUPPRESS,
     )
-    predicting.add_argument(
+    group.add_argument(
         "--region",
         type=rectangle,
         metavar="X,Y,W,H",
         help="only this part of a slide, in pixels of the full resolution",
-        default=argparse.SUPPRESS,
     )
-    add(evaluate, [masks, writing])
-    exporting = add(export, [])
-    exporting.add_argument(
-        "--model", type=Path, metavar="FILE", help="the .keras file to export", default=argparse.SUPPRESS
-    )
-    exporting.add_argument(
+    return group
+
+
+def _exporting():
+    """What is exported, and how."""
+    group = _group()
+    group.add_argument("--model", type=Path, metavar="FILE", help="the .keras file to export")
+    group.add_argument(
         "--format",
         choices=("onnx", "int8"),
         help="onnx (default); int8: in numbers of 8 bits, about twice as fast and a little less exact, by the images "
         "and masks of Train data that the model was trained on (or those of --data)",
-        default="onnx",
     )
-    return parser
+    return group
 
 
 def whole_number(smallest, largest=2**31 - 1):

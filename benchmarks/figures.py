@@ -92,7 +92,7 @@ def draw_check(path):
         write_sample(folder, train=(3, 2), test=(1, 2), size=512)
         masks = sorted((Path(folder) / "Train data" / "Masks").iterdir())
         shutil.copyfile(masks[1], masks[4])
-        contact_sheet.write_sheet(doctor.examine(folder, quiet=True), path)
+        contact_sheet.write_contact_sheet(doctor.examine(folder, quiet=True), path)
 
 
 def draw_page(predictor, path):

@@ -44,6 +44,7 @@ from preparing.sample import write_sample
 from reading import images
 from scoring import metrics
 from training import train, watchdog
+from training.run import Run
 from training.settings import Settings
 from weights.files import save
 
@@ -63,7 +64,7 @@ class PlainSamples(Examples):
 def train_ours(data, name, seed, steps, folder):
     """A short training with our defaults; returns the model file and what the watchdog did, in words."""
     settings = Settings(seed=seed, epochs=1, steps=steps, foreground=FOREGROUND.get(name), init="none")
-    card = train.train(data, folder / "run", settings, quiet=True)
+    card = train.train(Run(data, folder / "run", settings), quiet=True)
     return folder / "run" / "model.keras", [restart["reason"] for restart in card["restarts"]] + card["watchdog"]
 
 

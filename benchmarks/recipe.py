@@ -27,6 +27,7 @@ from real_data import SETS  # puts the repository on the path
 import data as pipeline
 from training import train
 from training.precision import FLOAT32
+from training.run import Run
 from training.settings import Settings
 
 AUGMENTATION = Settings().augmentation
@@ -132,7 +133,7 @@ def validate(data, name, seed, steps, foreground, classes):
     patch = mock.patch.object(*PATCHES[name]) if name in PATCHES else nullcontext()
     with tempfile.TemporaryDirectory() as folder, patch:
         run = Path(folder) / "run"
-        card = train.train(data, run, replace(settings, **changes), quiet=True, callbacks=callbacks)
+        card = train.train(Run(data, run, replace(settings, **changes)), quiet=True, callbacks=callbacks)
         with open(run / "history.csv", newline="", encoding="utf-8") as file:
             dice = max(float(row["val_dice"]) for row in csv.DictReader(file))
     keras.utils.clear_session()

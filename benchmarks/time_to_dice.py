@@ -28,6 +28,7 @@ from pairing.survey import survey
 from preparing.sample import write_sample
 from reading.files import replacing
 from training import train
+from training.run import Run
 from training.settings import Settings
 from weights.files import save
 
@@ -79,7 +80,7 @@ class Clock(keras.callbacks.Callback):
 
 def run_ours(data, name, seed, folder):
     clock = Clock(data, name, OURS, folder)
-    train.train(data, folder / "run", Settings(seed=seed, init="none"), quiet=True, callbacks=[clock])
+    train.train(Run(data, folder / "run", Settings(seed=seed, init="none")), quiet=True, callbacks=[clock])
     final = judge(folder / "run" / "model.keras", data, name)[1]  # the epoch that validation chose
     return clock, final
 

@@ -31,13 +31,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # ruff: noqa: E402
 import keras
 import numpy as np
+from training.heap import KeepMemory
 
 from data import Examples, PairedImageDataGenerator, TrainingBatches
 from pairing import pairs
 from pairing.survey import survey
 from preparing.sample import write_sample
-from training import budget, fitting, precision, train
-from training.heap import KeepMemory
+from training import budget, fitting, precision
 from training.settings import Settings
 
 MATRIX = 2048
@@ -168,7 +168,7 @@ def main():
         batch = batches[0]
         repeated = Repeated(batch, args.steps)
         networks_of = {
-            title: train.new_network(replace(settings, **changes), 1, batches, seed=0)[0]
+            title: fitting.new_network(replace(settings, **changes), 1, batches)[0]
             for title, changes in (
                 (READY, {}),
                 ("the same in float32", {"precision": precision.FLOAT32}),

@@ -3,21 +3,20 @@
 import cv2
 import numpy as np
 
-from pairing.masks import read_mask_of
 from pairing.pairs import TEST
-from reading import images, intensity
+from reading import intensity
 from reading.files import InputError
 from reading.resize import fitted_size, resize
 from reading.show import OUTLINE_COLOURS, RESULT, TEXT, display, draw_outline, save_figure
 
+TINT = 0.25  # share of that colour in what lies inside the outline, on a contact sheet
 
-def write_sheet(diagnosis, path, most=48):
+
+def write_contact_sheet(diagnosis, path, most=48):
     """Draw the most suspicious pairs, then others, with their masks outlined: a PNG to look at.
 
     Returns the number of pairs drawn; nothing is written where there is none.
     """
-    pass
-
     rank, kinds = {}, {}
     for number, finding in enumerate(diagnosis.findings):
         for name in (part for files in finding.files for part in files.split(" = ")):
@@ -36,60 +35,57 @@ def write_sheet(diagnosis, path, most=48):
         found = min((rank.get(name, len(rank) + 1) for name in names(facts)), default=0)
         return found, np.inf if facts.contrast is None else abs(facts.contrast)
 
-    tiles = []
+    thumbnails = []
     for facts in sorted(diagnosis.all_facts, key=suspicion)[:most]:
-        tiles.append(
+        thumbnails.append(
             {
                 "name": facts.pair.image.name + (" (test)" if facts.part == TEST else ""),
                 "faults": list(dict.fromkeys(kind for name in names(facts) for kind in kinds.get(name, []))),
-                **_pictures(facts, diagnosis.coding),
+                **_pictures(facts, diagnosis),
             }
         )
-    if tiles:
-        contact_sheet(tiles, path)
-    return len(tiles)
+    if thumbnails:
+        draw_contact_sheet(thumbnails, path)
+    return len(thumbnails)
 
 
-def _pictures(facts, coding):
-    image = mask = None
+def _pictures(facts, diagnosis):
+    coding, image, mask = diagnosis.coding, None, None
     try:
-        image = images.read(facts.pair.image)
+        image = diagnosis.contents.image(facts.pair)
         if facts.pair.mask and not facts.mask_is_picture:
-            stored = read_mask_of(facts.pair, image.shape[:2])
+            stored, _ = diagnosis.contents.mask(facts.pair, image.shape[:2])
             mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
     except InputError:
         pass  # what could not be read is said by a finding, and its place left empty
     return {"image": image, "mask": mask, "intensity_range": facts.pair.intensity_range}
 
 
-TINT = 0.25  # share of that colour in what lies inside the outline, on a contact sheet
-
-
-def contact_sheet(tiles, path, columns=8, side_px=200):
+def draw_contact_sheet(thumbnails, path, columns=8, side_px=200):
     """Many small pictures with their masks outlined and tinted, their names and what is wrong with them, as one PNG.
 
-    The tint tells which side of an outline is foreground. tiles: list of dictionaries with `image` (height, width, 1
-    or 3) or None where it cannot be read, `mask` (height, width) class ids or None, `name`, `faults`, a list of words,
-    and perhaps `intensity_range` as in `display`. Each class has its own colour.
+    The tint tells which side of an outline is foreground. thumbnails: list of dictionaries with `image` (height, width,
+    1 or 3) or None where it cannot be read, `mask` (height, width) class ids or None, `name`, `faults`, a list of
+    words, and perhaps `intensity_range` as in `display`. Each class has its own colour.
     """
     import warnings
 
     from matplotlib.figure import Figure
 
-    columns = min(columns, max(3, len(tiles)))
-    rows = -(-len(tiles) // columns)
+    columns = min(columns, max(3, len(thumbnails)))
+    rows = -(-len(thumbnails) // columns)
     gap, caption = 10, 36
     width, height = columns * (side_px + gap) + gap, rows * (side_px + caption) + gap
     sheet = np.full((height, width, 3), 255, np.uint8)
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     axis = figure.add_axes((0, 0, 1, 1))
-    for number, tile in enumerate(tiles):
+    for number, thumbnail in enumerate(thumbnails):
         top, left = gap + number // columns * (side_px + caption), gap + number % columns * (side_px + gap)
-        sheet[top : top + side_px, left : left + side_px] = _thumbnail(tile, side_px)
+        sheet[top : top + side_px, left : left + side_px] = _thumbnail(thumbnail, side_px)
         base = top + side_px + 3
-        axis.text(left, base, _short(tile["name"], 30), fontsize=7.5, va="top", color=TEXT, parse_math=False)
-        faults = _short(tile["faults"][0], 26) if tile["faults"] else ""
-        faults += f" +{len(tile['faults']) - 1}" if len(tile["faults"]) > 1 else ""
+        axis.text(left, base, _short(thumbnail["name"], 30), fontsize=7.5, va="top", color=TEXT, parse_math=False)
+        faults = _short(thumbnail["faults"][0], 26) if thumbnail["faults"] else ""
+        faults += f" +{len(thumbnail['faults']) - 1}" if len(thumbnail["faults"]) > 1 else ""
         axis.text(left, base + 13, faults, fontsize=7, va="top", color=RESULT, weight="bold", parse_math=False)
     axis.imshow(sheet, extent=(0, width, height, 0), interpolation="none")
     axis.set_axis_off()
@@ -98,17 +94,19 @@ def contact_sheet(tiles, path, columns=8, side_px=200):
         save_figure(figure, path, dpi=100)
 
 
-def _thumbnail(tile, side_px):
+def _thumbnail(thumbnail, side_px):
     """One picture in the middle of a square: uint8 (side, side, 3)."""
     square = np.full((side_px, side_px, 3), 235, np.uint8)
-    if tile["image"] is None:
+    if thumbnail["image"] is None:
         cv2.line(square, (0, 0), (side_px, side_px), (200, 200, 200), 1)
         cv2.line(square, (0, side_px), (side_px, 0), (200, 200, 200), 1)
         return square
-    height, width = fitted_size(*tile["image"].shape[:2], side_px)
-    picture = intensity.to_channels(resize(display(tile["image"], tile.get("intensity_range")), height, width), 3)
-    if tile["mask"] is not None:
-        mask = resize(tile["mask"], height, width, nearest=True)
+    height, width = fitted_size(*thumbnail["image"].shape[:2], side_px)
+    picture = intensity.to_channels(
+        resize(display(thumbnail["image"], thumbnail.get("intensity_range")), height, width), 3
+    )
+    if thumbnail["mask"] is not None:
+        mask = resize(thumbnail["mask"], height, width, nearest=True)
         for number in np.unique(mask[mask > 0]):
             region, colour = mask == number, OUTLINE_COLOURS[(number - 1) % len(OUTLINE_COLOURS)]
             picture[region] = np.rint((1 - TINT) * picture[region] + TINT * np.array(colour))

@@ -6,6 +6,7 @@ at the first fault.
 """
 
 import os
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,12 +16,14 @@ import numpy as np
 from tqdm import tqdm
 
 from checking import copies, image_checks, mask_checks
+from checking.contact_sheet import write_contact_sheet
 from checking.facts import PairFacts, files_of, gather_facts
 from checking.findings import FEW, KINDS, ORDER, SEVERITIES, Finding, in_parts
 from pairing import pairs as pairing
+from pairing.contents import Contents
 from pairing.groups import group_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
-from pairing.survey import Survey
+from pairing.survey import FolderRead, Survey
 from reading.files import InputError, holds_files, some
 
 
@@ -28,8 +31,9 @@ from reading.files import InputError, holds_files, some
 class Diagnosis:
     """Findings, worst first, and what they rest on.
 
-    training : (`pairs.Pairing`, `survey.Survey`) of `Train data` for `train.train`, which need not read it all again;
-        None where not all of it can be read.
+    training : `survey.FolderRead` of `Train data` for `train.train`, which need not read it all again; None where not
+        all of it can be read.
+    contents : `contents.Contents` of all files, for whoever shows them.
     """
 
     data_dir: Path
@@ -37,7 +41,8 @@ class Diagnosis:
     all_facts: list
     summary: list
     coding: object = None
-    training: tuple | None = None
+    training: FolderRead | None = None
+    contents: Contents | None = None
 
     def refuse(self):
         """Raise `InputError`, one line, where a finding is fatal."""
@@ -66,8 +71,9 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     for part in (TRAIN, TEST):
         case.gather(part)
     shrink = copies.working_scale(case.all_facts) if thorough else None
+    contents = Contents()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
-        done = pool.map(lambda facts: gather_facts(facts, shrink), case.all_facts)
+        done = pool.map(lambda facts: gather_facts(facts, shrink, contents), case.all_facts)
         for _ in tqdm(
             done, total=len(case.all_facts), desc="read", unit="image", leave=False, disable=quiet, delay=1
         ):  # fmt: skip
@@ -85,7 +91,50 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     if case.all_facts and len([facts for facts in case.all_facts if facts.part == TRAIN]) < FEW:
         case.add("few images", [])
     findings = sorted(case.findings, key=lambda f: (SEVERITIES.index(f.severity), ORDER.index(f.kind)))
-    return Diagnosis(data_dir, findings, case.all_facts, _summary(case, coding), coding, _training(case))
+    training = _training(case, contents)
+    return Diagnosis(data_dir, findings, case.all_facts, _summary(case, coding), coding, training, contents)
+
+
+def check_folder(data_dir, classes=1, foreground=None):
+    """`examine` thoroughly, say what was found, and draw `check.png`; arguments as there.
+
+    Raises `InputError` where a finding is fatal.
+    """
+    data_dir, started = Path(data_dir), time.time()
+    diagnosis = examine(data_dir, classes, foreground)
+    print(*diagnosis.summary, sep="\n")
+    for finding in diagnosis.findings:
+        print(f"\n{finding}")
+    counts = [f"{sum(f.severity == name for f in diagnosis.findings)} {name}" for name in SEVERITIES]
+    images_read = f"{len(diagnosis.all_facts)} image{'s' * (len(diagnosis.all_facts) != 1)}"
+    print(f"\n{', '.join(counts)}; {images_read} in {time.time() - started:.1f} s")
+    path = data_dir / "check.png"
+    try:
+        if drawn := write_contact_sheet(diagnosis, path):
+            print(f"look at {drawn} of the images with their masks outlined: {path}")
+    except OSError as error:  # a folder that only its owner may write to
+        print(f"no contact sheet: {error}")
+    if fatal := sum(finding.severity == "fatal" for finding in diagnosis.findings):
+        counted, them = ("1 kind", "it") if fatal == 1 else (f"{fatal} kinds", "them")
+        raise InputError(
+            f"{counted} of fault above would spoil a training; expected none. Mend {them} and run check again."
+        )
+
+
+def refuse_unfit(data_dir, classes=1, foreground=None):
+    """The `survey.FolderRead` of `Train data`, read once; says where test images are trained on.
+
+    Raises `InputError`, one line, where a training on the folder would be spoilt.
+    """
+    diagnosis = examine(data_dir, classes, foreground, thorough=False)
+    diagnosis.refuse()
+    for finding in diagnosis.findings:
+        if finding.kind == "leakage":
+            print(finding)
+    for facts in diagnosis.all_facts:
+        if facts.part == TEST:  # training has no use for their pixels
+            diagnosis.contents.forget(facts.pair)
+    return diagnosis.training
 
 
 class _Case:
@@ -247,12 +296,13 @@ OTHERWISE = {
 }
 
 
-def _training(case):
+def _training(case, contents):
     """`Diagnosis.training`."""
     all_facts = [facts for facts in case.all_facts if facts.part == TRAIN]
     if TRAIN not in case.pairings or not all(facts.size and facts.values for facts in all_facts):
         return None
-    return replace(case.pairings[TRAIN], pairs=[facts.pair for facts in all_facts]), mask_checks.survey_of(all_facts)
+    pairing = replace(case.pairings[TRAIN], pairs=[facts.pair for facts in all_facts])
+    return FolderRead(pairing, mask_checks.survey_of(all_facts), contents)
 
 
 def _summary(case, coding):

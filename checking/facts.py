@@ -1,6 +1,5 @@
 """What one reading of an image and its mask tells about them, as far as the data doctor needs to know."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import numpy as np
 
 from checking.copies import take_print
 from pairing import annotations
-from pairing.masks import read_named_mask_of
 from pairing.pairs import Pair
 from reading import images, intensity
-from reading.files import InputError
+from reading.files import InputError, fingerprint
 
 
 @dataclass
@@ -36,8 +34,8 @@ class PairFacts:
     constant: bool = None
     quantiles: np.ndarray = None
     distinct: int = None
-    picture_hash: bytes = None
-    mask_hash: bytes = None
+    picture_hash: str = None
+    mask_hash: str = None
     mask_is_picture: bool = False
     soft: bool = False
     values: dict = None
@@ -54,9 +52,10 @@ class PairFacts:
     inside: float = None  # mean grey value of the foreground
 
 
-def gather_facts(facts, shrink):
+def gather_facts(facts, shrink, contents):
+    """Read the files of a pair and fill in its facts. shrink : of `copies.working_scale`; None: no search of copies."""
     try:
-        image = images.read(facts.pair.image)
+        image = contents.image(facts.pair)
     except InputError as error:
         facts.faults.append(("unreadable image", facts.pair.image, error))
         image = None
@@ -65,7 +64,7 @@ def gather_facts(facts, shrink):
         if shrink:
             take_print(facts, image, shrink)
     if facts.pair.mask:
-        _facts_of_mask(facts, image)
+        _facts_of_mask(facts, image, contents)
 
 
 def _facts_of_image(facts, image):
@@ -81,7 +80,7 @@ def _facts_of_image(facts, image):
     top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
     facts.clipped = float((some_pixels >= top).mean())
     facts.constant = all((band == image[0, 0]).all() for band in intensity.bands(image))
-    facts.picture_hash = _hash(image)
+    facts.picture_hash = fingerprint(image)
 
 
 def _grey(part, colour):
@@ -89,14 +88,14 @@ def _grey(part, colour):
     return intensity.to_channels(part, 1)[..., 0] if colour else part[..., 0]
 
 
-def _facts_of_mask(facts, image):
+def _facts_of_mask(facts, image, contents):
     path = facts.pair.mask
     try:
         # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
         if facts.size is None and path not in files_of(path.parent):
             return  # outlines have no size of their own
         if facts.size:
-            mask, facts.names = read_named_mask_of(facts.pair, facts.size)
+            mask, facts.names = contents.mask(facts.pair, facts.size)
         else:
             mask = images.read_mask(path)
     except InputError as error:
@@ -130,7 +129,9 @@ def _facts_of_mask(facts, image):
     # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
     facts.soft = bool(len(held) > 8 and highest >= 224 and alike < 0.5 * between)
     if len(held) > 1:
-        facts.mask_hash = _hash(mask, np.int32)  # the same values are the same mask, however they are stored
+        facts.mask_hash = fingerprint(
+            mask.astype(np.int32)
+        )  # the same values are the same mask, however they are stored
 
 
 def _mask_fault(facts, path):
@@ -160,14 +161,6 @@ def _is_picture(array):
         return False
     differ = (array[:, 1:] != array[:, :-1]).mean()
     return bool(differ > 0.4 and len(np.unique(array[:: max(1, array.shape[0] // 64)])) > 16)
-
-
-def _hash(array, dtype=None):
-    dtype = dtype or array.dtype
-    digest = hashlib.blake2b(digest_size=16, key=f"{array.shape}{np.dtype(dtype)}".encode()[:64])
-    for band in intensity.bands(array):
-        digest.update(np.ascontiguousarray(band, dtype))
-    return digest.digest()
 
 
 def files_of(folder):

@@ -1,4 +1,4 @@
-"""pairing.objects: TODO."""
+"""Which pixels of a mask are one object: connected components, or what the masks themselves number; and their seams."""
 
 from dataclasses import replace
 
@@ -12,9 +12,6 @@ from pairing.pairs import mask_sources
 MOST_CLASSES = 16  # masks with more different numbers than this number their objects, not classes
 
 
-# ------------------------------------------------------------------------------------------------------------- objects
-
-
 def components(mask):
     """The connected components of a mask, 8-connectivity.
 
@@ -25,14 +22,22 @@ def components(mask):
 
 
 def true_objects(pair, mask, coding, mask_values):
-    """The objects of a true mask, by the best that its source tells.
+    """The objects of a true mask, by the best that its source tells: `numbered_objects`, else connected components.
 
-    Binary masks only (`coding.classes` 1) can number their objects. They do where the mask is
+    Returns (labels, source) as `numbered_objects`, where source may be "components" too.
+    """
+    labels, source = numbered_objects(pair, mask, coding, mask_values)
+    return (components(mask), "components") if labels is None else (labels, source)
+
+
+def numbered_objects(pair, mask, coding, mask_values, stored=None):
+    """The objects of a true mask whose source numbers them.
+
+    Binary masks only (`coding.classes` 1) can. They do where the mask is
     - a folder of files: one file an object ("files");
     - a file of outlines all of one class: one outline an object, smaller ones on top ("outlines");
     - a label image: the folder's masks hold more than 16 different numbers, none of them colours, smoothed edges or
       values chosen with --foreground ("labels"). Fewer numbers may be classes, and are not taken for objects.
-    In all other cases, and of each class where there are several, they are the connected components ("components").
 
     Parameters
     ----------
@@ -40,9 +45,10 @@ def true_objects(pair, mask, coding, mask_values):
     mask : bool or integer ndarray of shape (height, width), the foreground that `coding` finds in the mask file.
     coding : `masks.MaskCoding` of the folder.
     mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`).
+    stored : the mask as it is stored, where it has been read already.
 
     Returns (labels, source): int ndarray of shape (height, width), 0 on background and another number on each object,
-    and one of the four words above.
+    and one of the three words above; (None, None) in all other cases.
     """
     one_value = sum(value > 0 for value in mask_values) == 1
     mask = mask > 0
@@ -55,8 +61,8 @@ def true_objects(pair, mask, coding, mask_values):
         shapes = sorted(annotations.read_shapes(pair.mask)[0], key=annotations.Shape.area, reverse=True)
         return _numbered((annotations.filled(shape, mask.shape) for shape in shapes), mask), "outlines"
     if plain and len(mask_values) > MOST_CLASSES and max(mask_values) < COLOUR:
-        return np.where(mask, read_mask_of(pair, mask.shape), 0), "labels"
-    return components(mask), "components"
+        return np.where(mask, read_mask_of(pair, mask.shape) if stored is None else stored, 0), "labels"
+    return None, None
 
 
 def _numbered(parts, mask):

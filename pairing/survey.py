@@ -9,7 +9,10 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing import annotations
+from pairing.contents import Contents
+from pairing.groups import with_tile_table
 from pairing.masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ignore, read_named_mask_of
+from pairing.pairs import Pairing, find_pairing
 from reading import images, intensity
 from reading.files import InputError, some
 
@@ -123,6 +126,22 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class FolderRead:
+    """A folder of images with masks, read once: how they pair, what they hold, and the pixels as long as they last."""
+
+    pairing: Pairing
+    survey: Survey
+    contents: Contents
+
+
+def read_folder(folder, data_dir, quiet=False):
+    """Pair and survey `folder`, one of the data folder `data_dir`: a `FolderRead`. Raises `InputError` as both do."""
+    contents, pairing = Contents(), find_pairing(folder)
+    pairing = replace(pairing, pairs=with_tile_table(pairing.pairs, data_dir))
+    return FolderRead(pairing, survey(pairing.pairs, quiet, contents), contents)
+
+
+@dataclass(frozen=True)
 class MaskFacts:
     """What one mask holds: its distinct `values` (ascending) and their pixel `counts`, int64 ndarrays of shape (n,);
     the value `border` that is the most frequent one in the outermost pixels; `names`, from value to class name."""
@@ -149,8 +168,10 @@ class MaskFacts:
         return f"{self.path.parent.name}/{self.path.name}" if self.path.is_dir() else self.path.name
 
 
-def survey(pairs, quiet=False):
+def survey(pairs, quiet=False, contents=None):
     """Read every image and mask once, so that nothing unreadable turns up in the middle of a training.
+
+    contents : the `contents.Contents` that keeps what is read for those who need it next; None keeps nothing.
 
     Returns a `Survey`. Raises `InputError` for the first file that cannot be read or a mask of another size than its
     image, saying how many more there are.
@@ -158,7 +179,7 @@ def survey(pairs, quiet=False):
     sizes, values, masks, colour, problems = [], {}, [], False, []
     with ThreadPoolExecutor(2) as pool:
         for found in tqdm(
-            pool.map(_look_at, pairs),
+            pool.map(lambda pair: _facts_of(pair, contents), pairs),
             total=len(pairs),
             desc="read",
             unit="image",
@@ -182,20 +203,23 @@ def survey(pairs, quiet=False):
     return Survey(sizes, colour, values, masks)
 
 
-def _look_at(pair):
+def _facts_of(pair, contents):
+    """(size, whether it has colour, its `MaskFacts` or None) of a pair; an `InputError` comes back, not up."""
     try:
-        image = images.read(pair.image)
-        return image.shape[:2], not intensity.is_grey(image), mask_facts(pair, image.shape[:2]) if pair.mask else None
+        image = contents.image(pair) if contents else images.read(pair.image)
+        size, mask = image.shape[:2], None
+        if pair.mask:
+            mask = mask_facts(pair.mask, *(contents.mask(pair, size) if contents else read_named_mask_of(pair, size)))
+        return size, not intensity.is_grey(image), mask
     except InputError as error:
         return error
 
 
-def mask_facts(pair, size):
-    """The `MaskFacts` of a pair whose image is (height, width) = `size`. Raises `InputError` as `read_mask_of` does."""
-    mask, names = read_named_mask_of(pair, size)
+def mask_facts(path, mask, names):
+    """The `MaskFacts` of a stored mask and its names, as `masks.read_named_mask_of` gives them."""
     values, counts = _histogram(mask)
     around, times = _histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])[:, np.newaxis])
-    return MaskFacts(pair.mask, values, counts, int(around[times.argmax()]), names)
+    return MaskFacts(path, values, counts, int(around[times.argmax()]), names)
 
 
 def _histogram(array):

@@ -11,7 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from measuring.cells import LABELS_SUFFIX
-from pairing.masks import MaskCoding, read_mask_of
+from pairing.contents import Contents
+from pairing.masks import MaskCoding
 from pairing.objects import components, true_objects
 from pairing.pairs import find_pairs
 from pairing.survey import survey
@@ -42,7 +43,8 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     pairs = [pair for pair in find_pairs(test_dir, masks="optional") if pair.mask]
     if not pairs:
         return None
-    found = survey(pairs)
+    contents = Contents()
+    found = survey(pairs, contents=contents)
     if record["masks"] and foreground is None:
         coding = MaskCoding(**record["masks"])
     else:
@@ -60,7 +62,15 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
             if not path.is_file():
                 raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
             prediction = written.decode(images.read_mask(path))
-            truth = coding.decode(read_mask_of(pair, prediction.shape))
+            stored, _ = contents.mask(pair, prediction.shape)
+            if stored.shape != prediction.shape:
+                raise InputError(
+                    f"{path}: prediction of {prediction.shape[0]}×{prediction.shape[1]} pixels for a mask of "
+                    f"{stored.shape[0]}×{stored.shape[1]} ({pair.mask.name}); expected one size (height×width). Run "
+                    "`predict` again."
+                )
+            truth = coding.decode(stored)
+            contents.forget(pair)
             labelled = record["cells"] and coding.classes == 1 and path.suffix == ".png"  # slides have none
             separate = _read_labels(path, prediction.shape) if labelled else None
             results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark, separate))

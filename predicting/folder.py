@@ -1,17 +1,17 @@
-"""Image of any size → probability → mask; folders of images.
-
-An image is padded by reflection, predicted in overlapping tiles (tiling.py) and cropped: each image comes back at its
-own size. Intensities are normalised from the whole image, never from a tile.
-"""
+"""Images, slides and folders of them → masks in a folder, with the record of which model wrote them."""
 
 import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from reading import images, intensity
+from measuring.cell_files import CellWriter
+from reading import images, intensity, slides
 from reading.files import InputError, replacing, write_json
+from reading.large import is_large, open_source
 from reading.show import colour_preview
 
 SUFFIX = "_predict"
@@ -20,7 +20,93 @@ PROBABILITIES = "probabilities.npz"  # the foreground probability of each image 
 PAGE = "report.html"  # `page.write_page` writes it
 
 
-# -------------------------------------------------------------------------------------------------------------- folders
+@dataclass(frozen=True)
+class Wanted:
+    """What is written beside the masks, and how slides are read.
+
+    probability : keep 16-bit probability images too. cells : separate, measure and export the cells.
+    um_per_px, min_area : as for `cell_files.CellWriter`; one of them asks for cells as well.
+    flips : average over mirror images. mpp, region : of slides, as for `large.open_source`.
+    """
+
+    probability: bool = False
+    cells: bool = False
+    um_per_px: float | None = None
+    min_area: float | None = None
+    flips: bool = False
+    mpp: float | None = None
+    region: list | None = None
+
+
+def find_images(given):
+    """The image and slide files that paths name, folders standing for what is in them: a list of paths.
+
+    Raises `InputError` where there are none, where one is missing, and where two masks would get one name.
+    """
+    paths = []
+    for path in map(Path, given):
+        paths += images.list_images(path, slides.SUFFIXES) if path.is_dir() else [path]
+    if not paths:
+        raise InputError(
+            f"{given[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
+            "Put images there, or name them: python main.py predict my_image.png"
+        )
+    for path in paths:
+        if not path.is_file():  # said before the seconds that loading a model takes
+            raise InputError(f"{path}: no such file or folder; expected images there. Check the path.")
+    refuse_shared_names(paths)
+    return paths
+
+
+def predict_paths(open_model, paths, out_dir, wanted, ranges=None):
+    """Write the masks of images, slides and large TIFFs into a folder.
+
+    Parameters
+    ----------
+    open_model : function that gives the `predictor.Predictor`, called once the options have been found to fit.
+    paths : of `find_images`. out_dir : path of the folder.
+    wanted : `Wanted`. ranges : as in `predict_files`.
+
+    Returns (fields, cells): the paths that are no slides, and the `cell_files.CellWriter`, None without cells. Raises
+    `InputError`, after the masks of all others are written, for what cannot be read.
+    """
+    from predicting.whole_slides import predict_whole
+
+    out_dir, large = Path(out_dir), {path: is_large(path) for path in paths}
+    fields, whole = ([path for path in paths if large[path] == kind] for kind in (False, True))
+    if wanted.mpp or wanted.region:
+        for path in whole:  # wrong options, before anything is predicted
+            open_source(path, wanted.mpp, wanted.region).close()
+        if fields:
+            raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
+    if wanted.probability and whole:
+        print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
+    made, broken, cells = not out_dir.exists(), [], None
+    out_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        predictor = open_model()
+        if wanted.cells or wanted.um_per_px or wanted.min_area:
+            cells = CellWriter(out_dir, wanted.um_per_px, wanted.min_area)
+        try:
+            if fields:
+                predict_files(predictor, fields, out_dir, wanted.probability, ranges, cells)
+        except InputError as error:
+            broken.append(error)
+        for path in whole:
+            try:
+                predict_whole(predictor, path, out_dir / f"{path.stem}{SUFFIX}.tif", wanted, cells)
+                write_record(predictor, out_dir, cells is not None)
+            except InputError as error:
+                broken.append(error)
+        if cells and whole and cells.tables:
+            cells.finish()  # once more, now with the slides
+    finally:
+        if made:
+            with suppress(OSError):  # only where nothing was written
+                out_dir.rmdir()
+    if broken:
+        raise InputError("; ".join(map(str, broken)))
+    return fields, cells
 
 
 def refuse_shared_names(paths):

@@ -58,18 +58,19 @@ def probability_bands(predictor, source, first=0):
     yield from predict_bands(predictor.predict_window, read, source.height, source.width, predictor.background, **size)
 
 
-def predict_whole(predictor, path, target, mpp=None, region=None, flips=False, cells=None):
+def predict_whole(predictor, path, target, wanted, cells=None):
     """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`.
 
-    mpp, region : as for `streams.open_source`; flips : whether the predictor averages over them.
+    wanted : `folder.Wanted`; of it `mpp` and `region` as for `large.open_source`, `flips` as the predictor has it.
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells too; None for the mask alone.
 
     An earlier, interrupted prediction of the same file by the same model with the same options goes on.
     Raises `InputError` where the file or an option is wrong; nothing is left then.
     """
     path = Path(path)
-    with closing(open_source(path, mpp, region)) as source:
-        _predict_source(predictor, source, path, target, [mpp, region, flips, cells is not None], cells)
+    with closing(open_source(path, wanted.mpp, wanted.region)) as source:
+        options = [wanted.mpp, wanted.region, wanted.flips, cells is not None]
+        _predict_source(predictor, source, path, target, options, cells)
 
 
 def _predict_source(predictor, source, path, target, options, cells):

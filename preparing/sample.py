@@ -8,7 +8,6 @@ sample also reads other people's slides.
 """
 
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from reading.aside import written_aside
 from reading.files import InputError
 from reading.images import write_png
 
@@ -462,24 +462,19 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), te
                     "Use another folder, or empty this one."
                 )
         jobs += [(split, first + s, f) for s in range(slides) for f in range(fields)]
-    # Written aside and moved when all are there: a program killed halfway leaves no half of a sample behind.
-    aside = Path(data_dir) / ".sample-unfinished"
-    shutil.rmtree(aside, ignore_errors=True)
+    # Moved when all are there: a program killed halfway leaves no half of a sample behind.
+    with written_aside(data_dir, ".sample-unfinished") as aside:
 
-    def work(job):
-        split, slide, field = job
-        folder = aside / split
-        image, mask = make_field(slide, field, size=size, seed=seed, colour=colour)
-        name = f"slide{slide:02d}_field{field}.png"
-        write_png(folder / "Images" / name, image)
-        write_png(folder / "Masks" / name, mask if classes == 3 else np.uint8(255) * (mask == NUCLEUS))
+        def work(job):
+            split, slide, field = job
+            folder = aside.path / split
+            image, mask = make_field(slide, field, size=size, seed=seed, colour=colour)
+            name = f"slide{slide:02d}_field{field}.png"
+            write_png(folder / "Images" / name, image)
+            write_png(folder / "Masks" / name, mask if classes == 3 else np.uint8(255) * (mask == NUCLEUS))
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for _ in tqdm(pool.map(work, jobs), total=len(jobs), desc="sample", unit="field", leave=False, disable=None):
-            pass
-    for path in sorted(aside.rglob("*.png")):
-        target = Path(data_dir) / path.relative_to(aside)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
-    shutil.rmtree(aside)
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            done = pool.map(work, jobs)
+            for _ in tqdm(done, total=len(jobs), desc="sample", unit="field", leave=False, disable=None):
+                pass
     return len(jobs)

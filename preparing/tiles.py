@@ -15,6 +15,59 @@ TILE_OPTIONS = "tiles.json"  # beside it: which values of the raw masks are fore
 
 
 @dataclass(frozen=True)
+class Cutting:
+    """How fields are cut into tiles, and what becomes of them. Raises `InputError` for a value out of range.
+
+    tile_px : side of a tile. An image shorter than this keeps its own length: nothing is enlarged.
+    overlap_px : pixels that neighbouring tiles share at least, three quarters of tile_px at most.
+    keep_empty : share, 0…1, of the training tiles without foreground that is kept. Test tiles are all kept, since a
+        score must count what is found where nothing is.
+    test_share : share of the groups that is kept for testing, 0 up to but not including 1.
+    group_by : regular expression or CSV file for `groups.grouped_by`; None: groups by file name (`groups.group_of`).
+    classes, foreground : as in `survey.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
+    seed : decides which groups are tested and which empty tiles are kept.
+    """
+
+    tile_px: int = 256
+    overlap_px: int = 0
+    keep_empty: float = 1.0
+    test_share: float = 0.2
+    group_by: str | Path | None = None
+    classes: int = 1
+    foreground: tuple | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        tile_px, most = self.tile_px, self.tile_px * 3 // 4
+        if tile_px < 1:
+            raise InputError(f"tile size {tile_px}; expected at least 1 pixel. Leave it out for 256.")
+        if not 0 <= self.overlap_px <= most:  # each pixel is then in up to 16 tiles; beyond, in thousands
+            raise InputError(
+                f"overlap {self.overlap_px}; expected 0 to {most}, three quarters of the tile size of {tile_px}. "
+                "Choose a smaller one."
+            )
+        if not 0 <= self.keep_empty <= 1:
+            raise InputError(
+                f"share of empty tiles {self.keep_empty}; expected 0 (none kept) to 1 (all). Choose one of these."
+            )
+        if not 0 <= self.test_share < 1:
+            raise InputError(
+                f"share for testing {self.test_share}; expected 0 up to, not including, 1. Leave it out for 0.2."
+            )
+
+    def recorded(self):
+        """What `tiles.json` keeps of it, a dictionary: all but the groups, which `tiles.csv` has."""
+        kept = {name: getattr(self, name) for name in OPTIONS}
+        return kept | {"foreground": self.foreground and sorted(self.foreground, key=str)}
+
+
+OPTIONS = {
+    "tile_px": "--tile-size", "overlap_px": "--overlap", "keep_empty": "--keep-empty", "test_share": "--test-share",
+    "seed": "--seed", "classes": "--classes", "foreground": "--foreground",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Tile:
     """One row of `tiles.csv`; all lengths in pixels.
 
@@ -69,9 +122,9 @@ def tile_spans(length, tile, overlap):
     return [(first, min(tile, length - first), max(0, first + tile - length)) for first in starts]
 
 
-def plan_tiles(pair, mask, part, tile_px, overlap_px):
+def plan_tiles(pair, mask, part, cutting):
     """The tiles of one field, from the pair and its class ids, (height, width) integers; a list of `Tile`."""
-    rows, columns = (tile_spans(length, tile_px, overlap_px) for length in mask.shape)
+    rows, columns = (tile_spans(length, cutting.tile_px, cutting.overlap_px) for length in mask.shape)
     whole = len(rows) == len(columns) == 1
     tiles = []
     for i, (row, height, pad_bottom) in enumerate(rows):
@@ -95,14 +148,14 @@ def plan_tiles(pair, mask, part, tile_px, overlap_px):
     return tiles
 
 
-def drop_empty(tiles, keep, seed):
-    """Keep the share `keep` of the training tiles without foreground, chosen by `seed`; returns (tiles, their number).
+def drop_empty(tiles, cutting):
+    """Keep the share `keep_empty` of the training tiles without foreground; returns (tiles, their number).
 
     The order of `tiles` stays. The number is that of the empty training tiles before.
     """
     empty = [i for i, tile in enumerate(tiles) if tile.part == "train" and tile.foreground == 0]
-    order = np.random.default_rng([seed, 0xE397]).permutation(len(empty))
-    dropped = {empty[i] for i in order[round(keep * len(empty)) :]}
+    order = np.random.default_rng([cutting.seed, 0xE397]).permutation(len(empty))
+    dropped = {empty[i] for i in order[round(cutting.keep_empty * len(empty)) :]}
     return [tile for i, tile in enumerate(tiles) if i not in dropped], len(empty)
 
 
@@ -121,12 +174,6 @@ def _in_order(foreground):
     return sorted(str(value).casefold() for value in foreground)
 
 
-OPTIONS = {
-    "tile_px": "--tile-size", "overlap_px": "--overlap", "keep_empty": "--keep-empty", "test_share": "--test-share",
-    "seed": "--seed", "classes": "--classes", "foreground": "--foreground",
-}  # fmt: skip
-
-
 def table_text(tiles):
     """The text of `tiles.csv`."""
     text = io.StringIO()
@@ -136,23 +183,23 @@ def table_text(tiles):
     return text.getvalue()
 
 
-def options_text(options, meaning, left_out):
+def options_text(cutting, meaning, left_out):
     """The text of `tiles.json`: how the tiles were cut, what the masks mean, and the fields of which none was kept."""
-    return _json_text(options | {"meaning": meaning, "left_out": sorted(left_out)})
+    return _json_text(cutting.recorded() | {"meaning": meaning, "left_out": sorted(left_out)})
 
 
 def _json_text(value):
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_standing(data_dir, options):
+def read_standing(data_dir, cutting):
     """What an earlier run cut into a data folder.
 
-    Parameters: options, dictionary with the keys of `OPTIONS`, to be compared with those of before.
+    Parameters: cutting, `Cutting`, to be compared with that of before.
     Returns (tiles, left_out): list of `Tile`, [] where none was cut, and the set of the fields of which no tile was
     kept. Raises `InputError` where the options differ, and where `tiles.csv` or `tiles.json` is not as it was written.
     """
-    data_dir, tiles, left_out = Path(data_dir), [], set()
+    data_dir, options, tiles, left_out = Path(data_dir), cutting.recorded(), [], set()
     away = (
         f"name an empty folder with --data, or move Train data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away first."
     )

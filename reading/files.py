@@ -7,6 +7,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 
 class InputError(ValueError):
     """Something the user gave is wrong. Its text is one line: what was received, what is expected, what to do."""
@@ -61,14 +63,22 @@ def write_json(path, value):
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def fingerprint(picture):
-    """A few characters that tell pictures apart, from an ndarray of pixels: equal for equal pixels alone."""
-    return hashlib.blake2b(picture.tobytes(), digest_size=8, key=f"{picture.shape}{picture.dtype}".encode()).hexdigest()
+def fingerprint(pixels):
+    """A few characters that tell pictures apart, from an ndarray: equal for equal pixels alone."""
+    digest = hashlib.blake2b(digest_size=8, key=f"{pixels.shape}{pixels.dtype}".encode()[:64])
+    for row in np.array_split(pixels, max(1, pixels.nbytes // 2**24)):  # a slide's field is not copied whole
+        digest.update(np.ascontiguousarray(row))
+    return digest.hexdigest()
 
 
 def sha256(path):
-    """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """SHA-256 of a file, or of all files directly in a folder in the order of their names, in hexadecimal."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(path).iterdir()) if Path(path).is_dir() else [path]:
+        with open(file, "rb") as content:
+            while part := content.read(2**20):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}

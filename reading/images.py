@@ -58,6 +58,18 @@ def list_images(folder, more=frozenset()):
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
+@contextmanager
+def at_most(megapixels):
+    """Within the block, images of so many megapixels are read; None: of as many as without it."""
+    global MAX_PIXELS
+    before = MAX_PIXELS
+    MAX_PIXELS = int(megapixels * 1e6) if megapixels else before
+    try:
+        yield
+    finally:
+        MAX_PIXELS = before
+
+
 def read(path):
     """Read one image, as a person would see it in a viewer, with its values as they are stored.
 

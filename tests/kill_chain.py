@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training import run_card, run_folder, train
 from training.precision import FLOAT32
+from training.run import Run
 from training.settings import Settings
 
 TINY = {
@@ -42,9 +43,9 @@ def fork(function):
 
 def fit(data, run_dir):
     resume = (run_dir / run_card.CARD).is_file()
-    if resume and run_card.read(run_dir / run_card.CARD)["finished"]:
+    if resume and run_card.read_card(run_dir / run_card.CARD)["finished"]:
         return  # killed on its way out
-    train.train(data, run_dir, Settings(**HERE), quiet=True, resume=resume)
+    train.train(Run(data, run_dir, Settings(**HERE), resume=resume), quiet=True)
 
 
 def result(run_dir):

@@ -168,18 +168,17 @@ def test_raw_fields_alone_are_cut_before_training(tmp_path, monkeypatch):
     (tmp_path / "data" / "Train data").rename(tmp_path / "data" / "Raw data")
     seen = []
 
-    def train(args):
-        """Train."""
-        seen.append((args.foreground, (args.data / "tiles.csv").is_file()))
+    def train(run, found):
+        seen.append((run.settings.foreground, (run.data / "tiles.csv").is_file()))
         raise KeyboardInterrupt  # the rest of the chain is tested above
 
-    monkeypatch.setattr(main, "train", train)
+    monkeypatch.setattr("training.train.train", train)
     assert main.main(["--data", str(tmp_path / "data"), "--foreground", "255"]) == 130
     assert seen == [(None, True)]
 
 
-def stop(args):
-    """Train: the rest of the chain is tested above."""
+def stop(*_):
+    """For `main.fit`: the rest of the chain is tested above."""
     raise KeyboardInterrupt
 
 
@@ -209,7 +208,7 @@ def test_raw_data_in_any_layout_are_cut_and_never_joined_by_the_sample(tmp_path,
     (tmp_path / "data" / "Train data").rename(raw)
     arrange(raw)
     before = listing(tmp_path)
-    monkeypatch.setattr(main, "train", stop)
+    monkeypatch.setattr(main, "fit", stop)
     assert main.main(["check", "--data", str(tmp_path / "data")]) == 2  # there is nothing to train on yet
     said = capsys.readouterr()
     assert len(said.err.splitlines()) == 1
@@ -224,7 +223,7 @@ def test_raw_data_in_any_layout_are_cut_and_never_joined_by_the_sample(tmp_path,
 
 def test_training_folders_in_other_layouts_are_not_called_empty(tmp_path, monkeypatch):
     one_folder_an_image(make_folder(tmp_path) / "Train data")
-    monkeypatch.setattr(main, "train", stop)
+    monkeypatch.setattr(main, "fit", stop)
     assert main.main(["--data", str(tmp_path)]) == 130
     assert not (tmp_path / "tiles.csv").exists()
 
@@ -234,14 +233,13 @@ def test_foreground_given_again_after_preparing(tmp_path, monkeypatch, capsys):
     (data / "Train data").rename(data / "Raw data")
     monkeypatch.setattr(main, "ROOT", tmp_path)
     seen = []
-    monkeypatch.setattr("training.train.train", lambda *args, **given: seen.append((args[2], given)) or 1 / 0)
+    monkeypatch.setattr("training.train.train", lambda run, found: seen.append((run.settings, found)) or 1 / 0)
     for _ in range(2):  # cutting and training, then training on what was cut
         with pytest.raises(ZeroDivisionError):
             main.main(["--data", str(data), "--foreground", "2"])
-        settings, given = seen.pop()
-        pairing, found = given["found"]
-        assert settings.foreground is None and found.mask_values.keys() == {0, 255}
-        assert len(pairing.pairs) == len(found.sizes)
+        settings, found = seen.pop()
+        assert settings.foreground is None and found.survey.mask_values.keys() == {0, 255}
+        assert len(found.pairing.pairs) == len(found.survey.sizes)
     assert "--foreground 2: `prepare` has applied it" in capsys.readouterr().out
     for command in ([], ["check"], ["train"], ["evaluate"]):
         assert main.main([*command, "--data", str(data), "--foreground", "1"]) == 2
@@ -274,7 +272,7 @@ def test_foreground_by_name_is_remembered_with_the_tiles(tmp_path, capsys):
     assert "--foreground Tumor received" in capsys.readouterr().err
 
 
-def test_training_reads_each_file_once_to_check_and_once_to_train(tmp_path, monkeypatch):
+def test_training_reads_each_file_once(tmp_path, monkeypatch):
     import model
 
     data = make_data(tmp_path / "data")
@@ -285,7 +283,7 @@ def test_training_reads_each_file_once_to_check_and_once_to_train(tmp_path, monk
     with pytest.raises(ZeroDivisionError):
         main.main(["train", "--data", str(data)])
     for path in data.rglob("*.png"):
-        assert read_files.count(path) == (2 if "Train data" in path.parts else 1), path.name
+        assert read_files.count(path) == 1, path.name
 
 
 def test_the_public_set_is_fetched_on_request(tmp_path, monkeypatch):
@@ -327,12 +325,19 @@ def test_help_and_errors_do_not_wait_for_keras():
 
 
 def test_options_mean_the_same_before_and_after_a_command():
-    parse = main.command_line().parse_args
-    import argparse
-
+    parser = main.command_line()
     for arguments in (["--data", "x", "train", "--seed", "3"], ["--seed", "3", "train", "--data", "x"]):
-        args = parse(arguments, argparse.Namespace(**options.UNSET))
-        assert (args.data, args.seed, args.command) == (Path("x"), 3, main.train)
+        given = vars(parser.parse_args(arguments))
+        command = given.pop("command")
+        values = options.for_command(parser, command, given)
+        assert command == main.train and values == {"data": Path("x"), "learning": {"seed": 3}}
+
+
+def test_options_that_a_command_does_not_take_are_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main.main(["--filters", "16", "evaluate"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: --filters received, which evaluate does not take")
 
 
 def test_the_newest_model_is_taken(tmp_path, monkeypatch):

@@ -16,7 +16,6 @@ import psutil
 from keras import layers, ops
 
 from reading.files import InputError
-from training.heap import KeepMemory
 
 # Measured with TensorFlow on a CPU, 2 to 16 filters, batches of 2 to 8: what its graphs and threads take, and the bytes
 # held at the peak of a step for each byte that the layers put out.
@@ -195,9 +194,9 @@ def rehearse(network, batches, checks, seconds):
     trial = copy.copy(batches)
     stopwatch = Stopwatch(checks)
     trial.steps = 4
-    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch, KeepMemory()])
+    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch])
     trial.steps = max(8, min(100, int(seconds / (stopwatch.timed / stopwatch.steps))))
-    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch, KeepMemory()])
+    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch])
     return stopwatch.speed()
 
 
@@ -219,7 +218,7 @@ def plan(seconds, speed, usual_steps):
     return epochs, steps
 
 
-# --- how much it computes ---------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------- computing
 
 
 def count_multiply_adds(model, height, width, training=False):
@@ -238,3 +237,9 @@ def count_multiply_adds(model, height, width, training=False):
         sampled = [(count, getattr(x, "sampling", 1)) for x, count in zip(convolutions, counts, strict=True)]
         counts += [count / sampling**2 for count, sampling in sampled if sampling > 1]
     return sum(counts)
+
+
+def training_tflop(network, settings, steps):
+    """10^12 operations of a whole training: one forward and two backward passes, 2 operations a multiply-add."""
+    multiply_adds = count_multiply_adds(network, settings.crop_px, settings.crop_px, training=True)
+    return round(6 * multiply_adds * settings.batch * steps * settings.epochs / 1e12, 2)

@@ -1,4 +1,4 @@
-"""What people see while a network trains: a bar an epoch, then a line with its scores."""
+"""What happens while a network trains: what people see, and which epoch's network is kept."""
 
 import time
 
@@ -42,13 +42,13 @@ class ProgressBar(keras.callbacks.Callback):
 class KeepBest(keras.callbacks.Callback):
     """Saves the model after each epoch whose validation Dice is the best so far (the last one without validation)."""
 
-    def __init__(self, path, card, has_validation):
+    def __init__(self, path, metadata, has_validation):
         super().__init__()
-        self.path, self.card, self.has_validation = path, card, has_validation
+        self.path, self.metadata, self.has_validation = path, metadata, has_validation
         self.best, self.best_epoch = -1.0, 0
 
     def on_epoch_end(self, epoch, logs=None):
         score = logs["val_dice"] if self.has_validation else float(epoch)
         if score > self.best:
             self.best, self.best_epoch = score, epoch + 1
-            save(self.model, self.path, self.card)
+            save(self.model, self.path, self.metadata)

@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-LOSSES = ("bce", "dice_bce")
 SEAM_WEIGHT = 10  # of a pixel where objects touch
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import keras
 
-FLOAT32, MIXED = "float32", "mixed_bfloat16"  # names of Keras' policies
+from training.settings import FLOAT32, MIXED
+
 INSTRUCTIONS = "avx512_bf16"  # of AMD since Zen 4, of Intel's servers since Cooper Lake
 CPU_INFO = Path("/proc/cpuinfo")
 

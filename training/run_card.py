@@ -4,7 +4,6 @@ It is written when training starts ("finished": false) and again when it has end
 """
 
 import csv
-import hashlib
 import json
 import os
 import platform
@@ -16,12 +15,14 @@ from pathlib import Path
 
 import psutil
 
-from reading.files import InputError, replacing, some
+from reading.files import InputError, replacing, sha256, some
+from training.settings import FLOAT32, Settings
 from weights import start as weights
+from weights.metadata import with_present_names
 
 CARD = "settings.json"
 PACKAGES = ("numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")  # what pixels pass through
-NETWORK = 2  # raised where `model.unet` makes another network of the same options; 1 normalised after both convolutions
+NETWORK = 3  # raised where `model.unet` makes another network of the same options (benchmarks/README.md)
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name → the package's
 
 
@@ -74,59 +75,61 @@ def _gpu_models():
     return asked.stdout.split("\n")[:-1] if asked.returncode == 0 else []
 
 
-def hash_files(pairs):
-    """{"images" and "masks": {name: SHA-256}} of a list of `pairs.Pair`; a mask of many files counts as one."""
+def hash_files(pairs, contents):
+    """{"images" and "masks": {name: SHA-256}} of a list of `pairs.Pair`; a mask of many files counts as one.
+
+    contents : `contents.Contents`, which has hashed what it has read.
+    """
     return {
-        "images": {pair.image.name: _sha256(pair.image) for pair in pairs},
-        "masks": {pair.mask.name if pair.mask.is_file() else pair.stem: _sha256(pair.mask) for pair in pairs},
+        "images": {pair.image.name: contents.sha256(pair.image) for pair in pairs},
+        "masks": {pair.mask.name if pair.mask.is_file() else pair.stem: contents.sha256(pair.mask) for pair in pairs},
     }
 
 
 def hash_init(init):
-    """SHA-256 of each of the weights that `train.Settings.init` may start from: a list, empty where there are none."""
+    """SHA-256 of each of the weights that `Settings.init` may start from: a list, empty where there are none."""
     paths = {"auto": (weights.PAP_SMEAR, weights.SAMPLE), "none": ()}.get(init, (Path(init),))
-    return [_sha256(path) for path in paths if path.is_file()]
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        with open(file, "rb") as content:
-            while part := content.read(2**20):
-                digest.update(part)
-    return digest.hexdigest()
+    return [sha256(path) for path in paths if path.is_file()]
 
 
 # ------------------------------------------------------------------------------------------------------- reading cards
 
 
-def read(path):
+def read_card(path):
     """The card in a file. Raises `InputError` where it is not the card of a run."""
     try:
         card = json.loads(Path(path).read_text(encoding="utf-8"))
+        card = with_present_names(card)
+        card["settings"] = with_present_names(card["settings"])
         card["settings"]["seed"]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected the {CARD} of a run. Check the path.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a run card; expected the {CARD} of a run. Name another file.") from error
     return card
 
 
-def settings_of(card, kind):
-    """The settings of a card as a `kind` (`train.Settings`), and a line for each that this version does not know."""
-    known = {field.name for field in fields(kind)}
-    stored = {"precision": "float32"} | _with_tuples(card["settings"])  # all there was before there was a choice
+def data_of(card):
+    """The data folder of a run's card, where it is still there; else None."""
+    data = card.get("data")
+    return Path(data) if data and Path(data).is_dir() else None
+
+
+def settings_of(card):
+    """The `settings.Settings` of a card, and a line for each that this version does not know."""
+    known = {field.name for field in fields(Settings)}
+    stored = {"precision": FLOAT32} | _with_tuples(card["settings"])  # all there was before there was a choice
     lines = [f"setting {name}: unknown to this version of the program" for name in sorted(stored.keys() - known)]
-    settings = kind(**{name: value for name, value in stored.items() if name in known})
+    settings = Settings(**{name: value for name, value in stored.items() if name in known})
     for name in sorted(known - stored.keys()):
         lines.append(f"setting {name}: not in the card, here {getattr(settings, name)}")
-    if "steps" in known and settings.steps is None:
+    if settings.steps is None:
         lines.append("setting steps: not in the card, chosen by this version of the program")
     return settings, lines
 
 
 def _with_tuples(value):
-    """JSON's lists as tuples, as `train.Settings` has them."""
+    """JSON's lists as tuples, as `Settings` has them."""
     if isinstance(value, dict):
         return {name: _with_tuples(part) for name, part in value.items()}
     return tuple(value) if isinstance(value, list) else value
@@ -179,34 +182,41 @@ def _changed_files(kind, then, here):
 # ------------------------------------------------------------------------------------------------------- writing cards
 
 
-def start(run_dir, data_dir, pairs, backend, resume, say):
+def begin(run, read, backend, say):
     """The part of a run's card that is known at the start and that prediction need not know, a dictionary.
 
-    With `resume` it carries on that of the unfinished run. Raises `InputError` where that run's data have changed.
+    A run that goes on carries on its card. Raises `InputError` where its data have changed since.
+
+    Parameters: run, `run.Run`; read, `survey.FolderRead` of its data; backend, `keras.backend.backend()`; say, function
+    that shows a line on what differs from the run that is gone on with, or repeated.
     """
-    record = {
+    card = {
         "finished": False,
-        "data": str(Path(data_dir).resolve()),
+        "data": str(run.data.resolve()),
         "restarts": [],
         "resumes": [],
-        "files": hash_files(pairs),
+        "files": hash_files(read.pairing.pairs, read.contents),
         "versions": versions(backend),
         "hardware": hardware(),
+        "init_sha256": hash_init(run.settings.init),
+        "minutes": run.minutes,
     }
-    if not resume:
-        return record
-    before = read(run_dir / CARD)
+    if not run.resume:
+        for line in differences(run.card, card) if run.card else ():
+            say(f"not as then: {line}")
+        return card
+    before = read_card(run.folder / CARD)
     if before["finished"]:
-        raise InputError(f"run {run_dir.name} is finished; expected one that was stopped. Start a new run.")
-    if changed := differences(before, record, ["files"]):
+        raise InputError(f"run {run.folder.name} is finished; expected one that was stopped. Start a new run.")
+    if changed := differences(before, card, ["files"]):
         raise InputError(
-            f"run {run_dir.name}: its training data are not what they were ({'; '.join(changed)}); expected the same "
-            "files. Put them back, or start a new run."
+            f"run {run.folder.name}: its training data are not what they were ({'; '.join(changed)}); expected the "
+            "same files. Put them back, or start a new run."
         )
-    for line in differences(before, record, ["versions", "hardware"]):
+    for line in differences(before, card, ["versions", "hardware"]):
         say(f"not as before: {line}; results may differ in the last digits")
     kept = {name: before[name] for name in ("minutes", "restarts", "start") if name in before}
-    return record | kept | {"resumes": [*before["resumes"], time.strftime("%Y-%m-%d %H:%M:%S")]}
+    return card | kept | {"resumes": [*before["resumes"], time.strftime("%Y-%m-%d %H:%M:%S")]}
 
 
 def write_history(path, history):

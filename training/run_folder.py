@@ -4,7 +4,6 @@ Locks are the operating system's (filelock): they end with their process, even o
 """
 
 import errno
-import hashlib
 import itertools
 import os
 import shlex
@@ -17,6 +16,7 @@ import filelock
 
 from reading.files import InputError
 from training import run_card
+from weights import start
 
 FOLDER = "checkpoints"
 LOCK = ".lock"
@@ -47,7 +47,7 @@ def find_unfinished(runs, name=None):
         run_dir = Path(runs) / name
         if not run_dir.is_dir():
             raise InputError(f"{run_dir}: no such run; expected a folder in runs. Check --run.")
-        card = run_card.read(run_dir / run_card.CARD)
+        card = run_card.read_card(run_dir / run_card.CARD)
         if card.get("finished", True):
             raise InputError(
                 f"run {name} is finished; expected one that was stopped. Use it: python main.py predict --model "
@@ -56,7 +56,7 @@ def find_unfinished(runs, name=None):
         return run_dir, card
     for path in sorted(Path(runs).glob(f"*/{run_card.CARD}"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            card = run_card.read(path)
+            card = run_card.read_card(path)
         except InputError:
             continue
         if not card.get("finished", True) and not is_busy(path.parent):
@@ -150,32 +150,12 @@ def checkpoints(run_dir):
     return sorted((Path(run_dir) / FOLDER).glob("epoch_*.npz"), reverse=True)
 
 
-@contextmanager
-def in_turn(runs, data_dir):
-    """Wait until no other whole chain prepares or predicts in a data folder, and let others wait until the end."""
-    name = hashlib.sha256(str(Path(data_dir).resolve()).encode()).hexdigest()[:16]
-    runs.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(runs / f".{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"waiting for another run that works in {data_dir}", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def newest_model(runs):
     """The model file of the newest run in the folder `runs`; before the first one, the shipped weights."""
-    from reading.files import InputError
-    from weights.start import PAP_SMEAR
-
     models = sorted(Path(runs).glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
-    if not models and PAP_SMEAR.is_file():
-        print(f"no run yet: predicting with {PAP_SMEAR.name}, which was trained on Pap smears")
-        return PAP_SMEAR
+    if not models and start.PAP_SMEAR.is_file():
+        print(f"no run yet: predicting with {start.PAP_SMEAR.name}, which was trained on Pap smears")
+        return start.PAP_SMEAR
     if not models:
         raise InputError(
             f"{runs}: no trained model; expected runs/<name>/model.keras. "

@@ -1,14 +1,17 @@
-"""training.settings: TODO."""
+"""What a training can be told: every setting with its default. Without Keras, so that commands start at once."""
 
 from dataclasses import dataclass, field
+
+LOSSES = ("bce", "dice_bce")
+FLOAT32, MIXED = "float32", "mixed_bfloat16"  # what layers compute in; names of Keras' policies
 
 
 @dataclass
 class Settings:
-    """Everything that decides a run; stored in its run card.
+    """Everything that decides a training; stored in its run card.
 
     augmentation holds keyword arguments of `data.PairedImageDataGenerator`; precision is what the layers compute in,
-    `precision.FLOAT32`, `precision.MIXED`, or "auto": `precision.fastest`.
+    `FLOAT32`, `MIXED`, or "auto": `precision.fastest`.
     """
 
     seed: int = 0
@@ -23,7 +26,7 @@ class Settings:
     normalization: str = "batch"
     upsampling: str = "nearest"
     dropout: float = 0.0
-    loss: str = "auto"  # one of `losses.LOSSES`, or "auto": "bce", with three classes or more "dice_bce"
+    loss: str = "auto"  # one of `LOSSES`, or "auto": "bce", with three classes or more "dice_bce"
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     validation_share: float = 0.2

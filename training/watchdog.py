@@ -26,7 +26,7 @@ SHORT_START = 40  # steps that count as the start of any training
 class DeadNetwork(Exception):  # noqa: N818  (a state to act on, caught by fitting.py; users never see its name)
     """Raised inside `fit`: going on is useless. `line` says why in plain words, `step` after which step of all.
 
-    at_start : True in the first epoch or the first tenth of the training, where a new draw costs little.
+    at_start : True in the first epoch or the first tenth of the training: no epoch of it is worth keeping.
     """
 
     def __init__(self, line, step, at_start):
@@ -114,7 +114,7 @@ def make_probe(network):
 
 
 class Watchdog(keras.callbacks.Callback):
-    """Watches one start of a training. It must stand before the callback that saves models.
+    """Watches a training. It must stand before the callback that saves models.
 
     Parameters
     ----------
@@ -124,18 +124,16 @@ class Watchdog(keras.callbacks.Callback):
     foreground_seen, foreground_found : functions giving the number of pixels of each foreground class in the batches of
         this epoch so far, and of those that were found, ndarrays (classes,).
     say : function that shows a line.
-    restart : True where a new draw is still to be had: then a dead layer and a loss stuck at the baseline, which
-        otherwise are only said, raise `DeadNetwork` too at the start.
 
     Raises `DeadNetwork` where going on is useless: the loss or a weight is not a number, or one value comes out for
     every pixel. `lines` holds what was said.
     """
 
-    def __init__(self, image, mask, steps, foreground_seen, foreground_found, say=print, restart=True):
+    def __init__(self, image, mask, steps, foreground_seen, foreground_found, say=print):
         super().__init__()
         self.image, self.mask, self.steps = image, mask, steps
         self.foreground_seen, self.foreground_found = foreground_seen, foreground_found
-        self.say, self.restart = say, restart
+        self.say = say
         self.step = self.epoch = 0
         self.lines = []
         self._looks_in_a_row = {}
@@ -170,7 +168,7 @@ class Watchdog(keras.callbacks.Callback):
         if vitals.constant:
             self._tell("grey", *self._constant("as it predicts, the network"))
         elif self.step >= SHORT_START and self._nothing_found and vitals.contrast < FAINT:
-            self._restart_or_tell(
+            self._tell(
                 "nothing",
                 "it found no pixel of the foreground in a whole epoch",
                 "an unlucky draw of the first weights or foreground that hardly differs from its surroundings; train "
@@ -214,7 +212,7 @@ class Watchdog(keras.callbacks.Callback):
             if self._looks_in_a_row[name] >= PATIENCE:
                 if name == "grey":
                     self._stop(seen, cause)
-                self._restart_or_tell(name, seen, cause)
+                self._tell(name, seen, cause)
         self._check_masks()
 
     def _measure(self, training):
@@ -266,11 +264,6 @@ class Watchdog(keras.callbacks.Callback):
 
     def _stop(self, seen, cause):
         raise DeadNetwork(_line(self.step, seen, cause), self.step, self._at_start())
-
-    def _restart_or_tell(self, name, seen, cause):
-        if self.restart and self._at_start():
-            self._stop(seen, cause)
-        self._tell(name, seen, cause)
 
     def _at_start(self):
         return self.epoch == 0 or self.step <= max(SHORT_START, self.steps / 10)

@@ -380,7 +380,8 @@ def test_training_is_given_what_it_would_have_found_itself(request, layouts, nam
     from pairing.survey import survey
 
     folder = request.getfixturevalue("fields") if name == "fields" else layouts[name]
-    pairing, seen = doctor.examine(folder, thorough=False, quiet=True).training
+    read = doctor.examine(folder, thorough=False, quiet=True).training
+    pairing, seen = read.pairing, read.survey
     assert pairing == pairs.find_pairing(folder / TRAIN)
     own = survey(pairing.pairs, quiet=True)
     assert (seen.sizes, seen.colour, seen.mask_values) == (own.sizes, own.colour, own.mask_values)
@@ -404,7 +405,7 @@ def test_the_groups_of_tiles_reach_the_training(tmp_path):
     folder = fill(tmp_path, grey, binary)
     rows = [f"cell{number}.png,slide{number // 4}" for number in range(8)]
     (folder / "tiles.csv").write_text("\n".join(["file,group", *rows]))
-    pairing, _ = doctor.examine(folder, thorough=False, quiet=True).training
+    pairing = doctor.examine(folder, thorough=False, quiet=True).training.pairing
     assert [pair.group for pair in pairing.pairs] == ["slide0"] * 4 + ["slide1"] * 4
     (folder / "tiles.csv").write_text("file,group\ncell0.png,a\ncell0.png,b\n")
     diagnosis = doctor.examine(folder, thorough=False, quiet=True)

@@ -18,6 +18,7 @@ from reading.images import read, write_png
 from tests.helpers import copy_program, listing, make_folder
 from tests.kill_chain import TINY, result
 from training import budget, run_card, run_folder, train
+from training.run import Run
 from training.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,10 +48,10 @@ class ResourceExhaustedError(Exception):
 def whole(tmp_path_factory):
     """A data folder with a run that was never stopped and one that was stopped in its fourth epoch."""
     folder = make_folder(tmp_path_factory.mktemp("data"), count=4)
-    train.train(folder, folder / "whole", Settings(**TINY), quiet=True)
+    train.train(Run(folder, folder / "whole", Settings(**TINY)), quiet=True)
     with pytest.raises(KeyboardInterrupt):
         train.train(
-            folder, folder / "stopped", Settings(**TINY), quiet=True, callbacks=[StopAt(3, 1, KeyboardInterrupt)]
+            Run(folder, folder / "stopped", Settings(**TINY)), quiet=True, callbacks=[StopAt(3, 1, KeyboardInterrupt)]
         )
     return folder
 
@@ -61,9 +62,9 @@ def stopped(whole, tmp_path):
 
 
 def go_on(data, run_dir):
-    settings, unknown = run_card.settings_of(run_card.read(run_dir / run_card.CARD), Settings)
+    settings, unknown = run_card.settings_of(run_card.read_card(run_dir / run_card.CARD))
     assert settings == Settings(**TINY) and not unknown
-    return train.train(data, run_dir, settings, resume=True)
+    return train.train(Run(data, run_dir, settings, resume=True))
 
 
 def test_a_training_that_was_stopped_ends_as_if_it_never_had_been(whole, stopped, capsys):
@@ -106,24 +107,22 @@ def test_other_data_or_a_damaged_best_model_are_refused_and_nothing_is_lost(whol
 def test_where_memory_runs_out_batches_are_halved(whole, tmp_path, capsys):
     settings = Settings(**TINY | {"epochs": 2})
     stop = StopAt(1, 1, ResourceExhaustedError())
-    card = train.train(whole, tmp_path / "halved", settings, callbacks=[stop])
+    card = train.train(Run(whole, tmp_path / "halved", settings), callbacks=[stop])
     assert "training starts again from the same seed with batches of 1" in capsys.readouterr().out
     assert card["restarts"] == [{"reason": "memory ran out with batches of 2", "batch": 1}]
     assert card["settings"]["batch"] == 1
     with pytest.raises(InputError, match="batches of 1"):
         train.train(
-            whole,
-            tmp_path / "failed",
-            Settings(**TINY | {"batch": 1, "epochs": 1}),
+            Run(whole, tmp_path / "failed", Settings(**TINY | {"batch": 1, "epochs": 1})),
             quiet=True,
             callbacks=[StopAt(0, 1, MemoryError())],
         )
 
 
 def test_a_run_repeated_from_its_card_is_the_same(whole, tmp_path, capsys):
-    card = run_card.read(whole / "whole" / run_card.CARD)
-    settings, _ = run_card.settings_of(card, Settings)
-    train.train(whole, tmp_path / "again", settings, like=card | {"hardware": card["hardware"] | {"cpu": "Z80"}})
+    card = run_card.read_card(whole / "whole" / run_card.CARD)
+    settings, _ = run_card.settings_of(card)
+    train.train(Run(whole, tmp_path / "again", settings, card=card | {"hardware": card["hardware"] | {"cpu": "Z80"}}))
     assert result(tmp_path / "again") == result(whole / "whole")
     assert re.findall("not as then: (.*)", capsys.readouterr().out) == [
         f"cpu: Z80 then, {card['hardware']['cpu']} here"
@@ -131,22 +130,20 @@ def test_a_run_repeated_from_its_card_is_the_same(whole, tmp_path, capsys):
 
 
 def test_a_card_from_before_there_was_a_choice_of_format(whole):
-    card = run_card.read(whole / "whole" / run_card.CARD)
+    card = run_card.read_card(whole / "whole" / run_card.CARD)
     assert card["settings"]["steps"] == TINY["steps"]
     del card["settings"]["precision"]
-    settings, lines = run_card.settings_of(card, Settings)
+    settings, lines = run_card.settings_of(card)
     assert settings.precision == "float32" and not lines
     card["settings"]["steps"] = None
-    assert run_card.settings_of(card, Settings)[1] == [
-        "setting steps: not in the card, chosen by this version of the program"
-    ]
+    assert run_card.settings_of(card)[1] == ["setting steps: not in the card, chosen by this version of the program"]
 
 
 def test_minutes_choose_a_training_that_fits(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(budget, "rehearse", lambda *args, **keywords: budget.Speed(1.0, 4.0, 10.0, 6.0))
-    monkeypatch.setattr(train.time, "time", lambda: 2e9)
+    monkeypatch.setattr("training.fitting.time.time", lambda: 2e9)
     settings = Settings(**TINY | {"steps": 8})
-    card = train.train(whole, tmp_path / "timed", settings, minutes=1, started=2e9 - 19)
+    card = train.train(Run(whole, tmp_path / "timed", settings, minutes=1, started=2e9 - 19))
     # of 60 s 19 are gone, 10 and 6 go to start and end; an epoch of 8 steps, a fiftieth more for the watchdog's looks,
     # is 12.2 s: two of them fit
     assert (card["settings"]["epochs"], card["settings"]["steps"], card["minutes"]) == (2, 8, 1)
@@ -156,9 +153,9 @@ def test_minutes_choose_a_training_that_fits(whole, tmp_path, monkeypatch, capsy
 @pytest.mark.slow
 def test_timing_changes_nothing(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "plan", lambda *args: (2, 5))  # whatever the speed of this machine
-    chosen = train.train(whole, tmp_path / "timed", Settings(**TINY), quiet=True, minutes=0.1)
-    settings, _ = run_card.settings_of(chosen, Settings)
-    train.train(whole, tmp_path / "again", settings, quiet=True)
+    chosen = train.train(Run(whole, tmp_path / "timed", Settings(**TINY), minutes=0.1), quiet=True)
+    settings, _ = run_card.settings_of(chosen)
+    train.train(Run(whole, tmp_path / "again", settings), quiet=True)
     assert result(tmp_path / "again") == result(tmp_path / "timed")
 
 

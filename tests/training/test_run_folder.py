@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,24 +29,6 @@ def test_one_process_a_run_folder(tmp_path):
         with pytest.raises(InputError, match="another process"), run_folder.alone(tmp_path / "run"):
             pass
     assert not (tmp_path / "run").exists()  # it came to nothing
-
-
-def test_one_chain_waits_while_another_one_prepares_or_predicts(tmp_path):
-    code = """if True:
-        import pathlib, sys, time
-        from training import run_folder
-        folder = pathlib.Path(sys.argv[1])
-        with run_folder.in_turn(folder / "runs", folder):
-            print("in", flush=True)
-            time.sleep(0.5)
-            (folder / "done").touch()
-    """
-    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert other.stdout.readline() == "in\n"
-    with run_folder.in_turn(tmp_path / "runs", tmp_path):
-        assert (tmp_path / "done").exists()
-    assert other.wait() == 0
-    other.stdout.close()
 
 
 def test_no_two_runs_get_one_name(tmp_path):

@@ -17,14 +17,15 @@ from scoring.metrics import confusion_counts, scores_from_counts
 from tests.helpers import SMALL, make_folder
 from training import callbacks, losses, precision, train
 from training.precision import MIXED
-from training.settings import Settings
+from training.run import Run
+from training.settings import LOSSES, Settings
 from weights.files import load
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("data"))
-    card = train.train(folder, folder / "run", Settings(**SMALL), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**SMALL)), quiet=True)
     return folder, card
 
 
@@ -64,7 +65,7 @@ def test_the_run_s_scores_are_those_of_its_best_epoch(trained):
 def test_the_threshold_chosen_on_validation_is_the_model_s(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "best_threshold", lambda counts: 0.37)
     folder = make_folder(tmp_path)
-    card = train.train(folder, folder / "run", Settings(**SMALL | {"steps": 2, "epochs": 1}), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 2, "epochs": 1})), quiet=True)
     scores = json.loads((folder / "run" / "scores.json").read_text())
     stored = json.loads((folder / "run" / "settings.json").read_text())
     predictor = Predictor(folder / "run" / "model.keras")
@@ -77,7 +78,7 @@ def test_a_training_in_bfloat16_leaves_a_float32_model(tmp_path):
         pytest.skip("this machine has no fast bfloat16")
     folder = make_folder(tmp_path)
     settings = Settings(**SMALL | {"epochs": 1, "precision": "auto"})
-    card = train.train(folder, folder / "run", settings, quiet=True)
+    card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["settings"]["precision"] == MIXED and card["finished"]
     stored, _ = load(folder / "run" / "model.keras")
     assert {layer.compute_dtype for layer in stored.layers} == {"float32"}
@@ -95,7 +96,7 @@ def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
     short = SMALL | {"steps": 5, "epochs": 1}
 
     def weights(name, seed):
-        train.train(folder, folder / name, Settings(**short, seed=seed), quiet=True)
+        train.train(Run(folder, folder / name, Settings(**short, seed=seed)), quiet=True)
         return load(folder / name / "model.keras")[0].get_weights()
 
     first, again, other = weights("a", 0), weights("b", 0), weights("c", 1)
@@ -106,13 +107,13 @@ def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
 def test_three_classes_in_colour(tmp_path):
     folder = make_folder(tmp_path, classes=3, colour=True)
     settings = Settings(**SMALL | {"epochs": 3}, classes=3, loss="dice_bce")
-    card = train.train(folder, folder / "run", settings, quiet=True)
+    card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["channels"] == 3 and card["scores"]["val_dice"] > 0.7
 
 
 def test_a_single_image_trains_without_validation(tmp_path):
     folder = make_folder(tmp_path, count=1)
-    card = train.train(folder, folder / "run", Settings(**SMALL | {"steps": 2}), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 2})), quiet=True)
     assert card["validation"] == [] and card["best_epoch"] == 2 and card["threshold"] == 0.5
 
 
@@ -120,7 +121,7 @@ def test_an_existing_run_is_never_overwritten(trained):
     folder, _ = trained
     before = (folder / "run" / "model.keras").read_bytes()
     with pytest.raises(InputError, match="exists already"):
-        train.train(folder, folder / "run", Settings(**SMALL), quiet=True)
+        train.train(Run(folder, folder / "run", Settings(**SMALL)), quiet=True)
     assert (folder / "run" / "model.keras").read_bytes() == before
 
 
@@ -128,16 +129,16 @@ def test_a_training_that_was_stopped_in_its_first_epoch_goes_on_from_its_start(t
     folder, settings = make_folder(tmp_path), Settings(**SMALL | {"steps": 2, "epochs": 1})
     monkeypatch.setattr(callbacks.KeepBest, "on_epoch_end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        train.train(folder, folder / "run", settings, quiet=True)
+        train.train(Run(folder, folder / "run", settings), quiet=True)
     monkeypatch.undo()
     with pytest.raises(InputError, match="--resume --run run"):
-        train.train(folder, folder / "run", settings, quiet=True)
-    assert train.train(folder, folder / "run", settings, quiet=True, resume=True)["best_epoch"] == 1
+        train.train(Run(folder, folder / "run", settings), quiet=True)
+    assert train.train(Run(folder, folder / "run", settings, resume=True), quiet=True)["best_epoch"] == 1
 
 
 def test_wrong_data_leave_no_run_folder(tmp_path):
     with pytest.raises(InputError):
-        train.train(tmp_path, tmp_path / "run", Settings(**SMALL), quiet=True)
+        train.train(Run(tmp_path, tmp_path / "run", Settings(**SMALL)), quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -176,7 +177,7 @@ def test_soft_dice_by_hand():
 
 
 @pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("name", losses.LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_right_answer_costs_less_than_a_wrong_one(name, classes):
     truth = np.array([[[[0], [1]], [[1], [0]]]], np.uint8)
     sure = np.where(truth == 1, 0.98, 0.02).astype(np.float32)
@@ -187,7 +188,7 @@ def test_a_right_answer_costs_less_than_a_wrong_one(name, classes):
     assert float(ops.mean(loss(truth, sure))) < 0.3 < float(ops.mean(loss(truth, wrong)))
 
 
-@pytest.mark.parametrize("name", losses.LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_seam_is_background_of_more_weight(name):
     truth = np.array([1, 0, SEAM], np.uint8).reshape(1, 1, 3, 1)
     probability = np.array([0.9, 0.2, 0.3], np.float32).reshape(1, 1, 3, 1)
@@ -220,7 +221,7 @@ def test_numbered_objects_that_touch_are_learnt_apart(tmp_path, capsys):
     found = []
     for labelled in (True, False):
         folder = touching_discs(tmp_path / str(labelled), labelled)
-        card = train.train(folder, folder / "run", Settings(**SMALL | {"steps": 60}))
+        card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 60})))
         assert ("where two touch" in capsys.readouterr().out) == labelled
         assert card["scores"]["val_dice"] > 0.75  # of the whole discs
         predictor = Predictor(folder / "run" / "model.keras")
@@ -244,7 +245,7 @@ def test_several_classes_take_the_dice_loss_and_twice_the_steps(tmp_path, monkey
     monkeypatch.setattr(train.Fitting, "fit", lambda self, *_: seen.append((self.settings.loss, self.batches.steps)))
     monkeypatch.setattr(train.Fitting, "finish", lambda self, validation: {})
     settings = Settings(classes=classes, crop_px=32, init="none")
-    train.train(make_folder(tmp_path, classes=classes), tmp_path / "run", settings, quiet=True)
+    train.train(Run(make_folder(tmp_path, classes=classes), tmp_path / "run", settings), quiet=True)
     assert seen == [(loss, steps)]
 
 

@@ -1,6 +1,5 @@
 """The watchdog: dead networks are found within steps and started again once; healthy ones are left in peace."""
 
-import json
 import math
 
 import keras
@@ -12,9 +11,9 @@ from predicting.predictor import Predictor
 from reading.files import InputError
 from reading.images import read_mask, write_png
 from tests.helpers import SMALL, make_folder
-from training import callbacks, train, watchdog
+from training import callbacks, fitting, train, watchdog
+from training.run import Run
 from training.settings import Settings
-from weights.files import load
 
 SHORT = SMALL | {"crop_px": 32, "steps": 25, "epochs": 1}
 
@@ -36,7 +35,7 @@ def with_dead_end(*args, **options):
 def with_dead_bottleneck(*args, **options):
     """A network that can learn through its first levels, whose deepest level is dead."""
     network = networks.unet(*args, **options)
-    network.get_layer("bottleneck_conv2").beta.assign(np.full(16, -1000.0))
+    network.get_layer("bottleneck_conv2_norm").beta.assign(np.full(16, -1000.0))
     return network
 
 
@@ -48,18 +47,16 @@ def with_a_head_against(*args, **options):
     return network
 
 
-def draws(monkeypatch, *makers):
-    """Let the starts of a training use these makers of networks, in turn."""
-    waiting = iter(makers)
+def draw(monkeypatch, maker):
+    """Let the next training use this maker of networks, which may ask `networks.unet` for a healthy one."""
     healthy = networks.unet
 
     def unet(*args, **options):
         with monkeypatch.context() as inner:
             inner.setattr(networks, "unet", healthy)
-            return next(waiting)(*args, **options)
+            return maker(*args, **options)
 
-    monkeypatch.setattr(train.networks, "unet", unet)
-    return healthy
+    monkeypatch.setattr(fitting.networks, "unet", unet)
 
 
 # ----------------------------------------------------------------------------------------------------- what is measured
@@ -141,61 +138,38 @@ def test_a_look_changes_nothing():
 @pytest.mark.parametrize(("classes", "loss"), [(1, "bce"), (1, "dice_bce"), (3, "dice_bce")])
 def test_healthy_trainings_are_left_in_peace(tmp_path, classes, loss, capsys):
     folder = make_folder(tmp_path, classes=classes)
-    card = train.train(folder, folder / "run", Settings(**SMALL, classes=classes, loss=loss))
+    card = train.train(Run(folder, folder / "run", Settings(**SMALL, classes=classes, loss=loss)))
     assert card["restarts"] == [] and card["watchdog"] == []
     assert "watchdog" not in capsys.readouterr().out
 
 
 def test_an_epoch_that_ends_long_after_the_last_look_is_left_in_peace(tmp_path):
     folder = make_folder(tmp_path)
-    card = train.train(folder, folder / "run", Settings(**SMALL | {"steps": 135, "batch": 2}), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 135, "batch": 2})), quiet=True)
     assert card["restarts"] == [] and card["watchdog"] == []  # looked at after 100 steps and after 150
 
 
 def test_little_foreground_is_no_reason_to_bark(tmp_path):
     folder = make_folder(tmp_path, size=128)  # discs of 6 to 10 px radius: about 1 % of the pixels
-    card = train.train(folder, folder / "run", Settings(**SMALL | {"steps": 60, "epochs": 1}), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 60, "epochs": 1})), quiet=True)
     assert card["restarts"] == [] and card["watchdog"] == []
 
 
-def test_a_dead_start_is_said_and_started_again_from_a_new_draw(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("maker", [dead_network, with_dead_end])
+def test_a_dead_start_ends_in_one_line_and_leaves_no_grey_model(tmp_path, monkeypatch, maker):
     folder = make_folder(tmp_path)
-    draws(monkeypatch, dead_network, networks.unet)
-    card = train.train(folder, folder / "run", Settings(**SHORT | {"steps": 60}))
-    [restart] = card["restarts"]
-    assert restart["step"] == 20 and "one value to every pixel" in restart["reason"]
-    assert "dec1_conv3 gives only zeros" in restart["reason"]
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("watchdog")]
-    assert len(said) == 1 and restart["reason"] in said[0] and "another draw" in said[0]
-    assert card["scores"]["val_dice"] > 0.8
-    assert json.loads((folder / "run" / "settings.json").read_text())["restarts"] == card["restarts"]
-
-
-def test_a_start_from_a_new_draw_repeats(tmp_path, monkeypatch):
-    folder, healthy, weights = make_folder(tmp_path), networks.unet, []
-    for name in ("run", "again"):
-        draws(monkeypatch, with_dead_end, healthy)
-        card = train.train(folder, folder / name, Settings(**SHORT), quiet=True)
-        assert [restart["step"] for restart in card["restarts"]] == [20]
-        monkeypatch.setattr(train.networks, "unet", healthy)
-        weights.append(load(folder / name / "model.keras")[0].get_weights())
-    assert all(np.array_equal(x, y) for x, y in zip(*weights, strict=True))
-
-
-def test_two_dead_starts_end_in_one_line_and_leave_no_grey_model(tmp_path, monkeypatch):
-    folder = make_folder(tmp_path)
-    draws(monkeypatch, with_dead_end, with_dead_end)
-    with pytest.raises(InputError, match="failed twice.*one value to every pixel.*likely") as error:
-        train.train(folder, folder / "run", Settings(**SHORT), quiet=True)
+    draw(monkeypatch, maker)
+    says = "came to nothing: after step 20 .*one value to every pixel.*only zeros.*likely.*another seed"
+    with pytest.raises(InputError, match=says) as error:
+        train.train(Run(folder, folder / "run", Settings(**SHORT)), quiet=True)
     assert "\n" not in str(error.value)
     assert not (folder / "run").exists()
 
 
-def test_a_dead_layer_is_started_again_once_and_then_said(tmp_path, monkeypatch, capsys):
+def test_a_dead_layer_is_said(tmp_path, monkeypatch, capsys):
     folder = make_folder(tmp_path)
-    draws(monkeypatch, with_dead_bottleneck, with_dead_bottleneck)
-    card = train.train(folder, folder / "run", Settings(**SHORT))
-    assert "bottleneck_conv2_relu gives only zeros" in card["restarts"][0]["reason"]
+    draw(monkeypatch, with_dead_bottleneck)
+    card = train.train(Run(folder, folder / "run", Settings(**SHORT)))
     assert ["bottleneck_conv2_relu gives only zeros" in line for line in card["watchdog"]] == [True]
     assert card["watchdog"][0] in capsys.readouterr().out
 
@@ -203,8 +177,8 @@ def test_a_dead_layer_is_started_again_once_and_then_said(tmp_path, monkeypatch,
 def test_a_huge_learning_rate_ends_in_one_line(tmp_path):
     folder = make_folder(tmp_path)
     settings = Settings(**SHORT | {"learning_rate": 1e30, "normalization": "none"})
-    with pytest.raises(InputError, match="failed twice.*likely a learning rate that is too high"):
-        train.train(folder, folder / "run", settings, quiet=True)
+    with pytest.raises(InputError, match="came to nothing.*likely a learning rate that is too high"):
+        train.train(Run(folder, folder / "run", settings), quiet=True)
 
 
 def test_a_network_that_breaks_later_leaves_its_best_epoch(tmp_path, monkeypatch):
@@ -215,9 +189,9 @@ def test_a_network_that_breaks_later_leaves_its_best_epoch(tmp_path, monkeypatch
             if self.best_epoch == 2 and batch == 3:
                 self.model.get_layer("head").bias.assign([math.nan])
 
-    monkeypatch.setattr(train, "KeepBest", Poison)
+    monkeypatch.setattr(fitting, "KeepBest", Poison)
     settings = Settings(**SMALL | {"steps": 30, "epochs": 4})
-    card = train.train(folder, folder / "run", settings, quiet=True)
+    card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["best_epoch"] == 2 and card["restarts"] == []
     [line] = card["watchdog"]
     assert "after step 65 the loss is nan" in line and "with the network of epoch 2" in line
@@ -227,16 +201,14 @@ def test_a_network_that_breaks_later_leaves_its_best_epoch(tmp_path, monkeypatch
     assert np.isfinite(probability).all()
 
 
-def test_a_standstill_without_any_foreground_is_started_again_once_and_then_said(tmp_path, monkeypatch):
+def test_a_standstill_without_any_foreground_is_said(tmp_path, monkeypatch):
     folder = make_folder(tmp_path, size=128)
     settings = Settings(**SMALL | {"steps": 60, "epochs": 1, "learning_rate": 1e-3})
-    draws(monkeypatch, with_a_head_against, with_a_head_against)
+    draw(monkeypatch, with_a_head_against)
     monkeypatch.setattr(watchdog, "SHARP", 0)  # else that would be noticed first, in a network as small as this
-    card = train.train(folder, folder / "run", settings, quiet=True)
-    [restart] = card["restarts"]
-    assert restart["step"] == 60 and "found no pixel of the foreground in a whole epoch" in restart["reason"]
+    card = train.train(Run(folder, folder / "run", settings), quiet=True)
     [line] = card["watchdog"]
-    assert "found no pixel of the foreground" in line
+    assert line.startswith("after step 60 it found no pixel of the foreground in a whole epoch")
 
 
 def test_a_class_that_was_never_found_is_said(tmp_path):
@@ -245,7 +217,7 @@ def test_a_class_that_was_never_found_is_said(tmp_path):
         disc = read_mask(path) > 0
         write_png(path, disc + (disc & (rng.random(disc.shape) < 0.05)).astype(np.uint8))  # looks like the rest of it
     settings = Settings(**SMALL | {"classes": 3, "loss": "bce"})
-    card = train.train(folder, folder / "run", settings, quiet=True)
+    card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["restarts"] == []
     [line] = card["watchdog"]
     assert line.startswith("after step 60 it found no pixel of class 2 in the last epoch; likely a class that is rare")
@@ -260,9 +232,9 @@ def test_masks_that_are_not_the_images_leave_the_loss_at_the_baseline(tmp_path):
         ):
             write_png(tmp_path / "Train data" / kind / f"{i}.png", picture.astype(np.uint8))
     settings = Settings(**SHORT | {"steps": 100, "learning_rate": 1e-3})
-    card = train.train(tmp_path, tmp_path / "run", settings, quiet=True)
-    assert "always answering" in card["restarts"][0]["reason"]
-    assert ["do not belong to their images" in line for line in card["watchdog"]] == [True]
+    card = train.train(Run(tmp_path, tmp_path / "run", settings), quiet=True)
+    [line] = card["watchdog"]
+    assert "always answering" in line and "do not belong to their images" in line
 
 
 def test_empty_masks_in_batch_after_batch_are_said(tmp_path, monkeypatch):
@@ -274,7 +246,7 @@ def test_empty_masks_in_batch_after_batch_are_said(tmp_path, monkeypatch):
         return image, mask * np.uint8(index < 5 * self.batch)
 
     monkeypatch.setattr(train.TrainingBatches, "crop", empty_from_the_fifth_batch_on)
-    card = train.train(folder, folder / "run", Settings(**SHORT | {"steps": 40}), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**SHORT | {"steps": 40})), quiet=True)
     assert card["restarts"] == []
     [line] = [line for line in card["watchdog"] if "no foreground" in line]
     assert "after step 40 no foreground in the masks of 35 batches in a row" in line and "--foreground" in line

@@ -1,0 +1,54 @@
+"""The files of a folder, each decoded and hashed once, for all who need them: doctor, survey, run card, training."""
+
+import threading
+
+from pairing.masks import read_named_mask_of
+from reading import images
+from reading.files import sha256
+
+KEPT_BYTES = 3 * 2**27  # of pixels, 384 MiB; what is beyond is read again by the next who needs it
+
+
+class Contents:
+    """Reads images and masks and keeps them while `KEPT_BYTES` last. Safe to use from threads."""
+
+    def __init__(self):
+        self._kept, self._bytes, self._hashes = {}, 0, {}
+        self._lock = threading.Lock()
+
+    def image(self, pair):
+        """The image of a pair, as `images.read` gives it."""
+        return self._get(pair.image, lambda: images.read(pair.image))
+
+    def mask(self, pair, size):
+        """The stored mask of a pair and its names, as `masks.read_named_mask_of` gives them."""
+        return self._get(pair.mask, lambda: read_named_mask_of(pair, size))
+
+    def sha256(self, path):
+        """As `files.sha256`: of a file, or of a folder of files, one an object."""
+        if path not in self._hashes:
+            self._hashes[path] = sha256(path)
+        return self._hashes[path]
+
+    def forget(self, pair):
+        """Drop the pixels of a pair that nobody needs any more."""
+        with self._lock:
+            for path in (pair.image, pair.mask):
+                self._bytes -= _bytes_of(self._kept.pop(path, None))
+
+    def _get(self, path, read):
+        kept = self._kept.get(path)
+        if kept is None:
+            kept = read()
+            self.sha256(path)  # now, while the system still has the file in memory
+            with self._lock:
+                if self._bytes < KEPT_BYTES and path not in self._kept:
+                    self._kept[path] = kept
+                    self._bytes += _bytes_of(kept)
+        return kept
+
+
+def _bytes_of(kept):
+    """Of an image, of a mask with its names, or of nothing."""
+    array = kept[0] if isinstance(kept, tuple) else kept
+    return 0 if array is None else array.nbytes

@@ -1,0 +1,64 @@
+"""Where the images of a data folder come from: one's own, the public set, or the sample while there is nothing else."""
+
+from pathlib import Path
+
+from pairing.groups import TILE_TABLE
+from pairing.pairs import has_files
+from preparing.prepare import is_cut_short, prepare_tiles, refuse_forgotten_source
+from reading.files import InputError, holds_files
+
+
+def fill(data_dir, source=None, annotations=None, colour=False, **cutting):
+    """Fill a data folder, saying what is done.
+
+    Parameters
+    ----------
+    data_dir : path of the data folder.
+    source : "sample", "cervix", or what `prepare.prepare_tiles` takes; None: what stands in `Raw data`; where that is
+        empty, the sample.
+    annotations : as for `prepare_tiles`.
+    colour : True for the sample in colour.
+    cutting : fields of `tiles.Cutting`; of them the sample takes seed and classes.
+
+    Raises `InputError` as the three do.
+    """
+    data_dir = Path(data_dir)
+    nothing = source is None and not (holds_files(data_dir / "Raw data") or is_cut_short(data_dir))
+    if source == "sample" or (nothing and annotations is None):
+        if nothing:
+            refuse_forgotten_source(data_dir)
+        from preparing.sample import write_sample
+
+        write_sample(data_dir, seed=cutting.get("seed", 0), classes=cutting.get("classes", 1), colour=colour)
+        print(f"sample images and masks written to {data_dir / 'Train data'} and {data_dir / 'Test data'}")
+    elif source == "cervix":
+        from preparing.download import fetch_cervix
+
+        fetch_cervix(data_dir)
+    else:
+        done = prepare_tiles(data_dir, source, annotations, **cutting)
+        print(done.table())
+        if done.written:
+            print(f"{done.written} files written to {data_dir}; where each tile came from: {data_dir / TILE_TABLE}")
+        else:
+            print(f"already prepared: {data_dir} holds all of this")
+
+
+def fill_if_empty(data_dir, named, **cutting):
+    """`fill`, but nothing where there are images to train on.
+
+    named : True where the user named the folder, which is then filled with no sample. Raises `InputError` there.
+    """
+    data_dir = Path(data_dir)
+    if has_files(data_dir) or holds_files(data_dir / "Train data"):
+        print(f"1 prepare: images found in {data_dir}")
+        return
+    if named and not (holds_files(data_dir / "Raw data") or is_cut_short(data_dir)):
+        refuse_forgotten_source(data_dir)
+        raise InputError(
+            f"{data_dir}: no images; expected 'Train data/Images' and 'Train data/Masks' in it, or whole fields "
+            f"in 'Raw data/Images' and 'Raw data/Masks'. Put your images "
+            f'there, or make the sample there with: python main.py prepare --data "{data_dir}"'
+        )
+    print("1 prepare")
+    fill(data_dir, **cutting)
