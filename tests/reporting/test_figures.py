@@ -127,9 +127,9 @@ def test_a_contact_sheet_tells_which_side_of_an_outline_is_foreground(tmp_path):
         assert np.abs(picture[20, 20] - tint * shown[20, 20]).max() <= 1
 
 
-def test_a_contact_sheet_shows_an_empty_tile_in_the_levels_of_its_field(tmp_path):
+def test_a_contact_sheet_shows_an_empty_tile_in_the_intensity_range_of_its_field(tmp_path):
     image = np.random.default_rng(0).integers(236, 240, (200, 200, 1)).astype(np.uint8)
-    tile = {"image": image, "mask": None, "name": "tile", "faults": [], "levels": ((40.0,), (240.0,))}
+    tile = {"image": image, "mask": None, "name": "tile", "faults": [], "intensity_range": ((40.0,), (240.0,))}
     contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
     picture = read(tmp_path / "sheet.png")[12:208, 12:208, 0]
     assert picture.min() >= 249  # 236 of 40…240 is 98 %, 250 of 255
