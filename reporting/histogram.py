@@ -1,13 +1,15 @@
-"""Distributions of measurements: the numeric columns of a table, and histograms as SVG text. NumPy only."""
+"""Distributions: the numeric columns of a table of cells, and the bars of their histograms.
+
+Nothing here draws: the macro `histogram` in `page_macros.html` does.
+"""
 
 import csv
 import re
-from html import escape
+from dataclasses import dataclass
 
 import numpy as np
 
 FEWEST_BARS, MOST_BARS = 5, 20
-WIDTH, HEIGHT = 260, 110  # of the plot, in SVG units
 UNITS = {"px": "px", "px2": "px²", "um": "µm", "um2": "µm²", "deg": "°"}  # ends of column names
 # columns that number or place things; how they are distributed tells nothing
 _PLACES = re.compile(
@@ -72,39 +74,35 @@ def edges_of(values):
     return (first + np.arange(bars + 1)) * step
 
 
-def histogram(values, title, unit="images"):
-    """One histogram as HTML: a `figure` with its title, an SVG and a line with the median and the middle half.
+@dataclass
+class Histogram:
+    """What a histogram shows.
 
-    values: 1-D, NaN where there is none; title, unit: texts (`unit` is what is counted). "" without any value.
+    title, unit : texts, of the whole and of what is counted.
+    edges : limits of the bars, list of bars + 1 floats, equally far apart.
+    counts : list of bars ints.
+    median : float.
+    middle_half : (float, float), the quartiles.
     """
+
+    title: str
+    unit: str
+    edges: list
+    counts: list
+    median: float
+    middle_half: tuple
+
+
+def histogram(values, title, unit="images"):
+    """The `Histogram` of `values`, 1-D, NaN where there is none; None without any value."""
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]
     if not len(values):
-        return ""
+        return None
     edges = edges_of(values)
     counts = np.histogram(np.minimum(values, edges[-1]), edges)[0]
-    low, middle, high = (number(q) for q in np.percentile(values, (25, 50, 75)))
-    summary = f"median {middle}, middle half {low} to {high}; {len(values):,} {unit}"
-    bar, tallest = WIDTH / len(counts), counts.max()
-    bars = "".join(
-        f'<rect x="{i * bar + 0.75:.1f}" y="{HEIGHT - HEIGHT * n / tallest:.1f}" width="{max(bar - 1.5, 1):.1f}" '
-        f'height="{HEIGHT * n / tallest:.1f}"><title>{number(edges[i])} to {number(edges[i + 1])}: {n:,}</title></rect>'
-        for i, n in enumerate(counts)
-        if n
-    )
-    at = WIDTH * (np.median(values) - edges[0]) / (edges[-1] - edges[0])
-    ticks = "".join(
-        f'<text x="{x:g}" y="{HEIGHT + 15}" text-anchor="{anchor}">{number(value)}</text>'
-        for x, anchor, value in ((0, "start", edges[0]), (WIDTH, "end", edges[-1]))
-    )
-    return (
-        f"<figure class=histogram><figcaption>{escape(title)}</figcaption>"
-        f'<svg viewBox="0 -12 {WIDTH} {HEIGHT + 32}" role="img" aria-label="Histogram of {escape(title)}: {summary}">'
-        f'<text x="0" y="-3" class="most">{tallest:,}</text>{bars}'
-        f'<path d="M0 {HEIGHT}H{WIDTH}" class="axis"/>'
-        f'<path d="M{at:.1f} 0V{HEIGHT}" class="median"><title>median {middle}</title></path>{ticks}</svg>'
-        f"<p>{summary}</p></figure>"
-    )
+    low, middle, high = np.percentile(values, (25, 50, 75)).tolist()
+    return Histogram(title, unit, edges.tolist(), counts.tolist(), middle, (low, high))
 
 
 def number(value):

@@ -1,6 +1,8 @@
 """The report page: nothing from outside, everything escaped and labelled, and usable by mouse and by keys alone."""
 
+import base64
 import csv
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -17,9 +19,11 @@ from reading.files import InputError, write_json
 from reading.images import read, write_png
 from reporting import layers
 from reporting.histogram import MOST_BARS, edges_of, histogram, number, read_columns, title_of
-from reporting.page import write_page
+from reporting.page import templates, write_page
 from scoring import calibration
+from scoring.metrics import SCORES
 from tests.browser import chromium
+from training import run_card
 
 ODD = "<b>\"quotes\" & 'more' {{ title }} 細胞 🔬"  # the name of a file
 BINARY = MaskCoding(None, 1, 1, "")
@@ -79,7 +83,8 @@ def unscored(folder, **options):
 
 @pytest.mark.parametrize("make", [scored, unscored])
 def test_a_page_is_whole_in_itself_and_labelled(tmp_path, make):
-    page = Parsed(make(tmp_path))
+    path = make(tmp_path)
+    page = Parsed(path)
     for tag, attributes in page.tags:
         for name in ("src", "href", "action", "srcset", "poster"):
             assert attributes.get(name, "data:").startswith("data:"), f"{tag} loads {attributes[name]}"
@@ -89,7 +94,9 @@ def test_a_page_is_whole_in_itself_and_labelled(tmp_path, make):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     (policy,) = [a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
-    assert "default-src 'none'" in policy
+    script = re.search("<script>(.*?)</script>", path.read_text(encoding="utf-8"), re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
     assert ("html", {"lang": "en"}) in page.tags and [tag for tag, _ in page.tags].count("h1") == 1
     headings = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert all(after - before <= 1 for before, after in zip(headings, headings[1:], strict=False))
@@ -105,11 +112,35 @@ def test_names_of_files_are_text_and_nothing_else(tmp_path, make):
     assert "<b>" not in path.read_text(encoding="utf-8").replace("<b style", "")
 
 
+def test_nothing_that_comes_from_elsewhere_becomes_markup(tmp_path):
+    evil = "</script></title><script>alert('1 & 2')</script><img src=x onerror=\"alert(1)\">"
+    test_dir, out = make_folder(tmp_path, names=(ODD, "a", "b"))
+    scores = evaluate_folder(test_dir, out)
+    scores["classes"] = {evil: {name: scores[name] for name in SCORES}}
+    run = tmp_path / f"run {evil}"  # a folder in a folder, since it holds a /
+    predictions = {"model": str(run / "model.keras"), "classes": 2, "threshold": None, "masks": {"explanation": evil}}
+    write_json(out / "predictions.json", predictions)
+    card = {"settings": {"seed": 0, evil: evil}, "versions": {evil: evil}, "start": evil, "trained_on": evil}
+    write_json(run / "settings.json", card | {"watchdog": [evil], "best_epoch": evil})
+    for path, rows in ((out / "cells.csv", [["image", evil], ["a.png", 1]]),
+                       (run / "history.csv", [["epoch", evil], [evil, 0.5]])):  # fmt: skip
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+    path = write_page(out, find_pairs(test_dir), scores)
+    page = Parsed(path)
+    # a class, what the values mean, a column of cells.csv; model and card: seven facts, a setting, two in the history
+    assert page.text.count(evil) == 13, "somewhere it is not shown as it is"
+    assert evil not in path.read_text(encoding="utf-8") and [tag for tag, _ in page.tags].count("script") == 2
+    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == []
+    assert any(evil in attributes.get("aria-label", "") for tag, attributes in page.tags if tag == "svg")
+    assert len(json.loads(page.entries)) == 3
+
+
 def test_scores_stand_in_the_page_worst_first(tmp_path):
     page = Parsed(scored(tmp_path))
-    card = json.loads((tmp_path / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
-    low, high = card["interval_95"]["dice"]
-    for value in (card["dice"], card["otsu"]["dice"], card["baseline"]["accuracy"], card["objects"]["f1"]):
+    scores = json.loads((tmp_path / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
+    low, high = scores["interval_95"]["dice"]
+    for value in (scores["dice"], scores["otsu"]["dice"], scores["baseline"]["accuracy"], scores["objects"]["f1"]):
         assert f"{value:.3f}" in page.text
     assert f"{low:.3f}–{high:.3f}" in page.text and "3 images only" in page.text and "HD95" in page.text
     assert "How to read Dice" in page.text and "probability of 0.4" in page.text
@@ -123,23 +154,23 @@ def test_scores_stand_in_the_page_worst_first(tmp_path):
 
 def test_the_calibration_is_shown(tmp_path):
     test_dir, out = make_folder(tmp_path)
-    card = evaluate_folder(test_dir, out)
-    assert "Can the probabilities be believed" not in Parsed(write_page(out, find_pairs(test_dir), card)).text
+    scores = evaluate_folder(test_dir, out)
+    assert "Can the probabilities be believed" not in Parsed(write_page(out, find_pairs(test_dir), scores)).text
     counts = np.zeros((calibration.STEPS, 2), np.int64)
     counts[51] = 60, 40  # 0.2 predicted, 0.4 observed
-    card["calibration"] = calibration.reliability(counts)
-    calibration.draw_reliability(card["calibration"], out / "calibration.png")
-    page = Parsed(write_page(out, find_pairs(test_dir), card))
+    scores["calibration"] = calibration.reliability(counts)
+    calibration.draw_reliability(scores["calibration"], out / "calibration.png")
+    page = Parsed(write_page(out, find_pairs(test_dir), scores))
     assert "expected calibration error is 0.200" in page.text
     assert any(tag == "img" and "0.200" in attributes["alt"] for tag, attributes in page.tags)
 
 
 def test_a_model_no_better_than_a_threshold_is_called_so(tmp_path):
     test_dir, out = make_folder(tmp_path)
-    card = evaluate_folder(test_dir, out)
-    for better, dice in ((False, card["dice"] - 0.1), (True, card["dice"])):
-        card["otsu"]["dice"] = dice
-        assert ("not better than Otsu" in Parsed(write_page(out, find_pairs(test_dir), card)).text) == better
+    scores = evaluate_folder(test_dir, out)
+    for better, dice in ((False, scores["dice"] - 0.1), (True, scores["dice"])):
+        scores["otsu"]["dice"] = dice
+        assert ("not better than Otsu" in Parsed(write_page(out, find_pairs(test_dir), scores)).text) == better
 
 
 def test_without_truth_there_are_no_scores(tmp_path):
@@ -180,18 +211,18 @@ def test_only_images_with_a_prediction_are_shown_and_unreadable_ones_with_the_re
 
 def test_the_model_is_described_where_its_run_folder_is(tmp_path):
     run = tmp_path / "run"
-    card = {"settings": {"epochs": 7, "loss": "bce"}, "training": ["a", "b"], "validation": ["c"], "best_epoch": 6,
-            "seconds": 61.2, "training_tflop": 1.5, "parameters": 1234, "versions": {"keras": "3.1"},
-            "scores": {"val_dice": 0.912}, "watchdog": ["<i>grey</i>"]}  # fmt: skip
+    card = {"settings": {"seed": 0, "epochs": 7, "loss": "bce"}, "training": ["a", "b"], "validation": ["c"],
+            "best_epoch": 6, "seconds": 61.2, "training_tflop": 1.5, "parameters": 1234, "versions": {"keras": "3.1"},
+            "scores": {"val_dice": 0.912}, "watchdog": ["<i>grey</i>"], "hardware": run_card.hardware()}  # fmt: skip
     write_json(run / "settings.json", card)
     write_png(run / "curves.png", np.zeros((9, 9), np.uint8))
     (run / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
     text = Parsed(scored(tmp_path)).text
     for words in ("2 images, 1 held out", "7 epochs, the one kept: 6", "61 s, 1.5 TFLOP", "1,234 parameters",
-                  "keras 3.1", "0.912", "<i>grey</i>", "0.2500", '"bce"'):  # fmt: skip
+                  "keras 3.1", "0.912", "<i>grey</i>", "0.2500", '"bce"', "GB of memory"):  # fmt: skip
         assert words in text
     assert "Every epoch" in text
-    for other in ('["of another program"]', "{", "{}"):
+    for other in ('["of another program"]', "{", "{}", '{"settings": {"epochs": 7}}'):
         (run / "settings.json").write_text(other)
         assert "No run card" in Parsed(scored(tmp_path)).text
 
@@ -223,8 +254,6 @@ def test_layers_show_what_the_masks_hold(tmp_path):
     assert (seen["width"], seen["height"], seen["regions"], seen["shown_px"]) == (300, 300, 1, 300)
 
     def pixels(size, kind):
-        import base64
-
         uri = seen[size][kind]
         (tmp_path / "layer.png").write_bytes(base64.b64decode(uri.partition(",")[2]))
         return read(tmp_path / "layer.png")  # transparency on white
@@ -267,11 +296,16 @@ def test_bars_are_equally_wide_and_hold_all_values(values):
 
 
 def test_a_histogram_by_hand():
-    text = histogram([1, 1, 2, 5, np.nan], "a < b")
+    found = histogram([1, 1, 2, 5, np.nan], "a < b")
+    assert found.counts == [2, 1, 0, 0, 1] and found.edges == [1, 2, 3, 4, 5, 6]
+    text = templates().get_template("page_macros.html").module.histogram(found)
     heights = re.findall(r"<title>(.*?)</title>", text)
     assert heights == ["1 to 2: 2", "2 to 3: 1", "5 to 6: 1", "median 1.5"]
-    assert "a &lt; b" in text and "4 images" in text
-    assert histogram([np.nan], "nothing") == ""
+    assert re.findall(r"<rect x=.* y=\"([\d.]+)\"\n width=\"([\d.]+)\" height=\"([\d.]+)\">", text) == [
+        ("0.0", "50.5", "110.0"), ("55.0", "50.5", "55.0"), ("55.0", "50.5", "55.0"),
+    ]  # fmt: skip
+    assert "a &lt; b" in text and "median 1.5, middle half 1 to 2.75; 4 images" in text
+    assert histogram([np.nan], "nothing") is None
 
 
 def test_numbers_are_short():
@@ -340,14 +374,14 @@ def order(page):
 
 def test_the_page_works_by_mouse(tmp_path, opened):
     page = opened(scored(tmp_path))
-    wait_for(page, ".card img", 6)  # image and layer of each
-    page.evaluate("() => Promise.all([...document.querySelectorAll('.card img')].map(image => image.decode()))")
+    wait_for(page, ".entry img", 6)  # image and layer of each
+    page.evaluate("() => Promise.all([...document.querySelectorAll('.entry img')].map(image => image.decode()))")
     assert order(page)[0] == "bad.png"
     page.locator("#sort").select_option("dice down")
     assert order(page)[0] == "good.png"
     page.locator("#strength-gallery").fill("25")
     assert page.evaluate("getComputedStyle(document.querySelector('.layer')).opacity") == "0.25"
-    page.locator(".card").nth(1).click()
+    page.locator(".entry").nth(1).click()
     assert page.locator("#large-name").text_content() == f"{ODD}.png"
     assert "Dice 0.800" in page.locator("#large-facts").text_content()
     assert page.locator("#large-stack .layer").count() == 1
@@ -377,7 +411,7 @@ def test_the_page_works_by_keys_alone(tmp_path, opened):
     page = opened(scored(tmp_path))
     for _ in range(20):
         page.keyboard.press("Tab")
-        if focused(page) == "card-0":
+        if focused(page) == "entry-0":
             break
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", "focus is not seen"
     page.keyboard.press("Enter")
@@ -395,8 +429,8 @@ def test_the_page_works_by_keys_alone(tmp_path, opened):
     page.keyboard.press("ArrowRight")
     assert page.locator("#large-name").text_content() == "good.png"
     page.keyboard.press("Escape")
-    page.wait_for_function("document.activeElement.id == 'card-2'")  # a dialog's close event comes a little later
-    assert not page.locator("#large").is_visible() and focused(page) == "card-2"
+    page.wait_for_function("document.activeElement.id == 'entry-2'")  # a dialog's close event comes a little later
+    assert not page.locator("#large").is_visible() and focused(page) == "entry-2"
 
 
 def test_a_narrow_window_and_an_image_that_cannot_be_shown(tmp_path, opened):
@@ -406,7 +440,7 @@ def test_a_narrow_window_and_an_image_that_cannot_be_shown(tmp_path, opened):
     page = opened(write_page(out, pairs))
     page.set_viewport_size({"width": 360, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.locator(".card", has_text="bad.png").click()
+    page.locator(".entry", has_text="bad.png").click()
     assert "not a readable image" in page.locator("#large-facts").text_content()
     assert page.locator("#large").evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
 
@@ -414,8 +448,8 @@ def test_a_narrow_window_and_an_image_that_cannot_be_shown(tmp_path, opened):
 def test_of_many_images_only_those_in_view_are_shown(tmp_path, opened):
     page = opened(unscored(tmp_path, names=[f"image{i}" for i in range(300)]))
     wait_for(page, "#gallery > li:first-child img", 2)
-    assert page.locator(".card").count() == 300 and page.locator(".card img").count() < 300
-    page.locator(".card").last.scroll_into_view_if_needed()
+    assert page.locator(".entry").count() == 300 and page.locator(".entry img").count() < 300
+    page.locator(".entry").last.scroll_into_view_if_needed()
     wait_for(page, "#gallery > li:last-child img", 2)
     assert order(page)[:3] == ["image0.png", "image1.png", "image2.png"]
     page.locator("#sort").select_option("area up")
