@@ -30,9 +30,9 @@ def layers_of(pair, mask, truth_coding=None, large=True):
 
     Parameters
     ----------
-    pair : `pairs.Pair`; its mask is the truth.
+    pair : `pairing.pairs.Pair`; its mask is the truth.
     mask : class ids of the prediction, uint8 (height, width); with one class 0 and 1.
-    truth_coding : `masks.MaskCoding` for the truth; None draws no errors.
+    truth_coding : `pairing.masks.MaskCoding` for the truth; None draws no errors.
     large : whether to make the large pictures too.
 
     Returns a dictionary: `width` and `height` in pixels; `shown_px`, the longer side of the best picture; `area`, the
