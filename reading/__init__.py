@@ -1,1 +1,26 @@
-"""TODO"""
+"""Files and pixels: the only room that opens or writes image files. It knows nothing of cells, nor of networks.
+
+Read first `files` (`InputError`, and how a file is written whole or not at all), then `images` (a file's pixels as an
+array) and `intensity` (how grey values become network input). The others are for special cases: `resize`; `slides` and
+`large`, which are read part by part; `pyramid`, how masks of that size are written; `pixel_size`, in micrometres;
+`show`, pictures for people.
+
+    >>> import reading
+    >>> image = reading.read("field.tif")  # (height, width, 1 or 3), uint8, uint16 or float32
+    >>> reading.write_png("red.png", image[..., 0])
+"""
+
+from importlib import import_module
+
+_VERBS = {
+    "InputError": "files",
+    **dict.fromkeys(("list_images", "read", "read_mask", "size", "write", "write_png"), "images"),
+}
+__all__ = list(_VERBS)
+
+
+def __getattr__(name):
+    # On first use: NumPy and Pillow take a tenth of a second, which `--help` would wait for since it needs `files`.
+    if name not in _VERBS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_VERBS[name]}"), name)

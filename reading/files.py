@@ -1,4 +1,7 @@
-"""reading.files: TODO."""
+"""What has nothing to do with pixels: the one error that users see, writing a file whole or not at all, and file names.
+
+Everything here is the standard library's, so that the command line may import it before it knows what it is asked for.
+"""
 
 import hashlib
 import json

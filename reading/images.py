@@ -2,7 +2,7 @@
 
 Images come back as ``(height, width, channels)`` arrays, rows first, channels 1 or 3; masks as ``(height, width)``
 integers. Nothing is rescaled here: an 8-bit file gives uint8, a 16-bit file (also one that holds 12 bits) uint16, a
-float file float32. How grey values become network input is `normalise`, one rule for training, prediction and export.
+float file float32. How grey values become network input is `intensity.normalise`.
 """
 
 import logging
@@ -98,7 +98,7 @@ def read(path):
 
 
 def read_mask(path):
-    """Read one mask as it is stored, without giving its values a meaning (that is `masks.MaskCoding`).
+    """Read one mask as it is stored, without giving its values a meaning (that is `pairing.masks.MaskCoding`).
 
     The values are the numbers that the annotator worked with:
     - A palette or lookup table is display only: its indices are the labels.

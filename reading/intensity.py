@@ -1,4 +1,8 @@
-"""reading.intensity: TODO."""
+"""How grey values become network input, one rule for training, prediction, slides and exports.
+
+`intensity_range` finds the two grey values of an image that become 0 and 1, `normalise` applies them, and `to_channels`
+makes grey of colour or the reverse. Images are (height, width, channels), of the dtypes that `images.read` gives.
+"""
 
 import numpy as np
 
@@ -48,7 +52,7 @@ def intensity_range(image, known=None):
     8-bit, a 16-bit and a dark 12-in-16-bit picture of one specimen the same network input.
 
     Parameters: image, ndarray of shape (height, width, channels); known, the range of the field that it is a tile of
-    (`pairs.Pair.intensity_range`), which is then given for the image's channels.
+    (`pairing.pairs.Pair.intensity_range`), which is then given for the image's channels.
     Returns: (low, high), two float32 ndarrays of shape (channels,), high > low.
     """
     if known is not None:

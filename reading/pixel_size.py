@@ -1,4 +1,7 @@
-"""reading.pixel_size: TODO."""
+"""How large a pixel is: the micrometres that a TIFF states, in any of the three ways that microscopes write them.
+
+Without a size, cells are measured in pixels. Slides state theirs by `slides.Slide.mpp`.
+"""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,9 +12,6 @@ from reading.images import is_tiff, one_line_errors, tag_value
 
 LARGEST_PIXEL_UM = 10  # of a microscope; beyond is a resolution for printing
 _UM = {"nm": 1e-3, "µm": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1, "mm": 1e3, "cm": 1e4, "inch": 25400}
-
-
-# ------------------------------------------------------------------------------------------------------- pixel size
 
 
 def um_per_px(path):
