@@ -305,8 +305,9 @@ _PNM_HEADER = re.compile(rb"P([2356])" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _
 
 
 def _read_pnm(content):
-    """Grey and colour PNM with the values as written (Pillow stretches them from the file's maximum to 255 or 65535).
+    """Grey and colour PNM with the values as written, of which masks have need: uint8 or uint16, by the file's maximum.
 
+    By hand, since Pillow stretches values from that maximum to 255 or 65535, and OpenCV does so with numbers in text.
     None for the other members of the family (bitmaps). The format: https://netpbm.sourceforge.net/doc/pgm.html
     """
     header = _PNM_HEADER.match(content)
@@ -315,10 +316,11 @@ def _read_pnm(content):
     kind, width, height, maximum = (int(number) for number in header.groups())
     dtype = np.dtype(np.uint8 if maximum < 256 else ">u2")
     shape = (height, width, 3) if kind in (3, 6) else (height, width)
+    count, start = int(np.prod(shape)), header.end()
     if kind in (2, 3):
-        pixels = np.array(content[header.end() :].split()[: int(np.prod(shape))], np.int64)
+        pixels = np.array(content[start:].split()[:count], dtype)  # raises where a number is none, or too large
     else:
-        pixels = np.frombuffer(content, dtype, count=int(np.prod(shape)), offset=header.end())
+        pixels = np.frombuffer(content, dtype, count, start)
     return pixels.astype(dtype.newbyteorder("=")).reshape(shape)
 
 

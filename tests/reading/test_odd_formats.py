@@ -320,13 +320,27 @@ def _saved(path, array, **options):
     return path
 
 
-@pytest.mark.parametrize("maximum", [2, 100, 255, 4095, 65535])
-def test_a_pnm_keeps_its_numbers_whatever_its_maximum(tmp_path, maximum):
+@pytest.mark.parametrize("comment", ["", "# 7 8, by hand\n"])
+@pytest.mark.parametrize("maximum", [1, 3, 100, 255, 1000, 4095, 65535])
+@pytest.mark.parametrize("kind", ["P2", "P3", "P5", "P6"])
+def test_a_pnm_keeps_its_numbers_whatever_its_maximum(tmp_path, kind, maximum, comment):
     array = np.resize(np.arange(maximum + 1)[-20:], (4, 5))
-    dtype = "u1" if maximum < 256 else ">u2"
-    (tmp_path / "a.pgm").write_bytes(b"P5 5 4 %d\n" % maximum + array.astype(dtype).tobytes())
-    np.testing.assert_array_equal(images.read(tmp_path / "a.pgm")[..., 0], array)
-    np.testing.assert_array_equal(images.read_mask(tmp_path / "a.pgm"), array)
+    written = array if kind in ("P2", "P5") else np.dstack([array] * 3)
+    header = f"{kind}\n{comment}5 {comment}4\n{comment}{maximum}\n".encode()
+    text = " ".join(map(str, written.ravel())).encode()
+    raw = written.astype("u1" if maximum < 256 else ">u2").tobytes()
+    (tmp_path / "a.pnm").write_bytes(header + (text if kind in ("P2", "P3") else raw))
+    image = images.read(tmp_path / "a.pnm")
+    assert image.dtype == (np.uint8 if maximum < 256 else np.uint16)
+    np.testing.assert_array_equal(image, written.reshape(image.shape))
+    np.testing.assert_array_equal(images.read_mask(tmp_path / "a.pnm"), array)
+
+
+@pytest.mark.parametrize("number", ["300", "-1", "1.5", "a"])
+def test_a_plain_pnm_of_impossible_numbers_is_one_line(tmp_path, number):
+    (tmp_path / "a.pgm").write_text(f"P2 2 1 255 7 {number}\n")
+    with pytest.raises(InputError, match="damaged or unsupported"):
+        images.read_mask(tmp_path / "a.pgm")
 
 
 def test_12_bits_stay_12_bits_in_jpeg_2000(tmp_path):
