@@ -16,11 +16,14 @@ import onnx
 from keras import layers
 from onnx import helper, numpy_helper
 
-from model import NormalizedConv2D, UpsampledConv2D
 from reading.files import InputError
 
 OPSET, IR_VERSION = 17, 8  # what readers of 2022 and later understand
 PACKED_FILTERS = 8  # networks whose first level has no more of them are packed
+
+
+class UnknownLayerError(InputError):
+    """The network has a layer, or an activation within it, that is not one of `unet` or `classic_unet`."""
 
 
 def make_graph(network):
@@ -30,7 +33,7 @@ def make_graph(network):
 
     Returns onnx.ModelProto. Its input `image` is float32 (n, height, width, channels), its output `probability`
     float32 (n, height, width, classes); height and width are multiples of what the network halves them by, 16 by
-    default, at least of 2. Raises `InputError` for any other network.
+    default, at least of 2. Raises `UnknownLayerError` for other layers, `InputError` for what gives no probabilities.
     """
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise InputError(
@@ -97,7 +100,7 @@ class _Writer:
         match layer:
             case layers.Conv2DTranspose() if layer.kernel_size == layer.strides == (2, 2) and layer.use_bias:
                 return self._activated(layer, self._transposed(x, layer))
-            case UpsampledConv2D():
+            case _ if type(layer).__name__ == "UpsampledConv2D":  # the network's own layers, known without model.py
                 upsampled = self._upsampled(x, f"{name}_upsampled")
                 return self._activated(layer, self._convolution(upsampled, *_folded(layer), name))
             case layers.Conv2D() if layer.strides == layer.dilation_rate == (1, 1) and _keeps_size(layer):
@@ -120,7 +123,7 @@ class _Writer:
         raise self._unknown(layer)
 
     def _unknown(self, layer):
-        return InputError(
+        return UnknownLayerError(
             f"layer {layer.name} ({type(layer).__name__}) cannot be written as ONNX; expected the layers of `unet` or "
             "`classic_unet` as they are in model.py. Predict with the .keras file."
         )
@@ -198,7 +201,7 @@ class _Writer:
         if kind == "relu":
             return replace(x, name=self._node("Relu", [x.name], f"{layer.name}_relu"))
         if kind not in ("sigmoid", "softmax") or layer.output is not self.network.outputs[0]:
-            raise InputError(
+            raise UnknownLayerError(
                 f"layer {layer.name} has the activation {kind} and cannot be written as ONNX; expected relu within the "
                 "network, sigmoid or softmax at its end. Predict with the .keras file."
             )
@@ -227,7 +230,7 @@ def _keeps_size(layer):
 
 def _folded(layer):
     """Kernel and bias of a convolution in prediction, float32 ndarrays, with its normalisation multiplied in."""
-    if isinstance(layer, NormalizedConv2D):
+    if hasattr(layer, "folded"):
         return layer.folded()
     kernel = keras.ops.convert_to_numpy(layer.kernel)
     return kernel, keras.ops.convert_to_numpy(layer.bias) if layer.use_bias else np.zeros(layer.filters, np.float32)
