@@ -54,7 +54,7 @@ def first_view(browser, path):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(path.as_uri(), wait_until="commit")
     seconds = page.wait_for_function(
-        "() => { const all = [...document.querySelectorAll('.card img')];"
+        "() => { const all = [...document.querySelectorAll('.entry img')];"
         "return all.length >= 16 && all.slice(0, 16).every(i => i.complete && i.naturalWidth) && performance.now() }"
     ).json_value()
     page.close()

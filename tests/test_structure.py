@@ -89,7 +89,7 @@ def test_modules_and_functions_stay_small(module):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef) and f"{module}.{node.name}" not in LONGER:
             given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
-            assert len(given) - (given[:1] and given[0].arg == "self") <= MOST_PARAMETERS, node.name
+            assert len(given) - bool(given[:1] and given[0].arg == "self") <= MOST_PARAMETERS, node.name
             assert node.end_lineno - node.lineno < MOST_FUNCTION_LINES, node.name
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 from keras import layers
 
 from model import NormalizedConv2D, classic_unet
@@ -69,7 +70,13 @@ def _weights(named, target):
         return joined.get_weights()[1:]  # after the kernel
     if isinstance(source, NormalizedConv2D) and not isinstance(target, NormalizedConv2D):
         return list(source.folded()) if target.use_bias else source.get_weights()[:1]
-    return source.get_weights() if source else []
+    weights = source.get_weights() if source else []
+    norm = named.get(f"{target.name}_norm")
+    if len(weights) == 1 and getattr(target, "use_bias", False) and isinstance(norm, layers.BatchNormalization):
+        gamma, beta, mean, variance = norm.get_weights()
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        return [weights[0] * scale, beta - mean * scale]
+    return weights
 
 
 def _to_channels(kernel, channels):

@@ -31,7 +31,7 @@ class FakePredictor:
     path, threshold = "fake", 0.5
 
     def __init__(self, classes=1):
-        self.classes, self.card = classes, {"classes": classes, "threshold": 0.5, "masks": None}
+        self.classes, self.metadata = classes, {"classes": classes, "threshold": 0.5, "masks": None}
 
     def probability(self, image, levels=None):
         if self.classes == 1:

@@ -46,7 +46,7 @@ def test_the_export_predicts_what_keras_predicts(exported):
     tiles = image[np.newaxis, :64, :32] / np.float32(255)
     np.testing.assert_allclose(by_onnx(tiles), by_keras(tiles), atol=1e-5)
     first, second = (Predictor(exported.with_suffix(suffix)) for suffix in (".keras", ".onnx"))
-    assert first.card == second.card and second.threshold == 0.4
+    assert first.metadata == second.metadata and second.threshold == 0.4
     np.testing.assert_array_equal(first.probability(image), second.probability(image))  # one and the same engine
 
 
@@ -120,9 +120,7 @@ def shared_layer(given):
 STRANGERS = {
     "two outputs": lambda given: [keras.layers.ReLU()(given), keras.layers.ReLU()(given)],
     "a layer used twice": shared_layer,
-    "a model in it": lambda given: keras.Sequential([keras.layers.Conv2D(1, 1, activation="sigmoid")])(given),
     "groups": lambda given: keras.layers.Conv2D(2, 3, padding="same", groups=2, activation="sigmoid")(given),
-    "no bias": lambda given: keras.layers.Conv2DTranspose(1, 2, 2, use_bias=False, activation="sigmoid")(given),
     "no scale": lambda given: keras.layers.GroupNormalization(1, scale=False)(given),
 }
 
@@ -134,6 +132,46 @@ def test_a_strangers_network_is_refused_in_one_line(kind, tmp_path):
     with pytest.raises(InputError, match="cannot be written as ONNX|expected one of each") as error:
         export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx")
     assert "\n" not in str(error.value) and not (tmp_path / "model.onnx").exists()
+
+
+def with_average_pooling(given):
+    small = keras.layers.AveragePooling2D(2)(keras.layers.SeparableConv2D(4, 3, padding="same")(given))
+    return keras.layers.Conv2D(1, 1, activation="sigmoid")(keras.layers.UpSampling2D(2)(small))
+
+
+WRITTEN_BY_KERAS = {
+    "a model in it": lambda given: keras.Sequential([keras.layers.Conv2D(1, 1, activation="sigmoid")])(given),
+    "no bias": lambda given: keras.layers.Conv2DTranspose(1, 2, 2, use_bias=False, activation="sigmoid")(given),
+    "other layers": with_average_pooling,
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN_BY_KERAS)
+def test_networks_of_other_layers_are_written_by_keras_own_export(kind, tmp_path):
+    given = keras.Input((None, None, 2))
+    network = keras.Model(given, WRITTEN_BY_KERAS[kind](given), name="unet")
+    save(network, tmp_path / "model.keras", {"classes": 1})
+    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-5
+    predict, metadata = engine.open_network(tmp_path / "model.onnx")
+    image = np.random.default_rng(0).random((1, 32, 64, 2), np.float32)
+    np.testing.assert_allclose(predict(image), network.predict_on_batch(image), atol=1e-5)
+    assert metadata["channels"] == 2
+
+
+def test_a_batch_normalisation_is_multiplied_into_its_convolution_or_left_to_keras(tmp_path):
+    given = keras.Input((None, None, 1))
+    first = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(given))
+    second = keras.layers.BatchNormalization()(keras.layers.ReLU()(first))  # after no convolution
+    network = keras.Model(given, keras.layers.Conv2D(1, 1, activation="sigmoid")(second), name="unet")
+    rng = np.random.default_rng(0)
+    network.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in network.get_weights()])
+    save(network, tmp_path / "model.keras", {})
+    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-5
+
+
+def test_a_network_of_depth_six_is_written(tmp_path):
+    save(networks.unet(filters=2, depth=6), tmp_path / "model.keras", {"depth": 6})
+    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-4
 
 
 def test_a_sequential_network_is_written(tmp_path):
@@ -179,7 +217,7 @@ def test_eight_bits_predict_nearly_the_same(sample_data, tmp_path):
     )
     image = images.read(sorted((sample_data / "Test data" / "Images").iterdir())[0])
     first, second = Predictor(exact), Predictor(small)
-    assert first.card == second.card
+    assert first.metadata == second.metadata
     difference = np.abs(first.probability(image) - second.probability(image))
     assert 0 < difference.max() < 0.5 and difference.mean() < 0.005
     assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]

@@ -57,21 +57,21 @@ def receptive_reach(model):
 
 
 @given(length=st.integers(1, 20000), overlap=st.integers(0, 20), more=st.integers(0, 40))
-def test_tiles_cover_overlap_and_keep_to_the_pooling_grid(length, overlap, more):
-    tile, overlap = (3 * overlap + more + 1) * GRID_PX, overlap * GRID_PX
-    starts, size = window_starts(length, tile, overlap)
-    assert size <= tile and size % GRID_PX == 0 and all(start % GRID_PX == 0 for start in starts)
+def test_windows_cover_overlap_and_keep_to_the_pooling_grid(length, overlap, more):
+    window, overlap = (3 * overlap + more + 1) * GRID_PX, overlap * GRID_PX
+    starts, size = window_starts(length, window, overlap)
+    assert size <= window and size % GRID_PX == 0 and all(start % GRID_PX == 0 for start in starts)
     assert starts[0] == 0 and length <= starts[-1] + size < length + GRID_PX * len(starts)
     assert starts[-1] < length
     assert {b - a for a, b in zip(starts, starts[1:], strict=False)} <= {size - overlap}
-    assert len(starts) == 1 or size >= 2 * overlap  # no pixel in three tiles
-    assert len(starts) == 1 or (len(starts) - 1) * (tile - overlap) + overlap < length  # fewer would not do
+    assert len(starts) == 1 or size >= 2 * overlap  # no pixel in three windows
+    assert len(starts) == 1 or (len(starts) - 1) * (window - overlap) + overlap < length  # fewer would not do
 
 
-def test_a_deeper_network_predicts_images_of_several_tiles(tmp_path):
+def test_a_deeper_network_predicts_images_of_several_windows(tmp_path):
     path = tmp_path / "model.keras"
     save(networks.unet(filters=1, depth=5), path, {"depth": 5})
-    image = np.random.default_rng(0).integers(0, 256, (1040, 70, 1), np.uint8)  # tiles of 624 px do not halve 5 times
+    image = np.random.default_rng(0).integers(0, 256, (1040, 70, 1), np.uint8)  # windows of 624 px do not halve 5 times
     assert Predictor(path).probability(image).shape == (1040, 70, 1)
 
 
@@ -88,7 +88,7 @@ def test_weights_sum_to_one_and_leave_out_the_edges():
 @given(height=st.integers(1, 150), width=st.integers(1, 150), overlap=st.sampled_from([0, 16]))
 def test_cutting_and_blending_is_the_identity(height, width, overlap):
     image = np.random.default_rng(height * 151 + width).random((height, width, 2)).astype(np.float32)
-    result = predict_in_windows(lambda tiles: tiles, image, NOTHING, tile=48, overlap=overlap, smallest=32)
+    result = predict_in_windows(lambda tiles: tiles, image, NOTHING, window=48, overlap=overlap, smallest=32)
     np.testing.assert_allclose(result, image, atol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_bands_may_start_anywhere_and_skip_background():
         return image[row : row + height, column : column + width] if column else None
 
     def bands(first):
-        return list(predict_bands(lambda x: x, read, 300, 200, NOTHING + 7, tile=96, overlap=32, first=first))
+        return list(predict_bands(lambda x: x, read, 300, 200, NOTHING + 7, window=96, overlap=32, first=first))
 
     every = bands(0)
     assert len(every) > 3
@@ -148,14 +148,14 @@ def test_neighbours_share_what_the_default_network_needs():
 
 @pytest.mark.parametrize("kind", ["constant", "periodic"])
 def test_no_seams(shipped, kind):
-    rows, columns = np.mgrid[:608, :640]  # two tiles of 400 and of 416 fill it without padding
+    rows, columns = np.mgrid[:608, :640]  # two windows of 400 and of 416 fill it without padding
     image = np.full((608, 640, 1), 0.7, np.float32)
     if kind == "periodic":  # dark discs every 48 px
         image[(rows % 48 - 24) ** 2 + (columns % 48 - 24) ** 2 < 60] = 0.1
     whole = predict_in_windows(shipped.predict_window, image, shipped.background)
     assert (whole.max() > 0.5) == (kind == "periodic")
     np.testing.assert_allclose(
-        predict_in_windows(shipped.predict_window, image, shipped.background, tile=576), whole, atol=1e-3
+        predict_in_windows(shipped.predict_window, image, shipped.background, window=576), whole, atol=1e-3
     )
 
 

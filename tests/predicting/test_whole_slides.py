@@ -26,7 +26,7 @@ from predicting.predictor import Predictor
 from reading import images, large
 from reading.files import InputError
 from reading.large import open_source
-from reading.pyramid import WINDOW_PX, Bands, write_pyramid
+from reading.pyramid import TILE_PX, Bands, write_pyramid
 from reading.slides import open_slide
 from weights.start import PAP_SMEAR
 
@@ -145,11 +145,11 @@ def test_bands_come_back_at_any_step(tmp_path_factory, sizes, width, step):
     for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
         assert bands.finished() == number
         bands.write(number, mask[row:end])
-    tiles, across = list(bands.tiles(step)), -(-len(range(0, width, step)) // WINDOW_PX)
+    tiles, across = list(bands.tiles(step)), -(-len(range(0, width, step)) // TILE_PX)
     joined = np.block([tiles[i : i + across] for i in range(0, len(tiles), across)])
     expected = mask[::step, ::step]
     np.testing.assert_array_equal(joined[: expected.shape[0], : expected.shape[1]], expected)
-    assert joined.shape == tuple(WINDOW_PX * -(-n // WINDOW_PX) for n in expected.shape)
+    assert joined.shape == tuple(TILE_PX * -(-n // TILE_PX) for n in expected.shape)
 
 
 @pytest.mark.parametrize(

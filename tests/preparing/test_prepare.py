@@ -18,8 +18,8 @@ from pairing import pairs
 from pairing.groups import split_by_group, tile_ranges, with_tile_table
 from preparing import prepare
 from preparing.prepare import prepare_tiles
-from preparing.tiles import Tile, drop_empty, foreground_in_tiles, tile_spans
-from reading import images, intensity
+from preparing.tiles import Cutting, Tile, drop_empty, foreground_in_tiles, tile_spans
+from reading import aside, images, intensity
 from reading.files import InputError, holds_files
 from reading.images import write_png
 from tests.slide_files import make_slide
@@ -159,12 +159,13 @@ def test_the_share_of_empty_training_tiles_is_kept(kinds, keep, seed):
         Tile(f"{i}.png", "a", 0, 0, 1, 1, 0, 0, "a", part, 0.0 if empty else 0.5)
         for i, (part, empty) in enumerate(kinds)
     ]
-    kept, count = drop_empty(tiles, keep, seed)
+    cutting = Cutting(keep_empty=keep, seed=seed)
+    kept, count = drop_empty(tiles, cutting)
     empties = [tile for tile in tiles if tile.part == "train" and tile.foreground == 0]
     assert count == len(empties)
     assert sum(tile in empties for tile in kept) == round(keep * count)
     assert [tile for tile in tiles if tile not in empties] == [tile for tile in kept if tile not in empties]
-    assert kept == sorted(kept, key=tiles.index) and kept == drop_empty(tiles, keep, seed)[0]
+    assert kept == sorted(kept, key=tiles.index) and kept == drop_empty(tiles, cutting)[0]
 
 
 def test_keep_empty_reaches_the_folder_and_the_table(tmp_path):
@@ -346,7 +347,7 @@ def test_new_pictures_are_added_and_what_is_there_stays(tmp_path, monkeypatch, c
         if not target.exists():
             shutil.copy(path, target)
     given = first if copying else None
-    real, count = prepare.os.replace, [0]
+    real, count = aside.os.replace, [0]
 
     def killed(a, b):
         if prepare.ASIDE not in str(b) and ".prepare" in str(a):
@@ -356,10 +357,10 @@ def test_new_pictures_are_added_and_what_is_there_stays(tmp_path, monkeypatch, c
         real(a, b)
 
     if copying:  # killed in the middle of the moves, and repeated
-        monkeypatch.setattr(prepare.os, "replace", killed)
+        monkeypatch.setattr(aside.os, "replace", killed)
         with pytest.raises(Killed):
             prepare_tiles(data, given, **options)
-        monkeypatch.setattr(prepare.os, "replace", real)
+        monkeypatch.setattr(aside.os, "replace", real)
     done = prepare_tiles(data, given, **options)
     after = listing(data)
     assert {k: v for k, v in after.items() if k in before and "tiles." not in k} == {
@@ -439,7 +440,7 @@ def test_a_folder_holds_files_that_are_its_users(tmp_path):
 def test_a_run_that_is_killed_while_moving_can_be_repeated(tmp_path, monkeypatch):
     source = make_source(tmp_path / "raw", [(90, 70)] * 4)
     prepare_tiles(tmp_path / "whole", source, tile_px=32, quiet=True)
-    real, data = prepare.os.replace, tmp_path / "data"
+    real, data = aside.os.replace, tmp_path / "data"
     moved = []
 
     def killed_at(limit):
@@ -454,10 +455,10 @@ def test_a_run_that_is_killed_while_moving_can_be_repeated(tmp_path, monkeypatch
 
     for limit in (2, 30):
         moved.clear()
-        monkeypatch.setattr(prepare.os, "replace", killed_at(limit))
+        monkeypatch.setattr(aside.os, "replace", killed_at(limit))
         with pytest.raises(Killed):
             prepare_tiles(data, source, tile_px=32, quiet=True)
-        monkeypatch.setattr(prepare.os, "replace", real)
+        monkeypatch.setattr(aside.os, "replace", real)
         if limit == 2:  # half of the raw images are not all of them
             with pytest.raises(InputError, match="cut short"):
                 prepare_tiles(data, tile_px=32, quiet=True)
@@ -878,7 +879,7 @@ def test_real_fields_with_one_file_an_object(tmp_path, real_data):
 
 
 def test_a_tile_looks_to_the_network_as_it_does_in_its_field(tmp_path):
-    """An empty tile is not stretched to full contrast: training and prediction take the levels of the whole field."""
+    """An empty tile is not stretched to full contrast: training and prediction take the range of the whole field."""
     field = np.full((64, 128), 200, np.uint8)
     field[20:40, 20:40] = 40
     field[:, 64:] = np.random.default_rng(0).integers(195, 206, (64, 64), np.uint8)
@@ -890,13 +891,13 @@ def test_a_tile_looks_to_the_network_as_it_does_in_its_field(tmp_path):
     low, high = intensity.intensity_range(field[..., np.newaxis])
     for tile in tiles:
         read = images.read(tile.image)
-        np.testing.assert_allclose(intensity.intensity_range(read, tile.levels), [low, high], rtol=1e-5)
-        assert intensity.normalise(read, *intensity.intensity_range(read, tile.levels)).std() < 0.5
+        np.testing.assert_allclose(intensity.intensity_range(read, tile.intensity_range), [low, high], rtol=1e-5)
+        assert intensity.normalise(read, *intensity.intensity_range(read, tile.intensity_range)).std() < 0.5
     by_name = tile_ranges(tmp_path / "data")
-    assert all(by_name[tile.image.name] == tile.levels for tile in tiles)
+    assert all(by_name[tile.image.name] == tile.intensity_range for tile in tiles)
 
 
-def test_levels_that_are_no_numbers_are_named(tmp_path):
+def test_an_intensity_range_that_is_no_number_is_named(tmp_path):
     (tmp_path / "tiles.csv").write_text("file,group,low,high\na.png,a,12 x,200\n")
     with pytest.raises(InputError, match="low and high of a.png .* expected numbers"):
         tile_ranges(tmp_path)

@@ -242,7 +242,9 @@ def test_the_schedule_warms_up_and_ends_at_zero():
 @pytest.mark.parametrize(("classes", "loss", "steps"), [(1, "bce", 250), (3, "dice_bce", 500)])
 def test_several_classes_take_the_dice_loss_and_twice_the_steps(tmp_path, monkeypatch, classes, loss, steps):
     seen = []
-    monkeypatch.setattr(train.Fitting, "fit", lambda self, *_: seen.append((self.settings.loss, self.batches.steps)))
+    monkeypatch.setattr(
+        train.Fitting, "fit", lambda self, *_: seen.append((self.run.settings.loss, self.batches.steps))
+    )
     monkeypatch.setattr(train.Fitting, "finish", lambda self, validation: {})
     settings = Settings(classes=classes, crop_px=32, init="none")
     train.train(Run(make_folder(tmp_path, classes=classes), tmp_path / "run", settings), quiet=True)
