@@ -23,7 +23,8 @@ def in_turn(folder):
     A block within a block, on the same folder, waits for nothing.
     """
     name = hashlib.sha256(str(Path(folder).resolve()).encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"unet-{getpass.getuser()}-{name}.lock"
+    owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    path = Path(tempfile.gettempdir()) / f"unet-{owner}-{name}.lock"
     lock = filelock.FileLock(path, is_singleton=True, thread_local=False)
     try:
         lock.acquire(timeout=0)

@@ -294,7 +294,7 @@ def _card_of(model):
     """The run card of a model, or what lies beside weights; None where there is none, or a file of another program."""
     for path in (model.with_name(run_card.CARD), model.with_suffix(".json")):
         try:
-            return run_card.read(path)
+            return run_card.read_card(path)
         except (InputError, OSError):
             continue
     return None
