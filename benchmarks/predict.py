@@ -78,7 +78,9 @@ def main():
     ways = {
         "program": predictor.probability,
         "8 bits": in_eight_bits(args.model, args.folder).probability,
-        "same tiles": lambda image: predict_in_windows(plain, normalised(image), predictor.background),
+        "same tiles": lambda image: predict_in_windows(
+            plain, normalised(image), predictor.background, predictor.layout
+        ),
         "usual": lambda image: predict_usual(network, normalised(image)),
     }
     spent = {name: [] for name in ways}

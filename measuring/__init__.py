@@ -1,1 +1,11 @@
-"""TODO"""
+"""From a mask to cells, one by one.
+
+Read cells.py first (mask → separate cells), then measurements.py (cells → the columns of cells.csv) and cell_files.py
+(the files for other programs).
+"""
+
+from measuring.cell_files import CellWriter
+from measuring.cells import find_cells
+from measuring.measurements import measure
+
+__all__ = ["CellWriter", "find_cells", "measure"]

@@ -1,1 +1,13 @@
-"""TODO"""
+"""Which mask belongs to which image, and what its values mean.
+
+Read pairs.py first (folders → pairs, by the conventions of naming.py and the groups of groups.py), then masks.py
+(stored values → classes) and survey.py, which decides both once for a whole folder. contents.py keeps what was read.
+annotations.py and polygons.py are outlines, as people and programs draw them; objects.py is who is one object.
+"""
+
+from pairing.groups import split_by_group
+from pairing.masks import read_mask_of
+from pairing.pairs import find_pairs
+from pairing.survey import read_folder
+
+__all__ = ["find_pairs", "read_folder", "read_mask_of", "split_by_group"]

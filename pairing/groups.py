@@ -1,4 +1,4 @@
-"""pairing.groups: TODO."""
+"""Which pairs belong to one slide, patient or field, and so must stay together; the split by them."""
 
 import csv
 import re

@@ -149,7 +149,7 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
             f"--foreground {','.join(map(str, foreground))} and --classes {classes} received; expected one of the two: "
             "--foreground for a binary mask, --classes for class ids. Leave one out."
         )
-    values, total, names = sorted(mask_values), sum(mask_values.values()), names or {}
+    values, names = sorted(mask_values), names or {}
     listed = _listed(values, names)
     coloured = any(COLOUR <= value < 2 * COLOUR for value in values)
     soft = is_soft(mask_values)
@@ -166,14 +166,33 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
     if classes > 1:
         return _class_coding(mask_values, classes, background, names, main)
     if foreground is not None:
-        chosen = _chosen(foreground, main or values, soft or main is not None, names, listed)
-        text = ", ".join(value_text(value, names) for value in chosen)
-        if soft or main:  # an edge value goes with the nearest of the values that are no edges
-            others = [value for value in main or _drawn(mask_values) if _apart(value, chosen)]
-            listed = listed if main else f"{listed} (soft edges)"
-            palette = (*others, *chosen)
-            return MaskCoding(chosen, 0, 1, f"mask values {listed}; foreground: around {text}", palette, soft=True)
+        return _chosen_coding(mask_values, foreground, main, names, listed)
+    _refuse_one_sided(values, background, listed)
+    if main:
+        return _main_coding(values, main, background, names, listed)
+    if values[-1] >= COLOUR:  # colours or named outlines
+        first = _background_first(values, background, names)[0]
+        text = f"mask values {listed}; foreground: everything but {value_text(first, names)}"
+        return MaskCoding(None, 1, 1, text) if first == 0 else MaskCoding(None, 0, 1, text, background=first)
+    return _grey_coding(mask_values, background, soft, listed)
+
+
+def _chosen_coding(mask_values, foreground, main, names, listed):
+    """The `MaskCoding` of --foreground; main: the values that were drawn, where others are their edges, else None."""
+    soft = is_soft(mask_values)
+    chosen = _chosen(foreground, main or sorted(mask_values), soft or main is not None, names, listed)
+    text = ", ".join(value_text(value, names) for value in chosen)
+    if not (soft or main):
         return MaskCoding(chosen, 0, 1, f"mask values {listed}; foreground: {text}")
+    # an edge value goes with the nearest of the values that are no edges
+    others = [value for value in main or _drawn(mask_values) if _apart(value, chosen)]
+    listed = listed if main else f"{listed} (soft edges)"
+    palette = (*others, *chosen)
+    return MaskCoding(chosen, 0, 1, f"mask values {listed}; foreground: around {text}", palette, soft=True)
+
+
+def _refuse_one_sided(values, background, listed):
+    """Raise `InputError` for masks that are all foreground, or all background."""
     if values == [0]:
         raise InputError(
             "all masks are empty (only the value 0); expected foreground above 0. Check that the masks are not the "
@@ -189,21 +208,25 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
             f"masks hold the values {listed}, none above 0 and none along most borders; expected foreground above 0. "
             f"Say which values are the cells: --foreground {values[0]}."
         )
-    if main:
-        if len(main) == 1:
-            raise InputError(
-                f"masks hold only shades of {value_text(main[0])} ({value_text(values[0])} to "
-                f"{value_text(values[-1])}) in files that do not keep values exactly (JPEG); expected background and "
-                "cells. Export them as PNG."
-            )
-        palette = _background_first(main, background, names)
-        text = f"foreground: everything but {value_text(palette[0])}"
-        return MaskCoding(None, 0, 1, f"mask values {listed}; {text}", palette, soft=True)
-    if values[-1] >= COLOUR:  # colours or named outlines
-        first = _background_first(values, background, names)[0]
-        text = f"mask values {listed}; foreground: everything but {value_text(first, names)}"
-        return MaskCoding(None, 1, 1, text) if first == 0 else MaskCoding(None, 0, 1, text, background=first)
-    most = background is not None and mask_values.get(background, 0) * 2 > total
+
+
+def _main_coding(values, main, background, names, listed):
+    """The `MaskCoding` of masks with edges around the values `main`."""
+    if len(main) == 1:
+        raise InputError(
+            f"masks hold only shades of {value_text(main[0])} ({value_text(values[0])} to "
+            f"{value_text(values[-1])}) in files that do not keep values exactly (JPEG); expected background and "
+            "cells. Export them as PNG."
+        )
+    palette = _background_first(main, background, names)
+    text = f"foreground: everything but {value_text(palette[0])}"
+    return MaskCoding(None, 0, 1, f"mask values {listed}; {text}", palette, soft=True)
+
+
+def _grey_coding(mask_values, background, soft, listed):
+    """The `MaskCoding` of grey values without colours and names; background: around the objects, or None."""
+    values = sorted(mask_values)
+    most = background is not None and mask_values.get(background, 0) * 2 > sum(mask_values.values())
     if soft:  # 0/255 with smoothed or JPEG-compressed edges
         inverted = most and background >= 128
         text = f"below 128 ({background} fills the borders and most of the area; if it is the cells: --foreground "

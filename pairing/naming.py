@@ -1,4 +1,7 @@
-"""pairing.naming: TODO."""
+"""Which mask file is named like which image: the words of folders and files, and one convention for a whole folder.
+
+An attempt is one convention tried: (image → mask, images left over, masks left over).
+"""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Folders of images and masks → pairs, by exact names or one convention for a whole folder; the split by group."""
+"""Folders of images and masks → pairs, by exact names or one convention for a whole folder."""
 
 import os
 from dataclasses import dataclass

@@ -60,7 +60,7 @@ def _open_onnx(path, source=None):
         raise InputError(f"{path} was not made from the model file beside it: export it again.")
     (given,) = session.get_inputs()
     (result,) = session.get_outputs()
-    return (lambda tiles: session.run([result.name], {given.name: tiles})[0]), metadata
+    return (lambda windows: session.run([result.name], {given.name: windows})[0]), metadata
 
 
 def _open_keras(path):
@@ -68,4 +68,4 @@ def _open_keras(path):
 
     network, metadata = load(path)
     metadata = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]} | metadata
-    return (lambda tiles: np.asarray(network.predict_on_batch(tiles))), metadata
+    return (lambda windows: np.asarray(network.predict_on_batch(windows))), metadata

@@ -1,15 +1,17 @@
-"""predicting.predictor: TODO."""
+"""A trained model as a function from an image of any size to probabilities and a mask.
+
+An image is padded by reflection, predicted in overlapping windows and cropped: each image comes back at its own size.
+Intensities are normalised from the whole image, never from a window.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
 from predicting.engine import open_network
-from predicting.sliding_window import GRID_PX, average_flips, predict_in_windows
+from predicting.sliding_window import GRID_PX, Layout, average_flips, predict_in_windows
 from reading import intensity
 from reading.resize import fitted_size, resize
-
-# ----------------------------------------------------------------------------------------------------------- predictor
 
 
 class Predictor:
@@ -32,7 +34,8 @@ class Predictor:
         } | metadata
         self.classes, self.channels = self.metadata["classes"], self.metadata["channels"]
         self.threshold = self.metadata["threshold"]
-        self.grid = max(GRID_PX, 2 ** self.metadata["depth"])
+        grid = max(GRID_PX, 2 ** self.metadata["depth"])
+        self.layout = Layout(grid=grid, smallest=self.metadata["crop_px"])
         self.background = np.eye(self.classes, dtype=np.float32)[0] * (self.classes > 1)
 
     def probability(self, image, intensity_range=None):
@@ -41,9 +44,7 @@ class Predictor:
         intensity_range : for a tile, those of its field (`pairs.Pair.intensity_range`); None: the image's own.
         """
         seen = self.network_input(image, intensity_range)
-        result = predict_in_windows(
-            self.predict_window, seen, self.background, grid=self.grid, smallest=self.metadata["crop_px"]
-        )
+        result = predict_in_windows(self.predict_window, seen, self.background, self.layout)
         return resize(result, *image.shape[:2])
 
     def network_input(self, image, intensity_range=None):

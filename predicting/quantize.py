@@ -73,7 +73,7 @@ def quantize(path, target, data_dir):
 
 
 class _Tiles:
-    """Calibration data as ONNX Runtime asks for them: one tile from the middle of each image."""
+    """Calibration data as ONNX Runtime asks for them: one crop from the middle of each image."""
 
     def __init__(self, predictor, pairs):
         self.predictor, self.pairs = predictor, iter(pairs)
@@ -83,10 +83,10 @@ class _Tiles:
         if pair is None:
             return None
         image = self.predictor.network_input(images.read(pair.image), pair.intensity_range)
-        tile = self.predictor.grid * -(-self.predictor.metadata["crop_px"] // self.predictor.grid)
-        image = np.pad(image, [(0, max(0, tile - n)) for n in image.shape[:2]] + [(0, 0)], mode="symmetric")
-        row, column = ((n - tile) // 2 for n in image.shape[:2])
-        return {"image": image[np.newaxis, row : row + tile, column : column + tile]}
+        side = self.predictor.layout.grid * -(-self.predictor.metadata["crop_px"] // self.predictor.layout.grid)
+        image = np.pad(image, [(0, max(0, side - n)) for n in image.shape[:2]] + [(0, 0)], mode="symmetric")
+        row, column = ((n - side) // 2 for n in image.shape[:2])
+        return {"image": image[np.newaxis, row : row + side, column : column + side]}
 
 
 def _spread(items, count):

@@ -10,6 +10,7 @@ between.
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,9 +54,27 @@ def window_weights(count, size, overlap):
     return weights
 
 
-def predict_bands(
-    predict, read, height, width, background, *, window=WINDOW_PX, overlap=OVERLAP_PX, grid=GRID_PX, smallest=1, first=0
-):
+@dataclass(frozen=True)
+class Layout:
+    """How windows lie on an image, in pixels.
+
+    window, overlap : the most that a window may measure, and what neighbours share; multiples of `grid`, `window` at
+        least three overlaps.
+    grid : by which the network halves its image in all: 2**depth, or a multiple of that.
+    smallest : least side of a window; what an image lacks is filled by reflection.
+    """
+
+    window: int = WINDOW_PX
+    overlap: int = OVERLAP_PX
+    grid: int = GRID_PX
+    smallest: int = 1
+
+    def starts(self, length):
+        """`window_starts` along an axis of `length` pixels."""
+        return window_starts(max(length, self.smallest), self.window, self.overlap, self.grid)
+
+
+def predict_bands(predict, read, height, width, background, layout, first=0):
     """Apply `predict` to an image of any size, one row of windows after the other.
 
     Parameters
@@ -65,14 +84,13 @@ def predict_bands(
         or to None where it is known to be background. Called in another thread, ahead of need.
     height, width : pixels of the image.
     background : float32 (classes,), the probabilities of background.
-    window, overlap : pixels, multiples of `grid`, window at least three overlaps.
-    grid : pixels, by which the network halves its image in all: 2**depth, or a multiple of that.
-    smallest : least side of a window; what an image lacks is filled by reflection.
+    layout : `Layout`.
     first : number of the band to start with; the earlier ones are not given.
 
     Yields (row, probability): the first row of a band, and float32 (rows, width, classes), down to the lower end.
     """
-    (rows, tall), (columns, wide) = (window_starts(max(n, smallest), window, overlap, grid) for n in (height, width))
+    (rows, tall), (columns, wide) = layout.starts(height), layout.starts(width)
+    overlap = layout.overlap
     down, across = window_weights(len(rows), tall, overlap), window_weights(len(columns), wide, overlap)
     begin = max(0, first - 1)  # the row of windows above reaches into the first band
 
@@ -106,13 +124,13 @@ def predict_bands(
                 yield rows[number], strip[: height - rows[number] if last else tall - overlap, :width]
 
 
-def predict_in_windows(predict, image, background, **keywords):
+def predict_in_windows(predict, image, background, layout):
     """`predict_bands` of an image in memory, float32 (height, width, channels): float32 (height, width, classes)."""
 
     def read(row, column, height, width):
         return image[row : row + height, column : column + width]
 
-    return np.concatenate([band for _, band in predict_bands(predict, read, *image.shape[:2], background, **keywords)])
+    return np.concatenate([band for _, band in predict_bands(predict, read, *image.shape[:2], background, layout)])
 
 
 def average_flips(predict):

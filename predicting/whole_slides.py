@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from predicting.sliding_window import OUTER_PX, OVERLAP_PX, WINDOW_PX, predict_bands, window_starts
+from predicting.sliding_window import OUTER_PX, predict_bands
 from reading import intensity
 from reading.files import InputError, replacing, sha256
 from reading.intensity import to_8_bits
@@ -31,9 +31,9 @@ def probability_bands(predictor, source, first=0):
 
     Yields (row, probability): the first row, and float32 (rows, width, classes). `first`, number of the first band.
     """
-    sample = intensity.to_channels(source.spread_pixels(), predictor.channels)
-    intensity_range = intensity.intensity_range(sample)
-    background = _most_common(predictor.normalise(sample, intensity_range))
+    spread = intensity.to_channels(source.spread_pixels(), predictor.channels)
+    intensity_range = intensity.intensity_range(spread)
+    empty = _most_common(predictor.normalise(spread, intensity_range))
 
     def normalised(pixels):
         return predictor.normalise(intensity.to_channels(pixels, predictor.channels), intensity_range)
@@ -42,7 +42,7 @@ def probability_bands(predictor, source, first=0):
         outer = OUTER_PX // SMALL  # inside the image it does not count
         rows = slice(outer if row else 0, None if row + height == source.height else -outer)
         columns = slice(outer if column else 0, None if column + width == source.width else -outer)
-        return np.abs(small[rows, columns] - background).max() < FLAT
+        return np.abs(small[rows, columns] - empty).max() < FLAT
 
     def read(*place):
         small = source.read_small(*place)
@@ -54,8 +54,8 @@ def probability_bands(predictor, source, first=0):
             return None
         return image
 
-    size = {"grid": predictor.grid, "smallest": predictor.metadata["crop_px"], "first": first}
-    yield from predict_bands(predictor.predict_window, read, source.height, source.width, predictor.background, **size)
+    predict, background = predictor.predict_window, predictor.background
+    yield from predict_bands(predict, read, source.height, source.width, background, predictor.layout, first)
 
 
 def predict_whole(predictor, path, target, wanted, cells=None):
@@ -84,7 +84,7 @@ def _predict_source(predictor, source, path, target, options, cells):
         folder.mkdir(parents=True)
         with replacing(kept) as temporary:
             temporary.write_text(plan, encoding="utf-8")
-    rows, _ = window_starts(max(source.height, predictor.metadata["crop_px"]), WINDOW_PX, OVERLAP_PX, predictor.grid)
+    rows, _ = predictor.layout.starts(source.height)
     bands = Bands(folder, rows, source.height, source.width)
     probabilities = (
         Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
@@ -110,8 +110,8 @@ def _predict_source(predictor, source, path, target, options, cells):
                 writing.result()
         write_pyramid(target, bands, source.mpp)
         if cells:
-            sample = source.spread_pixels()  # in colour, also where the network sees grey
-            light = None if intensity.is_grey(sample) else intensity.intensity_range(sample)[1]
+            spread = source.spread_pixels()  # in colour, also where the network sees grey
+            light = None if intensity.is_grey(spread) else intensity.intensity_range(spread)[1]
             parts = _measured_bands(source, bands, probabilities, predictor.classes, path.name)
             cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place)
     except InputError:

@@ -1,4 +1,4 @@
-"""Tiles of a field: where they lie, which are kept, and what `prepare` with_tile_table of them."""
+"""Tiles of a field: where they lie, which are kept, and what `prepare` keeps of them in tiles.csv and tiles.json."""
 
 import csv
 import io

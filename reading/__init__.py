@@ -10,17 +10,7 @@ array) and `intensity` (how grey values become network input). The others are fo
     >>> reading.write_png("red.png", image[..., 0])
 """
 
-from importlib import import_module
+from reading.files import InputError
+from reading.images import list_images, read, read_mask, write, write_png
 
-_VERBS = {
-    "InputError": "files",
-    **dict.fromkeys(("list_images", "read", "read_mask", "size", "write", "write_png"), "images"),
-}
-__all__ = list(_VERBS)
-
-
-def __getattr__(name):
-    # On first use: NumPy and Pillow take a tenth of a second, which `--help` would wait for since it needs `files`.
-    if name not in _VERBS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_VERBS[name]}"), name)
+__all__ = ["InputError", "list_images", "read", "read_mask", "write", "write_png"]

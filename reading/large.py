@@ -20,7 +20,7 @@ from reading.files import InputError
 from reading.slides import is_slide, open_slide
 
 LARGE_PIXELS = 50_000_000  # ordinary TIFFs above are streamed, where their kind allows it
-WHOLE_PIXELS = 2**23  # the sample of a smaller slide is all of it,
+WHOLE_PIXELS = 2**23  # of a smaller slide all pixels are looked at,
 WINDOWS, WINDOW_PX = 32, 32  # of a larger one 32 × 32 windows: a million pixels
 SMALL = 8  # a nucleus 16 px across is still two pixels wide
 FINEST = 4  # times the resolution of a slide: beyond that nothing is seen that was not invented

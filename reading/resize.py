@@ -1,16 +1,16 @@
-"""The scale at which the network sees images: their own pixels, or single cells scaled to fill a tile."""
+"""The scale at which the network sees images: their own pixels, or single cells scaled to fill a training crop."""
 
 import cv2
 
 
 def choose_fit(sizes, crop_px):
-    """True where the images are single-cell crops, to be brought to the tile size; False for fields.
+    """True where the images are single-cell crops, to be brought to the size of the training crops; False for fields.
 
-    The rule: when more than half of the training images have both sides smaller than the tile, the size of a picture
+    The rule: when more than half of the training images have both sides smaller than a crop, the size of a picture
     is the size of its cell, not a magnification. Then every image, in training and in prediction, is scaled so that
-    its longer side fills the tile. Otherwise every image keeps its pixels.
+    its longer side fills the crop. Otherwise every image keeps its pixels.
 
-    Parameters: sizes, list of (height, width) in pixels; crop_px, the training tile's side.
+    Parameters: sizes, list of (height, width) in pixels; crop_px, side of the training crops.
     """
     return sum(max(size) < crop_px for size in sizes) * 2 > len(sizes)
 

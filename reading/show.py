@@ -1,4 +1,7 @@
-"""reading.show: TODO."""
+"""Pictures for people: an image as the network sees it, masks outlined on it, several side by side.
+
+Matplotlib is imported where it draws, since it takes half a second.
+"""
 
 import cv2
 import numpy as np

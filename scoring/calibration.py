@@ -66,7 +66,7 @@ def _dice(counts):
 
 
 def validation_scores(network, checks, pairs, classes):
-    """The scores of the validation images (see `metrics.score_summary`), from the tiles that validation counts.
+    """The scores of the validation images (see `metrics.score_summary`), from the crops that validation counts.
 
     Of a binary network the threshold is the one that `best_threshold` chooses on these pixels, so the scores may be a
     little better than those of new images; of classes the most probable one counts.

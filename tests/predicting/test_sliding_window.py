@@ -14,6 +14,7 @@ from predicting.sliding_window import (
     GRID_PX,
     OVERLAP_PX,
     WINDOW_PX,
+    Layout,
     average_flips,
     predict_bands,
     predict_in_windows,
@@ -88,7 +89,7 @@ def test_weights_sum_to_one_and_leave_out_the_edges():
 @given(height=st.integers(1, 150), width=st.integers(1, 150), overlap=st.sampled_from([0, 16]))
 def test_cutting_and_blending_is_the_identity(height, width, overlap):
     image = np.random.default_rng(height * 151 + width).random((height, width, 2)).astype(np.float32)
-    result = predict_in_windows(lambda tiles: tiles, image, NOTHING, window=48, overlap=overlap, smallest=32)
+    result = predict_in_windows(lambda tiles: tiles, image, NOTHING, Layout(48, overlap, smallest=32))
     np.testing.assert_allclose(result, image, atol=1e-6)
 
 
@@ -99,7 +100,7 @@ def test_bands_may_start_anywhere_and_skip_background():
         return image[row : row + height, column : column + width] if column else None
 
     def bands(first):
-        return list(predict_bands(lambda x: x, read, 300, 200, NOTHING + 7, window=96, overlap=32, first=first))
+        return list(predict_bands(lambda x: x, read, 300, 200, NOTHING + 7, Layout(96, 32), first))
 
     every = bands(0)
     assert len(every) > 3
@@ -117,7 +118,7 @@ def test_an_error_while_reading_is_raised():
         raise ValueError("torn")
 
     with pytest.raises(ValueError, match="torn"):
-        next(predict_bands(None, read, 10, 10, NOTHING))
+        next(predict_bands(None, read, 10, 10, NOTHING, Layout()))
 
 
 @pytest.fixture(scope="module")
@@ -152,10 +153,10 @@ def test_no_seams(shipped, kind):
     image = np.full((608, 640, 1), 0.7, np.float32)
     if kind == "periodic":  # dark discs every 48 px
         image[(rows % 48 - 24) ** 2 + (columns % 48 - 24) ** 2 < 60] = 0.1
-    whole = predict_in_windows(shipped.predict_window, image, shipped.background)
+    whole = predict_in_windows(shipped.predict_window, image, shipped.background, Layout())
     assert (whole.max() > 0.5) == (kind == "periodic")
     np.testing.assert_allclose(
-        predict_in_windows(shipped.predict_window, image, shipped.background, window=576), whole, atol=1e-3
+        predict_in_windows(shipped.predict_window, image, shipped.background, Layout(576)), whole, atol=1e-3
     )
 
 
