@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--out", type=Path, metavar="DIR", default=ROOT / "img", help="(default: img)")
     args = parser.parse_args()
     try:
-        draw(args.model or newest_model(), args.out)
+        draw(args.model or newest_model(ROOT / "runs"), args.out)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

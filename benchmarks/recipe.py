@@ -25,10 +25,9 @@ import numpy as np
 from real_data import SETS  # puts the repository on the path
 
 import data as pipeline
-from training import train
-from training.precision import FLOAT32
+from training import fitting, train
 from training.run import Run
-from training.settings import Settings
+from training.settings import FLOAT32, Settings
 
 AUGMENTATION = Settings().augmentation
 
@@ -76,7 +75,7 @@ def augmented(**changes):
     return {"augmentation": AUGMENTATION | changes}
 
 
-VARIANTS = {  # name: what it changes in `train.Settings`, and how many times the steps it takes
+VARIANTS = {  # name: what it changes in `settings.Settings`, and how many times the steps it takes
     "defaults": ({}, 1),
     "16 filters, a quarter of the steps": ({"filters": 16}, 1 / 4),
     "16 filters, crops of 128": ({"filters": 16, "crop_px": 128}, 1),
@@ -111,8 +110,8 @@ VARIANTS = {  # name: what it changes in `train.Settings`, and how many times th
 
 
 PATCHES = {  # what no setting changes: module, name, value
-    "learning rate constant": (train, "make_schedule", Constant),
-    "no warm-up": (train, "make_schedule", without_warmup),
+    "learning rate constant": (fitting, "make_schedule", Constant),
+    "no warm-up": (fitting, "make_schedule", without_warmup),
     "crops anywhere": (pipeline, "RARE_FOREGROUND", 0),
 }
 

@@ -2,8 +2,8 @@
 
     python benchmarks/start_up.py [--rounds 3]
 
-Of these, "Python with Keras" is what `import train` takes in a new process; the rest is the look at the images and the
-first step itself, in which TensorFlow traces the network.
+Of these, "Python with Keras" is what `import training.train` takes in a new process; the rest is the look at the images
+and the first step itself, in which TensorFlow traces the network.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from preparing.sample import write_sample
 
 def keras_seconds():
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import train"], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", "import training.train"], cwd=ROOT, check=True, capture_output=True)
     return time.perf_counter() - started
 
 

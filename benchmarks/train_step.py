@@ -4,9 +4,10 @@
 
 The limit: a step in float32 cannot take less than 6 × the multiply-adds of the network's convolutions (one forward and
 two backward passes, 2 operations each) over the rate at which the same machine, in the same run, multiplies float32
-matrices. Beside it stand the default step, in the number format that training takes here (`precision.py`), the same in
-float32, without normalisation, whole steps of a training with its augmented crops, and the same network in plain
-PyTorch (float32) where that is installed. The rounds alternate, and medians count.
+matrices. Beside it stand the default step, in the number format that training takes here (`training/precision.py`), the
+same in float32, without normalisation, with upsampling by Keras' own two layers, whole steps of a training with its
+augmented crops, and the same network in plain PyTorch (float32) where that is installed. The rounds alternate, and
+medians count.
 
 The network waits where a step could begin and its batch is not made yet; that is counted apart. Making the batches
 takes time from the steps in any case, since both share the cores.
@@ -23,6 +24,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -31,14 +33,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # ruff: noqa: E402
 import keras
 import numpy as np
-from training.heap import KeepMemory
 
+import model as networks
 from data import Examples, PairedImageDataGenerator, TrainingBatches
 from pairing import pairs
 from pairing.survey import survey
 from preparing.sample import write_sample
 from training import budget, fitting, precision
-from training.settings import Settings
+from training.settings import FLOAT32, Settings
 
 MATRIX = 2048
 TORCH_STEPS = 20  # a round; nothing is begun or ended around them
@@ -99,7 +101,6 @@ class Steps(keras.callbacks.Callback):
 
 def fitted(network, batches, steps, *callbacks):
     """Seconds a step of `network.fit`."""
-    callbacks = [KeepMemory(), *callbacks]  # as training does
     started = time.perf_counter()
     network.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
     return (time.perf_counter() - started) / steps
@@ -112,6 +113,12 @@ def sample_batches(folder, settings, steps):
     samples = Examples(found, coding=survey(found, quiet=True).coding(), **shape)
     generator = PairedImageDataGenerator(**settings.augmentation)
     return Noted(samples, generator, settings.crop_px, settings.batch, steps, settings.seed, settings.workers)
+
+
+def plain_up_block(x, filters, upsampling, name):
+    """`model.up_block` by the two layers that `UpsampledConv2D` joins."""
+    x = keras.layers.UpSampling2D(2, name=f"{name}_up")(x)
+    return keras.layers.Conv2D(filters, 2, padding="same", kernel_initializer="he_normal", name=f"{name}_up_conv")(x)
 
 
 def torch_step(batch, filters, depth):
@@ -171,10 +178,12 @@ def main():
             title: fitting.new_network(replace(settings, **changes), 1, batches)[0]
             for title, changes in (
                 (READY, {}),
-                ("the same in float32", {"precision": precision.FLOAT32}),
+                ("the same in float32", {"precision": FLOAT32}),
                 ("the same without normalisation", {"normalization": "none"}),
             )
         }
+        with mock.patch.object(networks, "up_block", plain_up_block):
+            networks_of["the same, plain upsampling"] = fitting.new_network(settings, 1, batches)[0]
         network = networks_of[READY]
         multiply_adds = budget.count_multiply_adds(network, settings.crop_px, settings.crop_px)
         operations = 6 * multiply_adds * settings.batch

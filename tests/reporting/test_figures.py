@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import model
-from checking.contact_sheet import contact_sheet
 from reading.images import read
 from reading.show import OUTLINE_COLOUR, display, overlay, panels
 from reporting.figures import draw_architecture, draw_curves, feature_maps
@@ -96,40 +95,3 @@ def test_panels_keep_grey_values_and_proportions(tmp_path):
     colours, counts = np.unique(read(tmp_path / "p.png")[..., 0], return_counts=True)
     pixels = dict(zip(colours.tolist(), counts.tolist(), strict=True))
     assert pixels[51] == pytest.approx(2 * pixels[204], rel=0.05)
-
-
-def test_a_contact_sheet_shows_outlines_names_and_unreadable_files(tmp_path):
-    rng = np.random.default_rng(1)
-    mask = np.zeros((50, 70), np.uint8)
-    mask[20:30, 20:40] = 1
-    mask[35:45, 20:40] = 2
-    tiles = [
-        {"image": None, "mask": None, "name": "broken $.png", "faults": ["unreadable image"]},
-        {"image": rng.integers(0, 99, (50, 70, 1), np.uint16), "mask": mask, "name": "細胞.png", "faults": ["a", "b"]},
-        {"image": rng.random((300, 20, 3), np.float32), "mask": None, "name": "n" * 200, "faults": []},
-    ]
-    contact_sheet(tiles, tmp_path / "sheet.png")
-    picture = read(tmp_path / "sheet.png")[..., :3]
-    colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
-    assert {OUTLINE_COLOUR, (0, 114, 178)} <= colours, "a class has no outline"
-    assert (picture[:, -8:] == 255).all(), "something runs out of the picture"
-
-
-def test_a_contact_sheet_tells_which_side_of_an_outline_is_foreground(tmp_path):
-    mask = np.zeros((200, 200), np.uint8)
-    mask[50:150, 50:150] = 1
-    for name, shown in (("cells", mask), ("inverted", 1 - mask)):
-        tile = {"image": np.zeros((200, 200, 1), np.uint8), "mask": shown, "name": name, "faults": []}
-        contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
-        picture = read(tmp_path / "sheet.png")[10:210, 10:210, :3]
-        tint = np.rint(0.25 * np.array(OUTLINE_COLOUR))  # a quarter of the colour over black
-        assert np.abs(picture[100, 100] - tint * shown[100, 100]).max() <= 1
-        assert np.abs(picture[20, 20] - tint * shown[20, 20]).max() <= 1
-
-
-def test_a_contact_sheet_shows_an_empty_tile_in_the_intensity_range_of_its_field(tmp_path):
-    image = np.random.default_rng(0).integers(236, 240, (200, 200, 1)).astype(np.uint8)
-    tile = {"image": image, "mask": None, "name": "tile", "faults": [], "intensity_range": ((40.0,), (240.0,))}
-    contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
-    picture = read(tmp_path / "sheet.png")[12:208, 12:208, 0]
-    assert picture.min() >= 249  # 236 of 40…240 is 98 %, 250 of 255

@@ -221,7 +221,7 @@ def test_numbered_objects_that_touch_are_learnt_apart(tmp_path, capsys):
     found = []
     for labelled in (True, False):
         folder = touching_discs(tmp_path / str(labelled), labelled)
-        card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 60})))
+        card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 140})))
         assert ("where two touch" in capsys.readouterr().out) == labelled
         assert card["scores"]["val_dice"] > 0.75  # of the whole discs
         predictor = Predictor(folder / "run" / "model.keras")
@@ -245,7 +245,7 @@ def test_several_classes_take_the_dice_loss_and_twice_the_steps(tmp_path, monkey
     monkeypatch.setattr(
         train.Fitting, "fit", lambda self, *_: seen.append((self.run.settings.loss, self.batches.steps))
     )
-    monkeypatch.setattr(train.Fitting, "finish", lambda self, validation: {})
+    monkeypatch.setattr(train.Fitting, "finish", lambda self: {})
     settings = Settings(classes=classes, crop_px=32, init="none")
     train.train(Run(make_folder(tmp_path, classes=classes), tmp_path / "run", settings), quiet=True)
     assert seen == [(loss, steps)]
