@@ -140,7 +140,7 @@ def size(path):
             import tifffile
 
             with tifffile.TiffFile(path) as tiff:
-                series, shape, axes = _one_picture(tiff, path)
+                series, shape, axes = one_picture(tiff, path)
                 height, width = (shape[axes.index(axis)] for axis in "YX")
                 lying = tag_value(series.keyframe, _ORIENTATION, 1) in (5, 6, 7, 8)
         else:
@@ -358,11 +358,11 @@ def _read_tiff(path, labels):
 
     photometric = tifffile.PHOTOMETRIC
     with tifffile.TiffFile(path) as tiff:
-        series, shape, axes = _one_picture(tiff, path)
+        series, shape, axes = one_picture(tiff, path)
         page = series.keyframe
         kind = tag_value(page, 262, photometric.MINISBLACK)
         jpeg = page.compression in (6, 7)  # these decode to RGB
-        _refuse_missing_parts(series)
+        refuse_missing_parts(series)
         if kind in (photometric.CIELAB, photometric.ICCLAB) or (kind == photometric.YCBCR and not jpeg):
             with _open(path) as image:  # libtiff and littleCMS know these, and Pillow applies the orientation itself
                 image.seek(page.index)
@@ -375,7 +375,7 @@ def _read_tiff(path, labels):
         stored_as_meant = labels and tiff.is_imagej and page.bitspersample > 1
     channel = next((axis for axis in "CS" if axis in axes), "")
     array = array.transpose([axes.index(axis) for axis in "YX" + channel])
-    alpha = channel == "S" and _alpha_kind(page)
+    alpha = channel == "S" and alpha_kind(page)
     if kind == photometric.MINISWHITE and not stored_as_meant:
         unsigned = array.dtype.kind == "u"
         array = 2**page.bitspersample - 1 - array if unsigned else ~array if array.dtype.kind in "bi" else -array
@@ -394,16 +394,16 @@ def _read_tiff(path, labels):
     return _upright(array, orientation)
 
 
-def _alpha_kind(page):
+def alpha_kind(page):
     """1 for colours multiplied by alpha, 2 for plain ones, 0 where the samples of a pixel hold no transparency."""
     return page.extrasamples[0] if len(page.extrasamples) == 1 and page.extrasamples[0] in (1, 2) else 0
 
 
-def _one_picture(tiff, path):
+def one_picture(tiff, path, at_once=True):
     """The one picture of a TIFF, judged from its header: (series, shape, axes), such as (…, (40, 50, 3), "YXS").
 
     A pyramid's smaller levels, previews and the label of a slide do not count. Axes: Y and X, and at most one of C
-    (channels) and S (samples).
+    (channels) and S (samples). `at_once` : whether it is to be decoded as a whole, for which `MAX_PIXELS` holds.
     Raises `InputError` for several pictures, time points, z planes, for too many channels and for too many pixels.
     """
     pictures = [s for s in tiff.series if not s.keyframe.is_reduced and s.name not in _PREVIEWS] or tiff.series
@@ -414,12 +414,13 @@ def _one_picture(tiff, path):
     extent = [(axis, n) for axis, n in zip(axes, main.shape, strict=True) if n > 1 or axis in "YX"]
     axes, shape = "".join(axis for axis, _ in extent), tuple(n for _, n in extent)
     height, width = (shape[axes.index(axis)] for axis in "YX")
-    _refuse_too_large(path, height, width)
+    if at_once:
+        _refuse_too_large(path, height, width)
     if page.is_tiled:
         _refuse_too_large(path, page.tilelength, page.tilewidth)  # decoded whole, however small the picture
     found = [f"{n} {_AXES.get(axis, 'pages')}" for axis, n in extent if axis not in "YXSC"]
     channels = [f"{n} channels" for axis, n in extent if axis in "SC"]
-    allowed = 4 if "S" in axes and (_alpha_kind(page) or page.photometric in (2, 5)) else 3  # RGBA, RGB + 1, CMYK
+    allowed = 4 if "S" in axes and (alpha_kind(page) or page.photometric in (2, 5)) else 3  # RGBA, RGB + 1, CMYK
     if len(pictures) > 1:
         sides = ", ".join(f"{s.keyframe.imagelength}×{s.keyframe.imagewidth}" for s in pictures[:4])
         raise InputError(
@@ -440,7 +441,7 @@ def _one_picture(tiff, path):
     return main, shape, axes
 
 
-def _refuse_missing_parts(series):
+def refuse_missing_parts(series):
     """Raise where a part of a TIFF is gone that tifffile would pass over, and the picture come out wrong or empty."""
     _refuse_damaged_header(series.keyframe)
     for page in series.pages:
