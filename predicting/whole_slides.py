@@ -25,7 +25,7 @@ FLAT = 0.1  # of the slide's range of intensities; what stays closer to its back
 
 
 def probability_bands(predictor, source, first=0):
-    """The probabilities of a source (streams.py), band by band from the top.
+    """The probabilities of a source (reading/large.py), band by band from the top.
 
     Tiles that are all background, as a look at `SMALL` times reduced pixels tells, are not predicted.
 

@@ -120,7 +120,6 @@ def shared_layer(given):
 STRANGERS = {
     "two outputs": lambda given: [keras.layers.ReLU()(given), keras.layers.ReLU()(given)],
     "a layer used twice": shared_layer,
-    "groups": lambda given: keras.layers.Conv2D(2, 3, padding="same", groups=2, activation="sigmoid")(given),
     "no scale": lambda given: keras.layers.GroupNormalization(1, scale=False)(given),
 }
 
@@ -134,28 +133,86 @@ def test_a_strangers_network_is_refused_in_one_line(kind, tmp_path):
     assert "\n" not in str(error.value) and not (tmp_path / "model.onnx").exists()
 
 
-def with_average_pooling(given):
-    small = keras.layers.AveragePooling2D(2)(keras.layers.SeparableConv2D(4, 3, padding="same")(given))
-    return keras.layers.Conv2D(1, 1, activation="sigmoid")(keras.layers.UpSampling2D(2)(small))
+def strange_blocks(given):
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(given)
+    x = keras.layers.LeakyReLU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.AveragePooling2D(2)(x)
+    x = keras.layers.SeparableConv2D(4, 3, padding="same", activation="elu")(x)
+    x = keras.layers.Add()([x, keras.layers.DepthwiseConv2D(3, padding="same")(x)])
+    x = keras.layers.Conv2DTranspose(4, 4, strides=4, padding="same")(x)
+    return keras.layers.Softmax()(keras.layers.Conv2D(3, 1)(x))
 
 
-WRITTEN_BY_KERAS = {
+FOREIGN = {
     "a model in it": lambda given: keras.Sequential([keras.layers.Conv2D(1, 1, activation="sigmoid")])(given),
     "no bias": lambda given: keras.layers.Conv2DTranspose(1, 2, 2, use_bias=False, activation="sigmoid")(given),
-    "other layers": with_average_pooling,
+    "many layers": strange_blocks,
 }
 
 
-@pytest.mark.parametrize("kind", WRITTEN_BY_KERAS)
-def test_networks_of_other_layers_are_written_by_keras_own_export(kind, tmp_path):
-    given = keras.Input((None, None, 2))
-    network = keras.Model(given, WRITTEN_BY_KERAS[kind](given), name="unet")
-    save(network, tmp_path / "model.keras", {"classes": 1})
-    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-5
-    predict, metadata = engine.open_network(tmp_path / "model.onnx")
-    image = np.random.default_rng(0).random((1, 32, 64, 2), np.float32)
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("shape", [(None, None, 2), (48, 80, 2)])
+def test_other_layers_are_written_by_keras(kind, shape, tmp_path):
+    path, given = tmp_path / "model.keras", keras.Input(shape)
+    network = keras.Model(given, FOREIGN[kind](given))
+    scramble(network, np.random.default_rng(0))
+    save(network, path, {"threshold": 0.3})
+    assert export_onnx(path, path.with_suffix(".onnx")) < 1e-5
+    image = np.random.default_rng(1).random((3, 48, 80, 2), np.float32)
+    predict, metadata = engine.open_network(path.with_suffix(".onnx"))
     np.testing.assert_allclose(predict(image), network.predict_on_batch(image), atol=1e-5)
-    assert metadata["channels"] == 2
+    assert metadata == {"classes": network.output_shape[-1], "channels": 2, "threshold": 0.3}
+    session = onnxruntime.InferenceSession(path.with_suffix(".onnx"), providers=["CPUExecutionProvider"])
+    assert [end.name for end in (*session.get_inputs(), *session.get_outputs())] == ["image", "probability"]
+
+
+UNWRITABLE = {  # and what stands in the way
+    "no Erfc in tf2onnx": lambda given: keras.layers.Conv2D(2, 3, padding="same", activation="gelu")(given),
+    "a compiled function in Keras": lambda given: keras.layers.Conv2D(2, 3, padding="same", groups=2)(given),
+    "no bilinear of unknown size in Keras": lambda given: keras.layers.UpSampling2D(interpolation="bilinear")(given),
+}
+
+
+@pytest.mark.parametrize("reason", UNWRITABLE)
+def test_what_keras_cannot_write_either_is_one_line(reason, tmp_path, capfd):
+    given = keras.Input((None, None, 2))
+    save(keras.Model(given, keras.layers.Softmax()(UNWRITABLE[reason](given))), tmp_path / "model.keras", {})
+    with pytest.raises(InputError, match="cannot be written as ONNX.*Keras' own export: ") as error:
+        export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx")
+    assert "\n" not in str(error.value) and not (tmp_path / "model.onnx").exists()
+    assert "not supported" not in "".join(capfd.readouterr())
+
+
+def test_what_onnx_runtime_refuses_is_one_line(exported, tmp_path, monkeypatch):
+    def refuse(path):
+        raise InputError("a temporary file") from RuntimeError("negative\npads")
+
+    monkeypatch.setattr("predicting.export.engine.open_network", refuse)
+    with pytest.raises(InputError, match=r"model.keras: ONNX Runtime refuses .*\(negative pads\)"):
+        export_onnx(exported, tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_tf2onnx_its_name_is_said(tmp_path, monkeypatch):
+    from keras.src.utils.module_utils import tf2onnx
+
+    monkeypatch.setattr(tf2onnx, "module", None)
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    given = keras.Input((None, None, 2))
+    save(keras.Model(given, FOREIGN["no bias"](given)), tmp_path / "model.keras", {})
+    with pytest.raises(InputError, match="cannot be written as ONNX.*pip install tf2onnx"):
+        export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"depth": 6}])
+def test_a_deep_network_is_written(metadata, tmp_path):
+    save(networks.unet(filters=1, depth=6), tmp_path / "model.keras", metadata)
+    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-4
+
+
+def test_a_network_of_fixed_size_is_written(tmp_path):
+    save(networks.classic_unet((48, 80, 1), filters=1), tmp_path / "model.keras", {})
+    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-4
 
 
 def test_a_batch_normalisation_is_multiplied_into_its_convolution_or_left_to_keras(tmp_path):
@@ -167,11 +224,6 @@ def test_a_batch_normalisation_is_multiplied_into_its_convolution_or_left_to_ker
     network.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in network.get_weights()])
     save(network, tmp_path / "model.keras", {})
     assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-5
-
-
-def test_a_network_of_depth_six_is_written(tmp_path):
-    save(networks.unet(filters=2, depth=6), tmp_path / "model.keras", {"depth": 6})
-    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-4
 
 
 def test_a_sequential_network_is_written(tmp_path):
