@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from pairing.contents import Contents
+from pairing.file_cache import FileCache
 from pairing.objects import numbered_objects, seams
 from reading import intensity
 from reading.resize import fitted_size, resize
@@ -288,12 +288,12 @@ class Examples:
 
     mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`), to mark with `SEAM` where
         objects touch, if the masks number them (`objects.numbered_objects`); None: not to.
-    contents : `contents.Contents`, where the files have been read already.
+    contents : `file_cache.FileCache`, where the files have been read already.
     """
 
     def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None):
         self.pairs, self.coding, self.channels, self.crop_px, self.fit = pairs, coding, channels, crop_px, fit
-        self.mask_values, self.contents = mask_values, contents or Contents()
+        self.mask_values, self.contents = mask_values, contents or FileCache()
         self._cache, self._bytes, self._lock = {}, 0, threading.Lock()
 
     def __len__(self):

@@ -78,11 +78,11 @@ def run_all(data=None, run=None, resume=False, minutes=None, from_card=None, lea
     """prepare if there is nothing yet, train, predict, evaluate."""
     from pairing.pairs import has_files
     from preparing.sources import fill_if_empty
-    from reading.aside import in_turn
+    from reading.folder_lock import in_turn
 
     training = begin(data, run, resume, minutes, from_card, learning)
     kept = {name: learning[name] for name in ("seed", "classes", "foreground") if name in learning}
-    with in_turn(training.data):
+    with in_turn(training.data):  # so that no other chain fills it in between
         fill_if_empty(training.data, data is not None, **kept)
     print("2 train")
     model = fit(training, "python main.py", data)
@@ -90,7 +90,7 @@ def run_all(data=None, run=None, resume=False, minutes=None, from_card=None, lea
     if not has_files(training.data, TEST_IMAGES):
         print(f"no test images: put some in {training.data / TEST_IMAGES}, then run: python main.py predict")
         return
-    with in_turn(training.data):
+    with in_turn(training.data / PREDICTED):
         predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores
         print("4 evaluate")
         classes, foreground = (learning.get(name) for name in ("classes", "foreground"))
@@ -123,6 +123,7 @@ def predict(paths=(), data=None, model=None, out=None, wanted=NOTHING, page=True
     from pairing.groups import tile_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
+    from reading.folder_lock import in_turn
     from reporting.page import write_page
     from training.run_folder import newest_model
 
@@ -137,7 +138,8 @@ def predict(paths=(), data=None, model=None, out=None, wanted=NOTHING, page=True
 
             return Predictor(model, wanted.flips)
 
-    fields, cells = predict_paths(open_model, found, out, wanted, ranges)
+    with in_turn(out):
+        fields, cells = predict_paths(open_model, found, out, wanted, ranges)
     print(f"{len(found)} mask{'s' if len(found) > 1 else ''} written to {out} by {model}")
     if cells:
         print(f"{cells.total()} cells, one a row: {out / TABLE}")
@@ -151,13 +153,16 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
     from predicting.evaluate import evaluate_folder
+    from reading.folder_lock import in_turn
     from reporting.page import write_page
     from scoring.metrics import table
 
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
-    scores = evaluate_folder(tests, out, classes, in_tiles(data, classes or 1, foreground))
-    page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
+    foreground = in_tiles(data, classes or 1, foreground)
+    with in_turn(out):
+        scores = evaluate_folder(tests, out, classes, foreground)
+        page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
     if scores is None:
         print(f"no masks in {tests / 'Masks'}: nothing to score against")
     else:

@@ -1,8 +1,8 @@
 """The data doctor: everything in a data folder that would spoil a training, worst first, before any training.
 
-One pass reads each file once and keeps its `facts.PairFacts`: sizes, grey values, what each mask value covers, a small
-print of the picture and its landmarks. The checks work on these facts alone and give `findings.Finding`s; nothing stops
-at the first fault.
+One pass reads each file once and keeps its `pair_facts.PairFacts`: sizes, grey values, what each mask value covers, a
+small print of the picture and its landmarks. The checks work on these facts alone and give `findings.Finding`s; nothing
+stops at the first fault.
 """
 
 import os
@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from checking import copies, image_checks, mask_checks
 from checking.contact_sheet import write_contact_sheet
-from checking.facts import PairFacts, files_of, gather_facts
 from checking.findings import FEW, KINDS, ORDER, SEVERITIES, Finding, in_parts
+from checking.pair_facts import PairFacts, files_of, gather_facts
 from pairing import pairs as pairing
-from pairing.contents import Contents
+from pairing.file_cache import FileCache
 from pairing.groups import group_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
 from pairing.survey import FolderRead, Survey
@@ -33,7 +33,7 @@ class Diagnosis:
 
     training : `survey.FolderRead` of `Train data` for `train.train`, which need not read it all again; None where not
         all of it can be read.
-    contents : `contents.Contents` of all files, for whoever shows them.
+    contents : `file_cache.FileCache` of all files, for whoever shows them.
     """
 
     data_dir: Path
@@ -42,7 +42,7 @@ class Diagnosis:
     summary: list
     coding: object = None
     training: FolderRead | None = None
-    contents: Contents | None = None
+    contents: FileCache | None = None
 
     def refuse(self):
         """Raise `InputError`, one line, where a finding is fatal."""
@@ -71,7 +71,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     for part in (TRAIN, TEST):
         case.gather(part)
     shrink = copies.working_scale(case.all_facts) if thorough else None
-    contents = Contents()
+    contents = FileCache()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
         done = pool.map(lambda facts: gather_facts(facts, shrink, contents), case.all_facts)
         for _ in tqdm(

@@ -48,7 +48,7 @@ def _check_minority(case, all_facts, kind, feature):
 
 @dataclass(frozen=True, eq=False)
 class _Exposure:
-    """What `facts.PairFacts` tells of the exposure of an image, or of the field that tiles were cut from."""
+    """What `pair_facts.PairFacts` tells of the exposure of an image, or of the field that tiles were cut from."""
 
     low: float
     high: float

@@ -25,7 +25,7 @@ WHERE_IT_IS = (0, 0, 1)  # left, top and scale of an image in itself
 
 
 class CellWriter:
-    """Writes the cells of one image after another into a folder; `predict.predict_files` calls it.
+    """Writes the cells of one image after another into a folder; `predicting.folder.predict_files` calls it.
 
     out_dir : path of the folder.
     um_per_px : micrometres per pixel of all images as they are stored; None: what each file states.
@@ -70,8 +70,9 @@ class CellWriter:
         bands : iterable of (mask, image, probability), each of the same rows, from top to bottom; as in `add`.
         classes : 1, or K of K classes.
         um_per_px : micrometres per pixel that the file states, None where unknown.
-        light : see `measure.measure`; None for a grey image.
-        place : of the bands in the file, see `streams`; the outlines lie on the file, the table on the bands.
+        light : see `measurements.measure`; None for a grey image.
+        place : of the bands in the file, see `reading.large_images`; the outlines lie on the file, the table on the
+            bands.
 
         Returns the number of cells.
         """
@@ -138,8 +139,8 @@ def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS)
     """The GeoJSON features of all cells, as QuPath exports its own (detections; with three classes cells).
 
     cells, table : as `find_cells` and `measure` give them; outlines, whole : `polygonise` of the labels and of the
-    whole cells; first_row : of the block in its image; place : of that image in its file, see `streams`. Yields
-    dictionaries.
+    whole cells; first_row : of the block in its image; place : of that image in its file, see `reading.large_images`.
+    Yields dictionaries.
     """
     kind = "detection" if whole is None else "cell"
     several = len(set(cells.classes.tolist())) > 1 or "class" in table

@@ -40,7 +40,7 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=
     image : ndarray of shape (height, width, 1 or 3), the same rows and columns.
     probability : float ndarray of shape (height, width, 1) of foreground, or (height, width, K) of all classes.
     um_per_px : micrometres per pixel, None where unknown.
-    outlines : `outlines.polygonise(cells.labels)` where it is at hand.
+    outlines : `polygons.polygonise(cells.labels)` where it is at hand.
     first_row : of the block in its image; positions are counted from the top of that.
     light : of a colour image, red, green and blue where nothing is stained; None: the 99.9th percentile of each channel
         of `image`. A block of a larger image has to be told.

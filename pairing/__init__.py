@@ -1,7 +1,7 @@
 """Which mask belongs to which image, and what its values mean.
 
 Read pairs.py first (folders → pairs, by the conventions of naming.py and the groups of groups.py), then masks.py
-(stored values → classes) and survey.py, which decides both once for a whole folder. contents.py keeps what was read.
+(stored values → classes) and survey.py, which decides both once for a whole folder. file_cache.py keeps what was read.
 annotations.py and polygons.py are outlines, as people and programs draw them; objects.py is who is one object.
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing import annotations
-from pairing.contents import Contents
+from pairing.file_cache import FileCache
 from pairing.groups import with_tile_table
 from pairing.masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ignore, read_named_mask_of
 from pairing.pairs import Pairing, find_pairing
@@ -131,12 +131,12 @@ class FolderRead:
 
     pairing: Pairing
     survey: Survey
-    contents: Contents
+    contents: FileCache
 
 
 def read_folder(folder, data_dir, quiet=False):
     """Pair and survey `folder`, one of the data folder `data_dir`: a `FolderRead`. Raises `InputError` as both do."""
-    contents, pairing = Contents(), find_pairing(folder)
+    contents, pairing = FileCache(), find_pairing(folder)
     pairing = replace(pairing, pairs=with_tile_table(pairing.pairs, data_dir))
     return FolderRead(pairing, survey(pairing.pairs, quiet, contents), contents)
 
@@ -171,7 +171,7 @@ class MaskFacts:
 def survey(pairs, quiet=False, contents=None):
     """Read every image and mask once, so that nothing unreadable turns up in the middle of a training.
 
-    contents : the `contents.Contents` that keeps what is read for those who need it next; None keeps nothing.
+    contents : the `file_cache.FileCache` that keeps what is read for those who need it next; None keeps nothing.
 
     Returns a `Survey`. Raises `InputError` for the first file that cannot be read or a mask of another size than its
     image, saying how many more there are.

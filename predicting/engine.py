@@ -23,7 +23,7 @@ def open_network(path):
     NVIDIA graphics card, which Keras uses, the .keras file itself is taken.
 
     Returns (predict, metadata): a function from float32 (n, height, width, channels) to probabilities, float32 (n,
-    height, width, classes), and the dictionary that `model.save` stored, completed by `classes` and `channels`.
+    height, width, classes), and the dictionary that `weights.files.save` stored, completed by `classes` and `channels`.
     Raises `InputError` where there is no such file, or it is damaged.
     """
     path = Path(path)

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from measuring.cells import LABELS_SUFFIX
-from pairing.contents import Contents
+from pairing.file_cache import FileCache
 from pairing.masks import MaskCoding
 from pairing.objects import components, true_objects
 from pairing.pairs import find_pairs
@@ -30,7 +30,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     `predict_files`); `foreground` overrides it and `classes` must agree with it. Where `predict_files` left the
     probabilities of all images scored, `calibration.png` is drawn too.
 
-    Images without a mask are left out. Returns the scores, which data/README.md describes, or None where no test
+    Images without a mask are left out. Returns the scores, which docs/results.md describes, or None where no test
     image has a mask. Raises `InputError` where a prediction is missing or has another size than its mask.
     """
     test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
@@ -43,7 +43,7 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     pairs = [pair for pair in find_pairs(test_dir, masks="optional") if pair.mask]
     if not pairs:
         return None
-    contents = Contents()
+    contents = FileCache()
     found = survey(pairs, contents=contents)
     if record["masks"] and foreground is None:
         coding = MaskCoding(**record["masks"])

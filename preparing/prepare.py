@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing import pairs
-from pairing.contents import Contents
+from pairing.file_cache import FileCache
 from pairing.groups import TILE_TABLE, group_of, grouped_by, split_by_group
 from pairing.masks import MaskCoding
 from pairing.naming import IMAGE_FOLDERS
@@ -32,8 +32,8 @@ from preparing.tiles import (
     table_text,
 )
 from reading import images, slides
-from reading.aside import in_turn, written_aside
 from reading.files import InputError, holds_files, is_hidden, some
+from reading.folder_lock import in_turn, written_aside
 
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
 FIELDS = ".prepare-fields"  # what is cut out of slides stands here while it works
@@ -112,7 +112,7 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
             found = found if cutting.group_by is None else grouped_by(found, cutting.group_by)
             found = sorted(found, key=lambda pair: pair.stem)
             _refuse_changes(data_dir, found, standing)
-            contents = Contents()
+            contents = FileCache()
             seen = survey(found, quiet, contents)
             coding = seen.coding(cutting.classes, cutting.foreground)
             tested = _tested_groups(found, standing, left_out, cutting)
@@ -223,7 +223,7 @@ def _annotated(image, annotations):
 
 @contextmanager
 def _fields_of(pairing, data_dir, copying, quiet):
-    """(pairs, remarks) of `regions.cut_fields`, as long as the block lasts."""
+    """(pairs, remarks) of `fields.cut_fields`, as long as the block lasts."""
     shutil.rmtree(data_dir / FIELDS, ignore_errors=True)
     try:
         found, remarks = cut_fields(pairing.pairs, data_dir / FIELDS, quiet)

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from reading.aside import written_aside
 from reading.files import InputError
+from reading.folder_lock import written_aside
 from reading.images import write_png
 
 # Absorption in (red, green, blue), scaled below to mean 1 so that a density looks equally dark in grey and in colour.

@@ -69,7 +69,7 @@ class TileWriter:
     coding : `masks.MaskCoding` of the masks.
     copying : True where the raw files are to be copied into `Raw data` too.
     cut_dir : folder of the fields that were cut out of slides; these are copied in any case.
-    contents : `contents.Contents`, which has read the files.
+    contents : `file_cache.FileCache`, which has read the files.
     """
 
     def __init__(self, data_dir, aside, coding, copying, cut_dir, contents):

@@ -23,7 +23,7 @@ from predicting.folder import PAGE, RECORD, SUFFIX
 from reading import images
 from reading.files import InputError, replacing
 from reading.show import CLASS_COLOURS
-from reporting import layers
+from reporting import picture_layers
 from reporting.histogram import histogram, number, read_columns, title_of
 from scoring.metrics import FEW_IMAGES, SCORES
 from training import run_card
@@ -49,7 +49,8 @@ ORDERS = {  # of the gallery: a score or column with a direction, and the two in
     "name up": "by name",
 }
 ERROR_COLOURS = {
-    "found": layers.RIGHT, "missed": layers.MISSED, "invented": layers.INVENTED, "wrong class": layers.CONFUSED,
+    "found": picture_layers.RIGHT, "missed": picture_layers.MISSED, "invented": picture_layers.INVENTED,
+    "wrong class": picture_layers.CONFUSED,
 }  # fmt: skip
 
 
@@ -131,18 +132,18 @@ def _embedded(png):
 
 
 def _entries(out_dir, pairs, classes, coding, own_scores):
-    """Of each image a dictionary: `file`, `stem`, `values` and what `layers.layers_of` gives, or the `fault`.
+    """Of each image a dictionary: `file`, `stem`, `values` and what `picture_layers.layers_of` gives, or the `fault`.
 
     coding: `pairing.masks.MaskCoding` of the true masks, None without; own_scores: {stem: scores of that image}.
     """
-    left = layers.LARGE_BYTES
+    left = picture_layers.LARGE_BYTES
     for pair in tqdm(pairs, desc="report", unit="image", leave=False, delay=1, disable=None):
         entry = {"file": pair.image.name, "stem": pair.stem, "values": _values(own_scores.get(pair.stem))}
         try:
             mask = images.read_mask(out_dir / f"{pair.stem}{SUFFIX}.png").astype(np.uint8)
             mask = (mask > 0).astype(np.uint8) if classes == 1 else mask
-            entry |= layers.layers_of(pair, mask, coding if pair.stem in own_scores else None, large=left > 0)
-            left -= layers.bytes_of(entry["large"])
+            entry |= picture_layers.layers_of(pair, mask, coding if pair.stem in own_scores else None, large=left > 0)
+            left -= picture_layers.bytes_of(entry["large"])
             entry["values"] |= {"regions": entry["regions"], "area": 100 * entry["area"]}
         except InputError as error:
             entry["fault"] = str(error)
@@ -243,8 +244,8 @@ def _gallery(entries, predictions, scores):
         "views": ["overlay", "image", "mask"] + ["errors"] * (scores is not None),
         "readable": len(readable),
         "small_alone": sum(entry["large"] is None for entry in readable),  # since the file would become too large
-        "small_px": layers.SMALL_PX,
-        "large_px": layers.LARGE_PX,
+        "small_px": picture_layers.SMALL_PX,
+        "large_px": picture_layers.LARGE_PX,
         "class_colours": CLASS_COLOURS.tolist(),
         "meaning": (predictions["masks"] or {}).get("explanation", ""),
         "error_colours": {key: colour for key, colour in ERROR_COLOURS.items() if several or key != "wrong class"},

@@ -71,7 +71,8 @@ def validation_scores(network, checks, pairs, classes):
     Of a binary network the threshold is the one that `best_threshold` chooses on these pixels, so the scores may be a
     little better than those of new images; of classes the most probable one counts.
 
-    Parameters: network, keras.Model; checks, the `data.ValidationBatches` of `pairs`; classes, as in `train.Settings`.
+    Parameters: network, keras.Model; checks, the `data.ValidationBatches` of `pairs`; classes, as in
+    `settings.Settings`.
     """
     shape = (len(THRESHOLDS) + 1, 2) if classes == 1 else (classes - 1, 4)
     counts = np.zeros((len(pairs), *shape), np.int64)

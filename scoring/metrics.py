@@ -176,7 +176,7 @@ def sorted_by_name(names):
 
 
 def table(card):
-    """The scores of `predict.evaluate_folder` for people: a list of lines."""
+    """The scores of `evaluate.evaluate_folder` for people: a list of lines."""
 
     def row(title, scores, form="{:.3f}"):
         return f"{title:18}" + "".join(f"{form.format(*np.atleast_1d(scores[name])):>13}" for name in SCORES)

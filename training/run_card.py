@@ -78,7 +78,7 @@ def _gpu_models():
 def hash_files(pairs, contents):
     """{"images" and "masks": {name: SHA-256}} of a list of `pairs.Pair`; a mask of many files counts as one.
 
-    contents : `contents.Contents`, which has hashed what it has read.
+    contents : `file_cache.FileCache`, which has hashed what it has read.
     """
     return {
         "images": {pair.image.name: contents.sha256(pair.image) for pair in pairs},

@@ -23,9 +23,9 @@ from predicting import whole_slides
 from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, predict_files
 from predicting.predictor import Predictor
-from reading import images, large
+from reading import images, large_images
 from reading.files import InputError
-from reading.large import open_source
+from reading.large_images import open_source
 from reading.pyramid import TILE_PX, Bands, write_pyramid
 from reading.slides import open_slide
 from weights.start import PAP_SMEAR
@@ -157,11 +157,11 @@ def test_bands_come_back_at_any_step(tmp_path_factory, sizes, width, step):
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_large_plain_tiff_is_read_in_parts(predictor, tmp_path, monkeypatch, layout, dtype):
-    monkeypatch.setattr(large, "LARGE_PIXELS", 10000)
+    monkeypatch.setattr(large_images, "LARGE_PIXELS", 10000)
     full = smear(300, 260, blank=False)[..., :1].astype(dtype)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, full[..., 0], photometric="minisblack", **layout)
-    assert large.is_large(path)
+    assert large_images.is_large(path)
     source = open_source(path)
     for row, column, height, width in ((0, 0, 300, 260), (13, 100, 99, 70), (299, 259, 1, 1)):
         np.testing.assert_array_equal(source.read(row, column, height, width), full[row:, column:][:height, :width])
@@ -174,7 +174,7 @@ def test_a_large_plain_tiff_is_read_in_parts(predictor, tmp_path, monkeypatch, l
 
 def test_small_images_are_read_at_once(tmp_path):
     images.write_png(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
-    assert not large.is_large(tmp_path / "a.png")
+    assert not large_images.is_large(tmp_path / "a.png")
 
 
 def test_an_interrupted_prediction_goes_on(predictor, slide, tmp_path, monkeypatch):
@@ -308,7 +308,7 @@ def test_the_size_of_a_pixel_of_a_slide_brought_to_another_resolution(slide, tmp
 
 
 def test_a_large_tiff_states_its_resolution_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(large, "LARGE_PIXELS", 500_000)
+    monkeypatch.setattr(large_images, "LARGE_PIXELS", 500_000)
     for name, size in {"large": 800, "small": 300}.items():
         path = tmp_path / "in" / f"{name}.tif"
         path.parent.mkdir(exist_ok=True)

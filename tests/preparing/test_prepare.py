@@ -19,7 +19,7 @@ from pairing.groups import split_by_group, tile_ranges, with_tile_table
 from preparing import prepare
 from preparing.prepare import prepare_tiles
 from preparing.tiles import Cutting, Tile, drop_empty, foreground_in_tiles, tile_spans
-from reading import aside, images, intensity
+from reading import folder_lock, images, intensity
 from reading.files import InputError, holds_files
 from reading.images import write_png
 from tests.slide_files import make_slide
@@ -347,7 +347,7 @@ def test_new_pictures_are_added_and_what_is_there_stays(tmp_path, monkeypatch, c
         if not target.exists():
             shutil.copy(path, target)
     given = first if copying else None
-    real, count = aside.os.replace, [0]
+    real, count = folder_lock.os.replace, [0]
 
     def killed(a, b):
         if prepare.ASIDE not in str(b) and ".prepare" in str(a):
@@ -357,10 +357,10 @@ def test_new_pictures_are_added_and_what_is_there_stays(tmp_path, monkeypatch, c
         real(a, b)
 
     if copying:  # killed in the middle of the moves, and repeated
-        monkeypatch.setattr(aside.os, "replace", killed)
+        monkeypatch.setattr(folder_lock.os, "replace", killed)
         with pytest.raises(Killed):
             prepare_tiles(data, given, **options)
-        monkeypatch.setattr(aside.os, "replace", real)
+        monkeypatch.setattr(folder_lock.os, "replace", real)
     done = prepare_tiles(data, given, **options)
     after = listing(data)
     assert {k: v for k, v in after.items() if k in before and "tiles." not in k} == {
@@ -440,7 +440,7 @@ def test_a_folder_holds_files_that_are_its_users(tmp_path):
 def test_a_run_that_is_killed_while_moving_can_be_repeated(tmp_path, monkeypatch):
     source = make_source(tmp_path / "raw", [(90, 70)] * 4)
     prepare_tiles(tmp_path / "whole", source, tile_px=32, quiet=True)
-    real, data = aside.os.replace, tmp_path / "data"
+    real, data = folder_lock.os.replace, tmp_path / "data"
     moved = []
 
     def killed_at(limit):
@@ -455,10 +455,10 @@ def test_a_run_that_is_killed_while_moving_can_be_repeated(tmp_path, monkeypatch
 
     for limit in (2, 30):
         moved.clear()
-        monkeypatch.setattr(aside.os, "replace", killed_at(limit))
+        monkeypatch.setattr(folder_lock.os, "replace", killed_at(limit))
         with pytest.raises(Killed):
             prepare_tiles(data, source, tile_px=32, quiet=True)
-        monkeypatch.setattr(aside.os, "replace", real)
+        monkeypatch.setattr(folder_lock.os, "replace", real)
         if limit == 2:  # half of the raw images are not all of them
             with pytest.raises(InputError, match="cut short"):
                 prepare_tiles(data, tile_px=32, quiet=True)

@@ -17,7 +17,7 @@ from pairing.pairs import Pair, find_pairs
 from predicting.evaluate import evaluate_folder
 from reading.files import InputError, write_json
 from reading.images import read, write_png
-from reporting import layers
+from reporting import picture_layers
 from reporting.histogram import MOST_BARS, edges_of, histogram, number, read_columns, title_of
 from reporting.page import templates, write_page
 from scoring import calibration
@@ -250,7 +250,7 @@ def test_layers_show_what_the_masks_hold(tmp_path):
     truth[50:100, 50:100] = mask[50:100, 75:125] = 1
     write_png(tmp_path / "a.png", np.full((300, 300), 7, np.uint8))
     write_png(tmp_path / "a mask.png", truth * np.uint8(255))
-    seen = layers.layers_of(Pair("a", tmp_path / "a.png", tmp_path / "a mask.png", ""), mask, BINARY)
+    seen = picture_layers.layers_of(Pair("a", tmp_path / "a.png", tmp_path / "a mask.png", ""), mask, BINARY)
     assert (seen["width"], seen["height"], seen["regions"], seen["shown_px"]) == (300, 300, 1, 300)
 
     def pixels(size, kind):
@@ -260,8 +260,13 @@ def test_layers_show_what_the_masks_hold(tmp_path):
 
     errors = pixels("large", "errors")
     assert errors.shape == (512, 512, 3), "lines are drawn finer than the pixels of a small image"
-    for column, colour in ((60, layers.MISSED), (85, layers.RIGHT), (110, layers.INVENTED), (200, (255, 255, 255))):
-        on_white = 255 + (np.array(colour) - 255) * layers.ERROR / 255
+    for column, colour in (
+        (60, picture_layers.MISSED),
+        (85, picture_layers.RIGHT),
+        (110, picture_layers.INVENTED),
+        (200, (255, 255, 255)),
+    ):
+        on_white = 255 + (np.array(colour) - 255) * picture_layers.ERROR / 255
         assert np.abs(errors[128, round(column * 512 / 300)] - on_white).max() <= 1
     overlay = pixels("small", "overlay")
     assert overlay.shape == (256, 256, 3)
@@ -273,11 +278,11 @@ def test_layers_show_what_the_masks_hold(tmp_path):
 def test_an_image_of_another_size_than_its_prediction_is_refused(tmp_path):
     write_png(tmp_path / "a.png", np.zeros((5, 6), np.uint8))
     with pytest.raises(InputError, match="5×6 pixels, and its predicted mask has 5×7"):
-        layers.layers_of(Pair("a", tmp_path / "a.png", None, ""), np.zeros((5, 7), np.uint8))
+        picture_layers.layers_of(Pair("a", tmp_path / "a.png", None, ""), np.zeros((5, 7), np.uint8))
 
 
 def test_large_pictures_end_where_the_file_would_become_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(layers, "LARGE_BYTES", 1)
+    monkeypatch.setattr(picture_layers, "LARGE_BYTES", 1)
     page = Parsed(scored(tmp_path))
     assert [("large" in entry) for entry in json.loads(page.entries)] == [True, False, False]
     assert "the first 1 pictures" in page.text

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from reading import images, intensity, large
+from reading import images, intensity, large_images
 from reading.files import InputError
 
 HEIGHT, WIDTH = 301, 263  # multiples of no strip or tile
@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 301, 263  # multiples of no strip or tile
 
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch):
-    monkeypatch.setattr(large, "LARGE_PIXELS", 10_000)
+    monkeypatch.setattr(large_images, "LARGE_PIXELS", 10_000)
 
 
 def scene(dtype=np.uint8, height=HEIGHT, width=WIDTH):
@@ -90,8 +90,8 @@ STREAMED = {
 
 def assert_same(path):
     """The parts of a streamed file are those of the whole; so are the intensities that they are normalised by."""
-    assert large.is_large(path)
-    whole, source = images.read(path), large.open_source(path)
+    assert large_images.is_large(path)
+    whole, source = images.read(path), large_images.open_source(path)
     assert (source.height, source.width) == whole.shape[:2]
     for row, column, height, width in (
         (0, 0, *whole.shape[:2]), (13, 100, 99, 70), (whole.shape[0] - 1, whole.shape[1] - 1, 1, 1), (64, 0, 64, 96),
@@ -112,17 +112,17 @@ def test_parts_are_those_of_the_picture_read_at_once(tmp_path, kind):
 
 
 def test_real_files_are_streamed_as_they_are_read(real_data, monkeypatch):
-    monkeypatch.setattr(large, "LARGE_PIXELS", 1000)
+    monkeypatch.setattr(large_images, "LARGE_PIXELS", 1000)
     streamed = []
     for path in sorted((real_data / "odd_formats").iterdir()):
-        if path.suffix in (".tif", ".tiff") and large.is_large(path):
+        if path.suffix in (".tif", ".tiff") and large_images.is_large(path):
             assert_same_pixels(path)
             streamed.append(path.name)
     assert {"old-style-jpeg-compression.tif", "tiff_tiled_planar_raw.tif", "hopper_lzw.tif"} <= set(streamed)
 
 
 def assert_same_pixels(path):
-    whole, source = images.read(path), large.open_source(path)
+    whole, source = images.read(path), large_images.open_source(path)
     np.testing.assert_array_equal(source.read(0, 0, source.height, source.width), whole)
     source.close()
 
@@ -141,10 +141,10 @@ TALL = scene(height=4000)  # 3 MB
     ],
 )
 def test_memory_does_not_grow_with_the_picture(tmp_path, monkeypatch, layout):
-    monkeypatch.setattr(large, "CACHE_BYTES", 200_000)
+    monkeypatch.setattr(large_images, "CACHE_BYTES", 200_000)
     array = TALL.transpose(2, 0, 1) if "planarconfig" in layout else TALL
     tifffile.imwrite(tmp_path / "a.tif", array, **{"photometric": "rgb"} | layout)
-    source = large.open_source(tmp_path / "a.tif")
+    source = large_images.open_source(tmp_path / "a.tif")
     source.read(0, 0, 1, 1)
     tracemalloc.start()
     for row in range(0, len(TALL), 50):
@@ -163,7 +163,7 @@ def test_a_file_cut_short_is_one_line(tmp_path, kind, share):
     whole, content = images.read(path), path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     try:
-        image = read_in_parts(path) if large.is_large(path) else images.read(path)
+        image = read_in_parts(path) if large_images.is_large(path) else images.read(path)
     except InputError as error:
         assert "\n" not in str(error) and path.name in str(error)
     else:  # only what stands after the pixels was lost
@@ -171,7 +171,7 @@ def test_a_file_cut_short_is_one_line(tmp_path, kind, share):
 
 
 def read_in_parts(path):
-    source = large.open_source(path)
+    source = large_images.open_source(path)
     try:
         return np.concatenate(
             [source.read(row, 0, min(50, source.height - row), source.width) for row in range(0, source.height, 50)]
@@ -190,7 +190,7 @@ def test_damage_in_the_middle_is_one_line(tmp_path, kind):
     middle = len(offsets) // 2
     content[offsets[middle] : offsets[middle] + counts[middle]] = bytes(counts[middle])
     path.write_bytes(content)
-    assert large.is_large(path)
+    assert large_images.is_large(path)
     with pytest.raises(InputError, match=r"a\.tif: damaged or unsupported image") as error:
         read_in_parts(path)
     assert "\n" not in str(error.value)
@@ -222,12 +222,12 @@ READ_AT_ONCE = {
 @pytest.mark.parametrize("kind", READ_AT_ONCE)
 def test_other_kinds_are_left_to_be_read_at_once(tmp_path, kind):
     READ_AT_ONCE[kind](tmp_path / "a.tif")
-    assert not large.is_large(tmp_path / "a.tif")
+    assert not large_images.is_large(tmp_path / "a.tif")
 
 
 def test_the_limit_of_pixels_holds_for_what_is_decoded_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 64 * 96)
     STREAMED["tiles"](tmp_path / "a.tif")
-    assert large.is_large(tmp_path / "a.tif")
+    assert large_images.is_large(tmp_path / "a.tif")
     monkeypatch.setattr(images, "MAX_PIXELS", 64 * 96 - 1)
-    assert not large.is_large(tmp_path / "a.tif")
+    assert not large_images.is_large(tmp_path / "a.tif")

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from reading.aside import in_turn, written_aside
+from reading.folder_lock import in_turn, written_aside
 from tests.helpers import ROOT, listing
 
 
 def test_one_command_waits_while_another_one_works(tmp_path):
     code = """if True:
         import pathlib, sys, time
-        from reading.aside import in_turn
+        from reading.folder_lock import in_turn
         folder = pathlib.Path(sys.argv[1])
         with in_turn(folder):
             print("in", flush=True)

@@ -9,7 +9,7 @@ from reading.files import sha256
 KEPT_BYTES = 3 * 2**27  # of pixels, 384 MiB; what is beyond is read again by the next who needs it
 
 
-class Contents:
+class FileCache:
     """Reads images and masks and keeps them while `KEPT_BYTES` last. Safe to use from threads."""
 
     def __init__(self):
