@@ -8,7 +8,6 @@ columns (space-to-depth along one axis; Shi et al., Is the deconvolution layer t
 arXiv:1609.07009, rearranges kernels the same way).
 """
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import keras
@@ -63,18 +62,6 @@ class _Map:
 class _Writer:
     def __init__(self, network):
         self.network, self.nodes, self.constants = network, [], []
-        normalisations = [x for x in network.layers if isinstance(x, layers.BatchNormalization)]
-        convolutions = {
-            id(x.output) for x in network.layers
-            if isinstance(x, layers.Conv2D) and x.activation is keras.activations.linear and not hasattr(x, "folded")
-        }  # fmt: skip
-        normalisations = [x for x in network.layers if isinstance(x, layers.BatchNormalization)]
-        # By the output of the convolution before, into which they are multiplied; they alone must take it.
-        taken = Counter(id(tensor) for x in network.layers[1:] for tensor in _inputs(x))
-        self.normalised = {
-            id(x.input): x for x in normalisations
-            if id(x.input) in convolutions and taken[id(x.input)] == 1 and x.scale and x.center and x.axis in (-1, 3)
-        }  # fmt: skip
         whole = any(isinstance(x, layers.GroupNormalization) for x in network.layers)  # it looks at all columns at once
         first = next((x for x in network.layers if x.name == "enc1_conv1"), None)
         self.packs = network.name == "unet" and not whole and first is not None and first.filters <= PACKED_FILTERS
@@ -85,7 +72,8 @@ class _Writer:
         for layer in self.network.layers:
             if isinstance(layer, layers.InputLayer):
                 continue
-            given = [maps.get(id(tensor)) for tensor in _inputs(layer)]
+            tensors = layer.input if isinstance(layer.input, list) else [layer.input]
+            given = [maps.get(id(tensor)) for tensor in tensors]
             if None in given:  # of a layer that is used more than once
                 raise self._unknown(layer)
             maps[id(layer.output)] = self._write(layer, given)
@@ -116,10 +104,7 @@ class _Writer:
                 upsampled = self._upsampled(x, f"{name}_upsampled")
                 return self._activated(layer, self._convolution(upsampled, *_folded(layer), name))
             case layers.Conv2D() if layer.strides == layer.dilation_rate == (1, 1) and _keeps_size(layer):
-                made = self._convolution(x, *_folded(layer, self.normalised.get(id(layer.output))), name)
-                return self._activated(layer, made)
-            case layers.BatchNormalization() if id(layer.input) in self.normalised:
-                return x  # multiplied into the convolution before
+                return self._activated(layer, self._convolution(x, *_folded(layer), name))
             case layers.ReLU() if layer.max_value is None and not layer.negative_slope and not layer.threshold:
                 return replace(x, name=self._node("Relu", [x.name], name))
             case layers.Activation():
@@ -239,29 +224,16 @@ class _Writer:
         return name
 
 
-def _inputs(layer):
-    return layer.input if isinstance(layer.input, list) else [layer.input]
-
-
 def _keeps_size(layer):
     return layer.groups == 1 and (layer.padding == "same" or layer.kernel_size == (1, 1))
 
 
-def _folded(layer, normalisation=None):
-    """Kernel and bias of a convolution in prediction, float32 ndarrays, with its normalisation multiplied in.
-
-    normalisation : the `BatchNormalization` that follows it, or None; a `NormalizedConv2D` has its own.
-    """
+def _folded(layer):
+    """Kernel and bias of a convolution in prediction, float32 ndarrays, with its normalisation multiplied in."""
     if hasattr(layer, "folded"):
         return layer.folded()
     kernel = keras.ops.convert_to_numpy(layer.kernel)
-    bias = keras.ops.convert_to_numpy(layer.bias) if layer.use_bias else np.zeros(layer.filters, np.float32)
-    if normalisation is None:
-        return kernel, bias
-    ops, norm = keras.ops, normalisation
-    scale = norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon)
-    shift = norm.beta + (bias - norm.moving_mean) * scale
-    return ops.convert_to_numpy(kernel * scale), ops.convert_to_numpy(shift)
+    return kernel, keras.ops.convert_to_numpy(layer.bias) if layer.use_bias else np.zeros(layer.filters, np.float32)
 
 
 def _packed_kernel(kernel, x):

@@ -112,7 +112,7 @@ def _in_words(layer):
 
 
 _ACTIVATIONS = {"relu": "ReLU"}
-_LAYERS = {"GroupNormalization": "group normalisation", "BatchNormalization": "batch normalisation",
+_LAYERS = {"GroupNormalization": "group normalisation",
            "ReLU": "ReLU", "Dropout": "dropout", "Concatenate": "joined"}  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from weights.metadata import with_present_names
 
 CARD = "settings.json"
 PACKAGES = ("numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")  # what pixels pass through
-NETWORK = 3  # raised where `model.unet` makes another network of the same options (benchmarks/README.md)
+NETWORK = 2  # raised where `model.unet` makes another network of the same options; 1 normalised after both convolutions
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name → the package's
 
 

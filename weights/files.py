@@ -7,8 +7,6 @@ from pathlib import Path
 
 import h5py
 import keras
-import numpy as np
-from keras import layers
 
 from model import NormalizedConv2D, classic_unet
 from reading.files import InputError, settle
@@ -39,7 +37,7 @@ def transfer(source, target):
     for layer in target.layers:
         if not layer.weights:
             continue
-        weights = _weights(named, layer)
+        weights = _weights(named[layer.name], layer) if layer.name in named else []
         if layer.name == "enc1_conv1" and weights:
             weights[0] = _to_channels(weights[0], layer.kernel.shape[2])
         shapes = [tuple(w.shape) for w in layer.weights]
@@ -58,25 +56,11 @@ def transfer(source, target):
     return kept
 
 
-def _weights(named, target):
-    """The weights of the source's layers, by name, as the layer `target` may hold them: a list of ndarrays.
-
-    A `NormalizedConv2D` becomes a convolution and its normalisation where the target has two layers for it, and one
-    convolution, the normalisation multiplied in, where the target has none.
-    """
-    source = named.get(target.name)
-    joined = named.get(target.name.removesuffix("_norm"))
-    if isinstance(target, layers.BatchNormalization) and isinstance(joined, NormalizedConv2D):
-        return joined.get_weights()[1:]  # after the kernel
+def _weights(source, target):
+    """The weights of a layer as another of its name may hold them: a list of ndarrays."""
     if isinstance(source, NormalizedConv2D) and not isinstance(target, NormalizedConv2D):
-        return list(source.folded()) if target.use_bias else source.get_weights()[:1]
-    weights = source.get_weights() if source else []
-    norm = named.get(f"{target.name}_norm")
-    if len(weights) == 1 and getattr(target, "use_bias", False) and isinstance(norm, layers.BatchNormalization):
-        gamma, beta, mean, variance = norm.get_weights()
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        return [weights[0] * scale, beta - mean * scale]
-    return weights
+        return list(source.folded())
+    return source.get_weights()
 
 
 def _to_channels(kernel, channels):

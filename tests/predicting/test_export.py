@@ -215,17 +215,6 @@ def test_a_network_of_fixed_size_is_written(tmp_path):
     assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-4
 
 
-def test_a_batch_normalisation_is_multiplied_into_its_convolution_or_left_to_keras(tmp_path):
-    given = keras.Input((None, None, 1))
-    first = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(given))
-    second = keras.layers.BatchNormalization()(keras.layers.ReLU()(first))  # after no convolution
-    network = keras.Model(given, keras.layers.Conv2D(1, 1, activation="sigmoid")(second), name="unet")
-    rng = np.random.default_rng(0)
-    network.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in network.get_weights()])
-    save(network, tmp_path / "model.keras", {})
-    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-5
-
-
 def test_a_sequential_network_is_written(tmp_path):
     layers = [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3, padding="same", activation="softmax")]
     save(keras.Sequential(layers), tmp_path / "model.keras", {})

@@ -35,7 +35,7 @@ def with_dead_end(*args, **options):
 def with_dead_bottleneck(*args, **options):
     """A network that can learn through its first levels, whose deepest level is dead."""
     network = networks.unet(*args, **options)
-    network.get_layer("bottleneck_conv2_norm").beta.assign(np.full(16, -1000.0))
+    network.get_layer("bottleneck_conv2").beta.assign(np.full(16, -1000.0))
     return network
 
 
