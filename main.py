@@ -93,8 +93,7 @@ def run_all(data=None, run=None, resume=False, minutes=None, from_card=None, lea
     with in_turn(training.data / PREDICTED):
         predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores
         print("4 evaluate")
-        classes, foreground = (learning.get(name) for name in ("classes", "foreground"))
-        evaluate(training.data, classes=classes, foreground=foreground)
+        evaluate(training.data, classes=training.settings.classes, foreground=training.settings.foreground)
 
 
 def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTHING):
@@ -140,12 +139,12 @@ def predict(paths=(), data=None, model=None, out=None, wanted=NOTHING, page=True
 
     with in_turn(out):
         fields, cells = predict_paths(open_model, found, out, wanted, ranges)
-    print(f"{len(found)} mask{'s' if len(found) > 1 else ''} written to {out} by {model}")
-    if cells:
-        print(f"{cells.total()} cells, one a row: {out / TABLE}")
-    if fields and page:  # slides are for QuPath, not for a page
-        pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path.name)) for path in fields]
-        print(f"to look at them, open {write_page(out, pairs)}")
+        print(f"{len(found)} mask{'s' if len(found) > 1 else ''} written to {out} by {model}")
+        if cells:
+            print(f"{cells.total()} cells, one a row: {out / TABLE}")
+        if fields and page:  # slides are for QuPath, not for a page
+            pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path.name)) for path in fields]
+            print(f"to look at them, open {write_page(out, pairs)}")
 
 
 def evaluate(data=None, out=None, classes=None, foreground=None):

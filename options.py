@@ -70,8 +70,7 @@ def for_command(parser, command, given):
     for group in GROUPS.keys() & parameters.keys():
         taken[group] = {name: rest.pop(name) for name in GROUPS[group] if name in rest}
     for name in rest.keys() - parameters.keys():
-        shown = name.removesuffix("_px").replace("_", "-")
-        parser.error(f"--{shown} received, which {command.__name__} does not take; leave it out")
+        parser.error(f"--{name.replace('_', '-')} received, which {command.__name__} does not take; leave it out")
     return taken | rest
 
 

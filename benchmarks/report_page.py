@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from pairing.pairs import find_pairs
 from predicting.evaluate import evaluate_folder
+from predicting.folder import RECORD, SUFFIX
 from preparing.sample import make_field
 from reading import images
 from reading.files import write_json
@@ -33,10 +34,10 @@ def main():
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep images and report (default: a folder deleted)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        vitals_of(args.out or Path(folder), args.images, args.size)
+        measure(args.out or Path(folder), args.images, args.size)
 
 
-def vitals_of(folder, count, size):
+def measure(folder, count, size):
     out = folder / "Predicted images"
     write_folder(folder, count, size)
     card = evaluate_folder(folder, out)
@@ -73,9 +74,9 @@ def write_folder(folder, count, size, seed=0):
         images.write_png(folder / "Images" / f"{name}.png", field[part])
         images.write_png(folder / "Masks" / f"{name}.png", mask)
         guess = np.roll(mask, tuple(rng.integers(-3, 4, 2)), axis=(0, 1))
-        images.write_png(folder / "Predicted images" / f"{name}{folder.SUFFIX}.png", guess)
+        images.write_png(folder / "Predicted images" / f"{name}{SUFFIX}.png", guess)
     record = {"model": "none", "classes": 1, "threshold": 0.5, "masks": None, "dark_foreground": True}
-    write_json(folder / "Predicted images" / folder.RECORD, record)
+    write_json(folder / "Predicted images" / RECORD, record)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     for part in (TRAIN, TEST):
         case.gather(part)
     shrink = copies.working_scale(case.all_facts) if thorough else None
-    contents = FileCache()
+    contents = FileCache(hashing=not thorough)  # a training, which follows, notes the hashes
     with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
         done = pool.map(lambda facts: gather_facts(facts, shrink, contents), case.all_facts)
         for _ in tqdm(
@@ -158,7 +158,7 @@ class _Case:
             self.findings.append(finding)
 
     def of(self, part=None, masks=False):
-        """Looks whose image, and whose mask if `masks`, could be read."""
+        """The facts of pairs whose image, and whose mask if `masks`, could be read."""
         return [
             facts for facts in self.all_facts
             if facts.size and (part is None or facts.part == part) and (not masks or facts.values is not None)

@@ -1,4 +1,4 @@
-"""The files of a folder, each decoded and hashed once, for all who need them: doctor, survey, run card, training."""
+"""The files of a folder, each decoded once, for all who need them: doctor, survey, run card, training, scores."""
 
 import threading
 
@@ -10,9 +10,13 @@ KEPT_BYTES = 3 * 2**27  # of pixels, 384 MiB; what is beyond is read again by th
 
 
 class FileCache:
-    """Reads images and masks and keeps them while `KEPT_BYTES` last. Safe to use from threads."""
+    """Reads images and masks and keeps them while `KEPT_BYTES` last. Safe to use from threads.
 
-    def __init__(self):
+    hashing : True where the SHA-256 of all files will be asked for: each is then computed when the file is read.
+    """
+
+    def __init__(self, hashing=False):
+        self.hashing = hashing
         self._kept, self._bytes, self._hashes = {}, 0, {}
         self._lock = threading.Lock()
 
@@ -40,7 +44,8 @@ class FileCache:
         kept = self._kept.get(path)
         if kept is None:
             kept = read()
-            self.sha256(path)  # now, while the system still has the file in memory
+            if self.hashing:
+                self.sha256(path)  # now, while the system still has the file in memory
             with self._lock:
                 if self._bytes < KEPT_BYTES and path not in self._kept:
                     self._kept[path] = kept

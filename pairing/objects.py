@@ -21,12 +21,12 @@ def components(mask):
     return cv2.connectedComponents(np.ascontiguousarray(mask > 0, np.uint8), connectivity=8, ltype=cv2.CV_32S)[1]
 
 
-def true_objects(pair, mask, coding, mask_values):
+def true_objects(pair, mask, coding, mask_values, stored=None):
     """The objects of a true mask, by the best that its source tells: `numbered_objects`, else connected components.
 
-    Returns (labels, source) as `numbered_objects`, where source may be "components" too.
+    Parameters as there. Returns (labels, source) as `numbered_objects`, where source may be "components" too.
     """
-    labels, source = numbered_objects(pair, mask, coding, mask_values)
+    labels, source = numbered_objects(pair, mask, coding, mask_values, stored)
     return (components(mask), "components") if labels is None else (labels, source)
 
 

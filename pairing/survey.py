@@ -136,7 +136,7 @@ class FolderRead:
 
 def read_folder(folder, data_dir, quiet=False):
     """Pair and survey `folder`, one of the data folder `data_dir`: a `FolderRead`. Raises `InputError` as both do."""
-    contents, pairing = FileCache(), find_pairing(folder)
+    contents, pairing = FileCache(hashing=True), find_pairing(folder)
     pairing = replace(pairing, pairs=with_tile_table(pairing.pairs, data_dir))
     return FolderRead(pairing, survey(pairing.pairs, quiet, contents), contents)
 

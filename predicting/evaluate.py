@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,14 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
                     "`predict` again."
                 )
             truth = coding.decode(stored)
-            contents.forget(pair)
             labelled = record["cells"] and coding.classes == 1 and path.suffix == ".png"  # slides have none
             separate = _read_labels(path, prediction.shape) if labelled else None
-            results.append(_compare(pair, truth, prediction, coding, found.mask_values, dark, separate))
+            labels_of = partial(true_objects, pair, coding=coding, mask_values=found.mask_values, stored=stored)
+            result = _compare(truth, prediction, coding) | _match(truth, prediction, coding, labels_of, separate)
+            if dark is not None:
+                result["otsu"] = metrics.confusion_counts(truth, otsu_mask(contents.image(pair), dark))
+            results.append(result)
+            contents.forget(pair)
             if counted is not None:
                 more = _step_counts(kept, pair.stem, truth, kept_path)
                 counted = None if more is None else counted + more
@@ -114,28 +119,34 @@ def _read_labels(mask_path, size):
     return images.read_mask(path)
 
 
-def _compare(pair, truth, prediction, coding, mask_values, dark, separate=None):
-    """What is counted on one image; an array's rows are the foreground or the classes 1 … K−1.
+def _compare(truth, prediction, coding):
+    """The pixels counted on one image, and how far outlines are off; a row is the foreground, or a class 1 … K−1.
 
-    truth, prediction: class ids, uint8 (height, width); dark: the side of Otsu's threshold, None for none; separate:
-    the predicted objects where they are known, int (height, width), else None for connected components.
+    truth, prediction: class ids, uint8 (height, width).
     """
-    numbers = range(1, max(2, coding.classes))
+    return {
+        "pixels": metrics.confusion_counts(truth, prediction, coding.classes),
+        "distances": np.array([objects.hausdorff(truth == n, prediction == n) for n in _numbers(coding)]),
+    }
+
+
+def _match(truth, prediction, coding, true_labels, predicted_labels):
+    """The objects counted on one image, and by what the true ones were told apart.
+
+    true_labels: function from the foreground of a class to (labels, source), as `objects.true_objects` gives them;
+    predicted_labels: the predicted objects where they are known, int (height, width), else None for components.
+    """
     matches, sources = [], set()
-    for number in numbers:
-        labels, source = true_objects(pair, truth == number, coding, mask_values)
-        predicted = components(prediction == number) if separate is None else separate
+    for number in _numbers(coding):
+        labels, source = true_labels(truth == number)
+        predicted = components(prediction == number) if predicted_labels is None else predicted_labels
         matches.append(objects.match_objects(labels, predicted))
         sources.add(source)
-    result = {
-        "pixels": metrics.confusion_counts(truth, prediction, coding.classes),
-        "objects": np.array(matches),
-        "distances": np.array([objects.hausdorff(truth == n, prediction == n) for n in numbers]),
-        "sources": sources,
-    }
-    if dark is not None:
-        result["otsu"] = metrics.confusion_counts(truth, otsu_mask(images.read(pair.image), dark))
-    return result
+    return {"objects": np.array(matches), "sources": sources}
+
+
+def _numbers(coding):
+    return range(1, max(2, coding.classes))
 
 
 def _all_scores(names, results, threshold, classes):

@@ -31,7 +31,7 @@ STAINS = {
     "neutral": (1.0, 1.0, 1.0),
 }
 STAINS = {name: np.float32(v) / np.mean(v, dtype=np.float32) for name, v in STAINS.items()}
-BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
+CYTOPLASM, NUCLEUS = 1, 2  # class ids; 0 is background
 PILE = 1.2  # density at which piles of cells level off: chosen so that nuclei stay visible in them, as in real ones
 MARGIN = 160  # px of canvas around the field, so that cells are cut by its border
 
@@ -384,7 +384,7 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False):
         image: uint8 (size, size), or (size, size, 3) RGB.
         classes: uint8 (size, size): 0 background, 1 cytoplasm, 2 nucleus.
     """
-    look = make_specimen(slide, seed)
+    specimen = make_specimen(slide, seed)
     rng = np.random.default_rng((seed, slide, field))
     canvas = Canvas(rng, size, 3 if colour else 1)
     area = ((size + MARGIN) / (1024 + MARGIN)) ** 2
@@ -393,28 +393,28 @@ def make_field(slide, field, *, size=1024, seed=0, colour=False):
         return rng.uniform(-MARGIN / 2, size + MARGIN / 2, 2)
 
     placed = []  # (y, x, radius) of the cells so far
-    for _ in range(max(1, rng.poisson(look.cells / look.scale * area))):
-        radius = look.scale * np.clip(rng.normal(57, 12), 26, 85)
+    for _ in range(max(1, rng.poisson(specimen.cells / specimen.scale * area))):
+        radius = specimen.scale * np.clip(rng.normal(57, 12), 26, 85)
         near = 0.45 if rng.random() < 0.8 else 0.3  # some lie in piles
         for _ in range(6):  # cells overlap, nuclei seldom do: look for a centre away from the others
             y, x = anywhere()
-            if placed and rng.random() < look.clustering:
+            if placed and rng.random() < specimen.clustering:
                 y0, x0, r0 = placed[rng.integers(len(placed))]
                 turn, gap = rng.uniform(0, 2 * np.pi), (r0 + radius) * rng.uniform(near + 0.03, 1.0)
                 y, x = y0 + gap * np.sin(turn), x0 + gap * np.cos(turn)
             if all(np.hypot(y - b, x - a) > near * (radius + r) for b, a, r in placed):
                 break
         placed.append((y, x, radius))
-        add_cell(canvas, rng, look, y, x, radius)
-    for _ in range(rng.poisson(look.leukocytes * area)):
-        add_leukocytes(canvas, rng, look, *anywhere())
-    for _ in range(rng.poisson(look.debris * area)):
-        add_debris(canvas, rng, look, *anywhere())
+        add_cell(canvas, rng, specimen, y, x, radius)
+    for _ in range(rng.poisson(specimen.leukocytes * area)):
+        add_leukocytes(canvas, rng, specimen, *anywhere())
+    for _ in range(rng.poisson(specimen.debris * area)):
+        add_debris(canvas, rng, specimen, *anywhere())
     for _ in range(rng.poisson(1.5 * area)):  # naked nuclei
-        add_nucleus(canvas, rng, look, *anywhere(), rng.random() < 0.5)
+        add_nucleus(canvas, rng, specimen, *anywhere(), rng.random() < 0.5)
     inside = np.s_[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
     density = canvas.nuclei[inside] + PILE * (1 - np.exp(-canvas.cytoplasm[inside] / PILE))
-    return photograph(rng, look, density), canvas.classes[inside].copy()
+    return photograph(rng, specimen, density), canvas.classes[inside].copy()
 
 
 def photograph(rng, slide, density):

@@ -2,8 +2,8 @@
 
 Read first `files` (`InputError`, and how a file is written whole or not at all), then `images` (a file's pixels as an
 array) and `intensity` (how grey values become network input). The others are for special cases: `resize`; `slides` and
-`large`, which are read part by part; `pyramid`, how masks of that size are written; `pixel_size`, in micrometres;
-`show`, pictures for people.
+`large_images`, which are read part by part; `pyramid`, how masks of that size are written; `pixel_size`, in
+micrometres; `show`, pictures for people; `folder_lock`, one process at a time in a folder.
 
     >>> import reading
     >>> image = reading.read("field.tif")  # (height, width, 1 or 3), uint8, uint16 or float32

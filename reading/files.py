@@ -75,9 +75,13 @@ def fingerprint(pixels):
 
 
 def sha256(path):
-    """SHA-256 of a file, or of all files directly in a folder in the order of their names, in hexadecimal."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).iterdir()) if Path(path).is_dir() else [path]:
+    """SHA-256 of a file, or of the files directly in a folder in the order of their names, in hexadecimal.
+
+    Hidden files and the operating system's do not count, nor do folders within.
+    """
+    digest, path = hashlib.sha256(), Path(path)
+    inside = (file for file in path.iterdir() if file.is_file() and not is_hidden(file)) if path.is_dir() else [path]
+    for file in sorted(inside):
         with open(file, "rb") as content:
             while part := content.read(2**20):
                 digest.update(part)

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import filelock
 
+from reading.files import InputError
+
 
 @contextmanager
 def in_turn(folder):
-    """Wait until no other process of this user works in a folder, and let others wait until the block ends.
+    """Wait until no other process of this user on this computer works in a folder; let others wait until the end.
 
-    The lock lies among the temporary files, so that a folder which is only read, or not there yet, can be locked too.
-    A block within a block, on the same folder, waits for nothing.
+    The lock lies among the temporary files (`tempfile.gettempdir`), so that a folder which is only read, or not there
+    yet, can be locked too, and nothing is left in it. A block within a block, on the same folder, waits for nothing,
+    nor do threads of one process.
     """
     name = hashlib.sha256(str(Path(folder).resolve()).encode()).hexdigest()[:16]
     owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
@@ -46,15 +49,15 @@ class Aside:
 
 
 def _in_the_way(target):
-    raise FileExistsError(f"{target} came while this ran")
+    raise InputError(f"{target}: came while this ran; expected no such file. Move it away and run this again.")
 
 
 @contextmanager
 def written_aside(folder, name, order=None, replaced=(), in_the_way=_in_the_way):
     """Work in `folder` alone, writing into a folder `name` in it, whose files are moved up when the block ends well.
 
-    Where the block fails, nothing is left. A process that is killed leaves the folder `name`, which the next one clears
-    before it begins; killed while it moves, it has moved a part of the files, in their order.
+    Where the block fails, nothing is left. A process that is killed, or meets a file in the way while it moves, leaves
+    the folder `name`, which the next one clears before it begins, and has moved a part of the files, in their order.
 
     Parameters
     ----------

@@ -30,15 +30,15 @@ def otsu_mask(image, dark):
     return cv2.threshold(grey, 0, 1, kind | cv2.THRESH_OTSU)[1]
 
 
-def foreground_is_dark(pairs):
-    """True where Otsu's threshold finds the foreground better on its dark side: by Dice, over the pixels of `pairs`.
+def foreground_is_dark(examples):
+    """True where Otsu's threshold finds the foreground better on its dark side: by Dice, over the pixels of `examples`.
 
     Of a large image every second, third, … row and column is taken, about a million pixels.
 
-    pairs: iterable of (image, mask), (height, width, 1 or 3) and (height, width) with foreground above 0.
+    examples: iterable of (image, mask), (height, width, 1 or 3) and (height, width) with foreground above 0.
     """
     dark, bright = 0, 0
-    for image, mask in pairs:
+    for image, mask in examples:
         stride = max(1, int(np.sqrt(mask.size / 2**20)))
         image, mask = image[::stride, ::stride], mask[::stride, ::stride]
         dark = dark + confusion_counts(mask, otsu_mask(image, dark=True))[0]

@@ -157,7 +157,7 @@ def score_summary(names, counts_list, threshold, classes=1):
     tp, fp, fn, tn = np.moveaxis(counts.sum(axis=0), -1, 0)
     nothing_found = np.stack([0 * tp, 0 * fp, tp + fn, fp + tn], axis=-1)
     by_name = counts[sorted_by_name(names)]
-    card = {
+    summary = {
         **pooled_scores(by_name),
         "threshold": threshold,
         "images": [
@@ -166,8 +166,8 @@ def score_summary(names, counts_list, threshold, classes=1):
         "baseline": _named(_scores(nothing_found).mean(axis=0)),
     }
     if classes > 1:
-        card["classes"] = {str(k): pooled_scores(by_name[:, k - 1 : k]) for k in range(1, classes)}
-    return card
+        summary["classes"] = {str(k): pooled_scores(by_name[:, k - 1 : k]) for k in range(1, classes)}
+    return summary
 
 
 def sorted_by_name(names):
@@ -175,7 +175,7 @@ def sorted_by_name(names):
     return sorted(range(len(names)), key=lambda i: names[i])
 
 
-def table(card):
+def table(summary):
     """The scores of `evaluate.evaluate_folder` for people: a list of lines."""
 
     def row(title, scores, form="{:.3f}"):
@@ -184,19 +184,19 @@ def table(card):
     def within(limits):
         return " ({:.3f}–{:.3f})".format(*limits) if limits else ""
 
-    count, limits = len(card["images"]), card["interval_95"]
+    count, limits = len(summary["images"]), summary["interval_95"]
     lines = [
         " " * 18 + "".join(f"{name:>13}" for name in SCORES),
-        row(f"{count} image{'s' * (count > 1)}, pooled", card),
+        row(f"{count} image{'s' * (count > 1)}, pooled", summary),
     ]
     if limits:
-        lines += [row("  95 % interval", limits, "{:.3f}–{:.3f}"), row("  mean per image", card["mean_per_image"])]
-    for key, scores in card.get("classes", {}).items():
+        lines += [row("  95 % interval", limits, "{:.3f}–{:.3f}"), row("  mean per image", summary["mean_per_image"])]
+    for key, scores in summary.get("classes", {}).items():
         lines.append(row(f"  class {key}", scores))
-    if "otsu" in card:
-        lines.append(row("(Otsu threshold)", card["otsu"]))
-    lines.append(row("(all background)", card["baseline"]))
-    found, outlines = card["objects"], card["boundary"]
+    if "otsu" in summary:
+        lines.append(row("(Otsu threshold)", summary["otsu"]))
+    lines.append(row("(all background)", summary["baseline"]))
+    found, outlines = summary["objects"], summary["boundary"]
     true = "cells that touch in the mask count as one" if "components" in found["truth"] else "as annotated"
     between = found["interval_95"] or {"f1": None, "ap": None}
     lines += [
@@ -206,9 +206,9 @@ def table(card):
         f"outlines: HD95 {outlines['hd95_px']:.1f} px"
         + (" ({:.1f}–{:.1f}), mean of the images".format(*outlines["interval_95"]) if limits else ""),
     ]
-    if card["calibration"]:
-        start = "" if "classes" in card else f"foreground from {card['threshold']:g} on, "
-        error = card["calibration"]["expected_error"]
+    if summary["calibration"]:
+        start = "" if "classes" in summary else f"foreground from {summary['threshold']:g} on, "
+        error = summary["calibration"]["expected_error"]
         lines.append(f"probabilities: {start}expected calibration error {error:.3f}, see calibration.png")
     if not limits:
         lines.append("no intervals: one image tells nothing of the spread between images")

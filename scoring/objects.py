@@ -2,7 +2,8 @@
 
 An object of a mask is a connected component of its foreground, pixels touching by sides or corners (8-connectivity).
 Cells that touch in a mask are therefore one object, in the truth and in the prediction alike, unless the truth numbers
-them itself (`true_objects`). Scores of objects are sums over images of found, invented and missed ones, like pixels.
+them itself (`pairing.objects.true_objects`). Scores of objects are sums over images of found, invented and missed ones,
+like pixels.
 """
 
 import cv2

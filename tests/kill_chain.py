@@ -1,4 +1,4 @@
-"""For tests/test_resume.py: trains in child processes that are killed at random moments, and goes on each time.
+"""For tests/training/test_resume.py: trains in child processes, killed at random moments, and goes on each time.
 
     python tests/kill_chain.py FOLDER KILLS SEED
 

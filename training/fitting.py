@@ -93,6 +93,7 @@ class Fitting:
         network, _ = new_network(self.run.settings, self.data.channels, self.batches)
         speed = budget.rehearse(network, self.batches, self.checks, seconds=3 * minutes)
         del network
+        gc.collect()  # before the memory of the training itself is looked at
         speed = replace(speed, step=speed.step * (1 + 1 / LOOK_EVERY))  # a look takes about as long as a step
         left = 60 * minutes - (time.time() - self.run.started)
         epochs, steps = budget.plan(left, speed, self.batches.steps)
@@ -175,8 +176,8 @@ class Fitting:
         return self.before + time.time() - self.run.started
 
     def _end(self, death):
-        """Keep the best epoch before the network died; `InputError` where it did so before there was one."""
-        if not death.at_start:
+        """Keep the best epoch before the network died; `InputError` where it did so before there was one worth it."""
+        if self.keeper.best_epoch and not death.at_start:
             end = f"Training ends here, with the network of epoch {self.keeper.best_epoch}."
             self.watchdog.tell_stop(death, end)
             return

@@ -22,10 +22,8 @@ FOLDER = "checkpoints"
 LOCK = ".lock"
 
 
-def new_run(runs, name=None):
-    """The folder of a new run in `runs`; one named by date and time is made at once: no two processes get the same."""
-    if name:
-        return runs / name
+def new_run(runs):
+    """The folder of a new run in `runs`, named by date and time and made at once: no two processes get the same."""
     runs.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y-%m-%d_%H%M%S")
     for number in itertools.count(1):

@@ -74,7 +74,7 @@ def train(run, quiet=False, found=None, callbacks=()):
     for line in (coding.explanation, *found.survey.notes(coding)):
         say(line)
     fit = choose_fit(found.survey.sizes, settings.crop_px)
-    data = _training_data(found, coding, fit, settings, quiet)
+    data = _training_data(found, coding, fit, settings)
     _tell_about(data, found.survey, fit, settings, say)
     metadata = _metadata(data, coding, fit, settings)
     with run_folder.alone(run.folder), run_folder.plain_disk_errors(run.folder):
@@ -100,7 +100,7 @@ def _decided(settings):
     return replace(settings, precision=precision.fastest()) if settings.precision == "auto" else settings
 
 
-def _training_data(found, coding, fit, settings, quiet):
+def _training_data(found, coding, fit, settings):
     """The `TrainingData` of a `survey.FolderRead`."""
     training, validation = split_by_group(found.pairing.pairs, settings.validation_share, settings.seed)
     channels = 3 if found.survey.colour else 1

@@ -26,7 +26,7 @@ SHORT_START = 40  # steps that count as the start of any training
 class DeadNetwork(Exception):  # noqa: N818  (a state to act on, caught by fitting.py; users never see its name)
     """Raised inside `fit`: going on is useless. `line` says why in plain words, `step` after which step of all.
 
-    at_start : True in the first epoch or the first tenth of the training: no epoch of it is worth keeping.
+    at_start : True in the first epoch or the first steps of all: no epoch is worth keeping then.
     """
 
     def __init__(self, line, step, at_start):
@@ -266,7 +266,7 @@ class Watchdog(keras.callbacks.Callback):
         raise DeadNetwork(_line(self.step, seen, cause), self.step, self._at_start())
 
     def _at_start(self):
-        return self.epoch == 0 or self.step <= max(SHORT_START, self.steps / 10)
+        return self.epoch == 0 or self.step <= SHORT_START
 
     def tell_stop(self, death, end):
         """Say and keep the line of a `DeadNetwork` and how the training ends."""

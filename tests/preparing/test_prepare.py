@@ -901,3 +901,23 @@ def test_an_intensity_range_that_is_no_number_is_named(tmp_path):
     (tmp_path / "tiles.csv").write_text("file,group,low,high\na.png,a,12 x,200\n")
     with pytest.raises(InputError, match="low and high of a.png .* expected numbers"):
         tile_ranges(tmp_path)
+
+
+def test_folders_and_hidden_files_within_a_folder_of_masks_are_no_matter(tmp_path, capsys):
+    for name in ("a", "b"):
+        folder = tmp_path / "raw" / name
+        write_png(folder / "images" / f"{name}.png", np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
+        write_png(folder / "masks" / "1.png", np.uint8(255) * np.eye(64, dtype=np.uint8))
+        (folder / "masks" / ".ipynb_checkpoints").mkdir()
+        (folder / "masks" / "old").mkdir()
+        (folder / "masks" / "Thumbs.db").write_bytes(b"")
+    assert main.main(["prepare", "--source", str(tmp_path / "raw"), "--data", str(tmp_path / "data")]) == 0
+    shutil.copytree(tmp_path / "raw", tmp_path / "own" / "Train data")
+    options = ["--epochs", "1", "--steps", "1", "--filters", "1", "--batch", "1", "--run", "r"]
+    main_root, main.ROOT = main.ROOT, tmp_path
+    try:
+        assert main.main(["check", "--data", str(tmp_path / "own")]) in (0, 2)
+        assert main.main(["train", "--data", str(tmp_path / "own"), *options]) == 0
+    finally:
+        main.ROOT = main_root
+    assert "directory" not in capsys.readouterr().err

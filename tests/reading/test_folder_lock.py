@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from reading.files import InputError
 from reading.folder_lock import in_turn, written_aside
 from tests.helpers import ROOT, listing
 
@@ -57,7 +58,7 @@ def test_what_stands_there_is_not_written_over_unless_it_is_named(tmp_path):
             with written_aside(tmp_path, ".aside", replaced=replaced) as aside:
                 aside.path.mkdir(exist_ok=True)
                 (aside.path / "a").write_text("new")
-        except FileExistsError:
+        except InputError:
             assert not replaced
         assert (tmp_path / "a").read_text() == left
 

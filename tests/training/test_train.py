@@ -221,7 +221,7 @@ def test_numbered_objects_that_touch_are_learnt_apart(tmp_path, capsys):
     found = []
     for labelled in (True, False):
         folder = touching_discs(tmp_path / str(labelled), labelled)
-        card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 140})))
+        card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 60})))
         assert ("where two touch" in capsys.readouterr().out) == labelled
         assert card["scores"]["val_dice"] > 0.75  # of the whole discs
         predictor = Predictor(folder / "run" / "model.keras")

@@ -201,6 +201,20 @@ def test_a_network_that_breaks_later_leaves_its_best_epoch(tmp_path, monkeypatch
     assert np.isfinite(probability).all()
 
 
+def test_a_network_that_breaks_early_in_a_long_training_leaves_its_best_epoch(tmp_path, monkeypatch):
+    folder = make_folder(tmp_path)
+
+    class Poison(callbacks.KeepBest):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.get_layer("head").bias.assign([math.nan])
+
+    monkeypatch.setattr(fitting, "KeepBest", Poison)
+    settings = Settings(**SMALL | {"steps": 30, "epochs": 60})  # step 61 is in the first tenth of 1,800
+    card = train.train(Run(folder, folder / "run", settings), quiet=True)
+    assert card["best_epoch"] in (1, 2) and "Training ends here" in card["watchdog"][-1]
+
+
 def test_a_standstill_without_any_foreground_is_said(tmp_path, monkeypatch):
     folder = make_folder(tmp_path, size=128)
     settings = Settings(**SMALL | {"steps": 60, "epochs": 1, "learning_rate": 1e-3})
