@@ -88,7 +88,8 @@ def run_all(data=None, run=None, resume=False, minutes=None, from_card=None, lea
     model = fit(training, "python main.py", data)
     print("3 predict")
     if not has_files(training.data, TEST_IMAGES):
-        print(f"no test images: put some in {training.data / TEST_IMAGES}, then run: python main.py predict")
+        option = f' --data "{data}"' if data else ""
+        print(f"no test images: put some in {training.data / TEST_IMAGES}, then run: python main.py predict{option}")
         return
     with in_turn(training.data / PREDICTED):
         predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores

@@ -241,7 +241,7 @@ def _exporting():
     group.add_argument(
         "--format",
         choices=("onnx", "int8"),
-        help="onnx (default); int8: in numbers of 8 bits, about twice as fast and a little less exact, by the images "
+        help="onnx (default); int8: in numbers of 8 bits, faster on most processors and a little less exact, by the images "
         "and masks of Train data that the model was trained on (or those of --data)",
     )
     return group

@@ -42,8 +42,9 @@ def write(run_dir, network, progress):
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     try:
         with zipfile.ZipFile(temporary, "w") as archive:
-            archive.writestr(PROGRESS, json.dumps(progress))
-            for index, variable in enumerate(variables_of(network)):
+            variables = variables_of(network)
+            archive.writestr(PROGRESS, json.dumps(progress | {"variables": len(variables)}))
+            for index, variable in enumerate(variables):
                 with archive.open(f"{index:05}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, ops.convert_to_numpy(variable), allow_pickle=False)
         settle(temporary)
@@ -95,9 +96,11 @@ def _read(path, network):
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise ValueError(f"{damaged} does not match its checksum")
-        progress = json.loads(archive.read(PROGRESS))
-        if len(archive.namelist()) != len(variables) + 1:
-            raise _OtherNetwork(f"it holds {len(archive.namelist()) - 1} variables, expected {len(variables)}")
+        progress, held = json.loads(archive.read(PROGRESS)), len(archive.namelist()) - 1
+        if held != progress.get("variables", held):  # not in checkpoints of earlier versions
+            raise ValueError(f"it lists {held} of its {progress['variables']} variables")
+        if held != len(variables):
+            raise _OtherNetwork(f"it holds {held} variables, expected {len(variables)}")
         for index, variable in enumerate(variables):
             with archive.open(f"{index:05}.npy") as member:
                 array = np.lib.format.read_array(member, allow_pickle=False)
