@@ -241,8 +241,8 @@ def _exporting():
     group.add_argument(
         "--format",
         choices=("onnx", "int8"),
-        help="onnx (default); int8: in numbers of 8 bits, faster on most processors and a little less exact, by the images "
-        "and masks of Train data that the model was trained on (or those of --data)",
+        help="onnx (default); int8: in numbers of 8 bits, faster on most processors and a little less exact, by the "
+        "images and masks of Train data that the model was trained on (or those of --data)",
     )
     return group
 

@@ -97,8 +97,9 @@ def _read(path, network):
         if damaged := archive.testzip():
             raise ValueError(f"{damaged} does not match its checksum")
         progress, held = json.loads(archive.read(PROGRESS)), len(archive.namelist()) - 1
-        if held != progress.get("variables", held):  # not in checkpoints of earlier versions
-            raise ValueError(f"it lists {held} of its {progress['variables']} variables")
+        count = progress.pop("variables", held)  # not in checkpoints of earlier versions
+        if held != count:
+            raise ValueError(f"it lists {held} of its {count} variables")
         if held != len(variables):
             raise _OtherNetwork(f"it holds {held} variables, expected {len(variables)}")
         for index, variable in enumerate(variables):
