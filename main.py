@@ -88,8 +88,8 @@ def run_all(data=None, run=None, resume=False, minutes=None, from_card=None, lea
     model = fit(training, "python main.py", data)
     print("3 predict")
     if not has_files(training.data, TEST_IMAGES):
-        option = f' --data "{data}"' if data else ""
-        print(f"no test images: put some in {training.data / TEST_IMAGES}, then run: python main.py predict{option}")
+        command = f"python main.py predict{data_option(data)}"
+        print(f"no test images: put some in {training.data / TEST_IMAGES}, then run: {command}")
         return
     with in_turn(training.data / PREDICTED):
         predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores
@@ -245,8 +245,7 @@ def fit(run, command, data):
     try:
         card = fit_network(run, found=found)
     except KeyboardInterrupt as stop:
-        option = f' --data "{data}"' if data else ""
-        stop.args = (run_folder.how_to_go_on(run.folder, command, option),)
+        stop.args = (run_folder.how_to_go_on(run.folder, command, data_option(data)),)
         raise
     finally:
         with suppress(OSError):  # only where nothing was written
@@ -258,6 +257,11 @@ def fit(run, command, data):
     export_quietly(model)
     print(f"trained in {card['seconds']:.0f} s ({card['training_tflop']} TFLOP); run folder: {run.folder}")
     return model
+
+
+def data_option(data):
+    """The end of a command that is to work on the same data folder; empty for the usual one."""
+    return f' --data "{data}"' if data else ""
 
 
 def in_tiles(data, classes, foreground):

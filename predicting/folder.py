@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from measuring.cell_files import CellWriter
+from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
 from reading.files import InputError, replacing, write_json
 from reading.large_images import is_large, open_source
@@ -70,8 +71,6 @@ def predict_paths(open_model, paths, out_dir, wanted, ranges=None):
     Returns (fields, cells): the paths that are no slides, and the `cell_files.CellWriter`, None without cells. Raises
     `InputError`, after the masks of all others are written, for what cannot be read.
     """
-    from predicting.whole_slides import predict_whole
-
     out_dir, large = Path(out_dir), {path: is_large(path) for path in paths}
     fields, whole = ([path for path in paths if large[path] == kind] for kind in (False, True))
     if wanted.mpp or wanted.region:

@@ -20,7 +20,7 @@ from pairing.masks import MaskCoding
 from pairing.naming import IMAGE_FOLDERS
 from pairing.survey import survey
 from preparing.fields import cut_fields
-from preparing.tile_files import TileWriter, in_the_way, raise_in_the_way, refuse_strangers
+from preparing.tile_files import TileWriter, in_the_way, refuse_strangers
 from preparing.tiles import (
     TILE_OPTIONS,
     Cutting,
@@ -127,7 +127,7 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
                     "expected some. Keep more empty tiles, or choose another --seed."
                 )
             refuse_strangers(data_dir, tiles, found if copying else None)
-            with written_aside(data_dir, ASIDE, _order, RECORDS, raise_in_the_way) as aside:
+            with written_aside(data_dir, ASIDE, _order, RECORDS, in_the_way) as aside:
                 writer = TileWriter(data_dir, aside.path, coding, copying, data_dir / FIELDS, contents)
                 tiles = writer.write(found, tiles, quiet)
                 if changed := set(standing) - set(tiles):

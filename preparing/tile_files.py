@@ -27,10 +27,6 @@ def in_the_way(path, reason=", since this prepare would not write it so"):
     )
 
 
-def raise_in_the_way(path):
-    raise in_the_way(path)
-
-
 def refuse_strangers(data_dir, tiles, copied):
     """`InputError` where two tiles would share a name, or a folder holds files that this run would not write."""
     expected = {f"{part} data/{kind}": set() for part in ("Train", "Test") for kind in ("Images", "Masks")}

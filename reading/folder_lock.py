@@ -49,7 +49,7 @@ class Aside:
 
 
 def _in_the_way(target):
-    raise InputError(f"{target}: came while this ran; expected no such file. Move it away and run this again.")
+    return InputError(f"{target}: came while this ran; expected no such file. Move it away and run this again.")
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def written_aside(folder, name, order=None, replaced=(), in_the_way=_in_the_way)
     name : of the folder to write into; a hidden one.
     order : key function of the paths below it, by which they are sorted to be moved; None: by name.
     replaced : paths below `folder` that take the place of a file which stands there.
-    in_the_way : function of the path of any other file that stands where one is to be moved; raises.
+    in_the_way : function of the path of any other file that stands where one is to be moved; gives the error to raise.
 
     Yields an `Aside`.
     """
@@ -85,7 +85,7 @@ def written_aside(folder, name, order=None, replaced=(), in_the_way=_in_the_way)
         for path in sorted(paths, key=order):
             target = folder / path
             if target.exists() and path not in replaced:
-                in_the_way(target)
+                raise in_the_way(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside.path / path, target)
             aside.moved += 1
