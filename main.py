@@ -30,11 +30,11 @@ def main(arguments=None):
     command, megapixels = given.pop("command", run_all), given.pop("max_megapixels", None)
     values = options.for_command(parser, command, given)
     stop_on_sigterm()
-    from reading import images
+    from reading.decoding import at_most
     from reading.files import InputError
 
     try:
-        with images.at_most(megapixels):
+        with at_most(megapixels):
             command(**values)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pairing import annotations
 from pairing.groups import group_of
 from pairing.pairs import Pair
-from reading import images, slides
+from reading import decoding, images, slides
 from reading.files import InputError, some
 
 MARGIN = 32  # pixels around everything drawn, where no area is marked
@@ -34,7 +34,7 @@ def cut_fields(found, folder, quiet=False):
         where in the image the field lies: `"cut_from": {"image": …, "row": …, "column": …}`, of its first pixel.
 
     Returns (pairs, remarks): list of `pairs.Pair`, and a list of lines for people. Raises `InputError` for a slide that
-    cannot be read or has no outlines, for outlines outside the image and for a field of more than `images.MAX_PIXELS`.
+    cannot be read or has no outlines, for outlines outside the image, for a field of more than `decoding.MAX_PIXELS`.
     """
     pairs, remarks, marked, guessed, pointed, kinds = [], [], [], [], [], Counter()
     areas = shapes = unused = odd = 0
@@ -125,10 +125,10 @@ def _window(pair, box, image):
             f"{pair.mask}: a Region* area less than a pixel wide or high, at row {top}, column {left}; expected one "
             "around cells. Delete or redraw it."
         )
-    if height * width > images.MAX_PIXELS:
+    if height * width > decoding.MAX_PIXELS:
         raise InputError(
             f"{pair.mask}: a field of {height}×{width} pixels, {height * width / 1e6:.0f} megapixels; expected at most "
-            f"{images.MAX_PIXELS / 1e6:g}. In QuPath, {HOW}; or allow more with --max-megapixels."
+            f"{decoding.MAX_PIXELS / 1e6:g}. In QuPath, {HOW}; or allow more with --max-megapixels."
         )
     return top, left, height, width
 

@@ -1,9 +1,10 @@
 """Files and pixels: the only room that opens or writes image files. It knows nothing of cells, nor of networks.
 
 Read first `files` (`InputError`, and how a file is written whole or not at all), then `images` (a file's pixels as an
-array) and `intensity` (how grey values become network input). The others are for special cases: `resize`; `slides` and
-`large_images`, which are read part by part; `pyramid`, how masks of that size are written; `pixel_size`, in
-micrometres; `show`, pictures for people; `folder_lock`, one process at a time in a folder.
+array, by `tiff_files` or `pillow_files`, which share `decoding`) and `intensity` (how grey values become network
+input). The others are for special cases: `resize`; `slides` and `large_images`, which are read part by part;
+`pyramid`, how masks of that size are written; `pixel_size`, in micrometres; `show`, pictures for people;
+`folder_lock`, one process at a time in a folder.
 
     >>> import reading
     >>> image = reading.read("field.tif")  # (height, width, 1 or 3), uint8, uint16 or float32

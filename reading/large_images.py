@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reading import images, pixel_size
+from reading import decoding, pixel_size, tiff_files
 from reading.files import InputError
 from reading.slides import is_slide, open_slide
 
@@ -168,7 +168,7 @@ class TiffSource:
         if index not in self._decoded:
             page, file = self._page, self._page.parent.filehandle
             file.seek(page.dataoffsets[index])
-            with images.one_line_errors(self._path):
+            with decoding.one_line_errors(self._path):
                 segment = self._decode(file.read(page.databytecounts[index]), index)[0][0]
             self._decoded[index] = segment
             self._bytes += segment.nbytes
@@ -189,14 +189,14 @@ def _tiff_source(path):
         return None
     with suppress(Exception), ExitStack() as opened:  # damaged, or several pictures: `images.read` says how
         tiff = opened.enter_context(tifffile.TiffFile(path))
-        series, *_ = images.one_picture(tiff, path, at_once=False)
+        series, *_ = tiff_files.one_picture(tiff, path, at_once=False)
         page = series.keyframe
         streamed = page.imagelength * page.imagewidth > LARGE_PIXELS and page.size == series.size
         streamed &= page.photometric in (1, 2) or (page.photometric == 6 and page.compression in JPEG)
         streamed &= page.samplesperpixel in (1, 3) and page.dtype in (np.uint8, np.uint16)
-        streamed &= images.tag_value(page, 274, 1) == 1 and not images.alpha_kind(page)
+        streamed &= tiff_files.tag_value(page, 274, 1) == 1 and not tiff_files.alpha_kind(page)
         if streamed:
-            images.refuse_missing_parts(series)
+            tiff_files.refuse_missing_parts(series)
             source = TiffSource(page)
             opened.pop_all()
             return source

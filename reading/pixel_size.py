@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
+from reading.decoding import one_line_errors
 from reading.files import InputError
-from reading.images import is_tiff, one_line_errors, tag_value
+from reading.tiff_files import is_tiff, tag_value
 
 LARGEST_PIXEL_UM = 10  # of a microscope; beyond is a resolution for printing
 _UM = {"nm": 1e-3, "µm": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1, "mm": 1e3, "cm": 1e4, "inch": 25400}

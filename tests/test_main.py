@@ -12,7 +12,7 @@ import pytest
 
 import main
 import options
-from reading import images
+from reading import decoding, images
 from reading.files import InputError
 from reading.images import read, read_mask, write_png
 from tests.helpers import copy_program, listing, make_folder
@@ -296,7 +296,7 @@ def test_the_public_set_is_fetched_on_request(tmp_path, monkeypatch):
 
 
 def test_the_limit_of_pixels_can_be_raised(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(images, "MAX_PIXELS", 10)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 10)
     data = make_folder(tmp_path / "data")
     assert main.main(["check", "--data", str(data)]) == 2
     assert "--max-megapixels" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from PIL import Image
 
 from checking import doctor
 from preparing.sample import write_sample
-from reading import images
+from reading import decoding
 from reading.files import InputError
 from tests.doctor_folders import (
     TEST,
@@ -345,7 +345,7 @@ def test_the_remedy_is_that_of_the_reader_and_each_has_its_own_finding(tmp_path,
     cut_short(image, 0.5, name="cell5")(folder)
     image(folder, "cell6").unlink()
     tifffile.imwrite(image(folder, "cell6").with_suffix(".tif"), np.zeros((5, 128, 128), np.uint8))
-    monkeypatch.setattr(images, "MAX_PIXELS", 50_000)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 50_000)
     diagnosis = doctor.examine(folder, quiet=True)
     found = {finding.files: finding for finding in diagnosis.findings if finding.kind == "unreadable image"}
     names = [f"{TRAIN}/Images/{name}" for name in ("cell3.png", "cell4.png", "cell5.png", "cell6.tif")]

@@ -19,7 +19,7 @@ from pairing.groups import split_by_group, tile_ranges, with_tile_table
 from preparing import prepare
 from preparing.prepare import prepare_tiles
 from preparing.tiles import Cutting, Tile, drop_empty, foreground_in_tiles, tile_spans
-from reading import folder_lock, images, intensity
+from reading import decoding, folder_lock, images, intensity
 from reading.files import InputError, holds_files
 from reading.images import write_png
 from tests.slide_files import make_slide
@@ -645,7 +645,7 @@ AREAS = [rectangle(10, 20, 90, 80, "Region*"), rectangle(200, 300, 60.4, 70.3, "
 def test_region_areas_of_a_slide_become_fields(tmp_path, monkeypatch):
     full = make_slide(tmp_path / "slide7.tif")
     drawn = draw(tmp_path / "drawn.geojson", *CELLS, *AREAS, rectangle(205, 310, 9, 9))
-    monkeypatch.setattr(images, "MAX_PIXELS", 20_000)  # which the slide of 120,000 exceeds
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 20_000)  # which the slide of 120,000 exceeds
     before, data = listing(tmp_path), tmp_path / "data"
     done = prepare_tiles(data, tmp_path / "slide7.tif", drawn, tile_px=64, quiet=True)
     raw = data / "Raw data"
@@ -833,7 +833,7 @@ def test_a_fault_of_a_slide_is_one_line_and_nothing_is_written(tmp_path, capsys,
     image, drawn, words = faulty_slide(tmp_path, fault, real)
     if fault == "unreadable.svs":  # a slide of 16×16 pixels
         draw(drawn, rectangle(2, 2, 5, 5), rectangle(0, 0, 16, 16, "Region*"))
-    monkeypatch.setattr(images, "MAX_PIXELS", 20_000)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 20_000)
     command = ["prepare", "--data", str(tmp_path / "data"), "--source", str(image), "--annotations", str(drawn)]
     assert main.main(command) == 2
     printed = capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from reading import images, intensity, large_images
+from reading import decoding, images, intensity, large_images
 from reading.files import InputError
 
 HEIGHT, WIDTH = 301, 263  # multiples of no strip or tile
@@ -226,8 +226,8 @@ def test_other_kinds_are_left_to_be_read_at_once(tmp_path, kind):
 
 
 def test_the_limit_of_pixels_holds_for_what_is_decoded_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 64 * 96)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 64 * 96)
     STREAMED["tiles"](tmp_path / "a.tif")
     assert large_images.is_large(tmp_path / "a.tif")
-    monkeypatch.setattr(images, "MAX_PIXELS", 64 * 96 - 1)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 64 * 96 - 1)
     assert not large_images.is_large(tmp_path / "a.tif")

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from reading import images
+from reading import decoding, images
 from reading.files import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -600,9 +600,9 @@ def test_a_decompression_bomb_is_refused_from_its_header(tmp_path, suffix, conte
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".bmp", ".pgm"])
 def test_the_limit_can_be_raised_and_lowered(tmp_path, suffix, monkeypatch):
     Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / f"a{suffix}")
-    monkeypatch.setattr(images, "MAX_PIXELS", 30 * 40)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 30 * 40)
     assert images.read(tmp_path / f"a{suffix}").shape == (30, 40, 1)
-    monkeypatch.setattr(images, "MAX_PIXELS", 30 * 40 - 1)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 30 * 40 - 1)
     with pytest.raises(InputError, match="megapixels"):
         images.read(tmp_path / f"a{suffix}")
 
