@@ -66,10 +66,10 @@ def read_mask(path):
     The values are the numbers that the annotator worked with:
     - A palette or lookup table is display only: its indices are the labels.
     - ImageJ's "inverting LUT" is one of these: such a TIFF (white is zero) shows its objects black and stores 255 for
-      them; 255 comes back.
+      them; 255 comes back. So it is with what tifffile makes of an array of bool: 1 where it was True.
     - Any other white-is-zero TIFF, fax-compressed ones above all, gives what the eye sees: black 0, white the largest
       value.
-    - 1-bit files give black 0, white 1.
+    - Other 1-bit files give black 0, white 1.
     - Transparency is left out, unless the drawing is in it alone, all pixels being black or all white: then it counts.
 
     Returns an integer ndarray of shape (height, width).

@@ -42,7 +42,9 @@ def read_tiff(path, labels):
         # In files of ImageJ and OME a smooth lookup table only shows measured values in a colour, such as green.
         display_only = page.colormap is not None and (np.diff(page.colormap.astype(int), axis=1) >= 0).all()
         display_only = display_only and (tiff.is_imagej or tiff.is_ome)
-        stored_as_meant = labels and tiff.is_imagej and page.bitspersample > 1
+        # tifffile writes True as 1 and, unless told otherwise, calls 0 white: whoever saved a bool array meant True.
+        by_tifffile = tiff.is_shaped or page.software.startswith("tifffile")
+        stored_as_meant = labels and (by_tifffile if page.bitspersample == 1 else tiff.is_imagej)
     channel = next((axis for axis in "CS" if axis in axes), "")
     array = array.transpose([axes.index(axis) for axis in "YX" + channel])
     alpha = channel == "S" and alpha_kind(page)

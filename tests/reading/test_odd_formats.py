@@ -440,6 +440,25 @@ def test_an_imagej_mask_with_inverting_table_keeps_imagejs_numbers(tmp_path):
     np.testing.assert_array_equal(images.read(path)[..., 0], 255 - mask)
 
 
+BOOL = np.random.default_rng(5).random((20, 37)) < 0.7
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": "zlib"}, {"ome": True}, {"metadata": None}, {"software": "a lab's own"}, {"tile": (16, 16)},
+     {"photometric": "minisblack"}],
+)  # fmt: skip
+def test_a_bool_array_saved_by_tifffile_comes_back_as_it_was(tmp_path, options):
+    path = _saved(tmp_path / "a.tif", BOOL, **options)
+    np.testing.assert_array_equal(images.read_mask(path), BOOL)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "group4"}, {"tiffinfo": {262: 0}}])
+def test_a_one_bit_tiff_of_other_programs_is_what_the_eye_sees(tmp_path, options):
+    Image.fromarray(BOOL).save(tmp_path / "a.tif", **options)
+    np.testing.assert_array_equal(images.read_mask(tmp_path / "a.tif"), BOOL)
+
+
 def test_a_lookup_table_of_imagej_shows_values_and_a_palette_holds_colours(tmp_path):
     array = np.arange(256, dtype=np.uint8).reshape(16, 16)
     green = np.zeros((3, 256), np.uint16)
