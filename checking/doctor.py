@@ -21,7 +21,7 @@ from checking.findings import FEW, KINDS, ORDER, SEVERITIES, Finding, in_parts
 from checking.pair_facts import PairFacts, files_of, gather_facts
 from pairing import pairs as pairing
 from pairing.file_cache import FileCache
-from pairing.groups import group_of, with_tile_table
+from pairing.groups import groups_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
 from pairing.survey import FolderRead, Survey
 from reading.files import InputError, holds_files, some
@@ -183,7 +183,11 @@ class _Case:
             except InputError:
                 masks = {path.stem: path for path in reversed(found["Masks"])}
                 by_stem = {path.stem: path for path in reversed(found["Images"])}
-                made = [Pair(stem, path, masks.get(stem), group_of(stem)) for stem, path in sorted(by_stem.items())]
+                groups = groups_of(by_stem)
+                made = [
+                    Pair(stem, path, masks.get(stem), group)
+                    for (stem, path), group in sorted(zip(by_stem.items(), groups, strict=True))
+                ]
         try:
             made = with_tile_table(made, self.data_dir)
         except InputError as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from checking import copies
 from checking.findings import FEW
+from pairing.groups import groups_of
 from pairing.pairs import TEST, TRAIN
 
 
@@ -114,12 +115,15 @@ def _cells_clipped(facts, full):
 def check_groups(case):
     """One slide or patient, by the file names, in training and in test."""
     groups = {part: {} for part in (TRAIN, TEST)}
-    for facts in case.all_facts:
-        if facts.pair.group != facts.pair.stem:  # a name that says what the tile was cut from
-            groups[facts.part].setdefault(facts.pair.group, []).append(facts.pair.image)
+    by_name = groups_of([facts.pair.stem for facts in case.all_facts])  # of both parts, which may say more than either
+    for facts, name in zip(case.all_facts, by_name, strict=True):
+        recorded = facts.pair.intensity_range is not None  # by `prepare`, which was perhaps told otherwise
+        group = facts.pair.group if recorded or facts.pair.group != facts.pair.stem else name
+        if group != facts.pair.stem:  # a name that says what the tile was cut from
+            groups[facts.part].setdefault(group, []).append(facts.pair.image)
     shared = sorted(set(groups[TRAIN]) & set(groups[TEST]))
-    # One name for everything, such as image_tile_1 to image_tile_90, is no slide's name.
-    generic = len({facts.pair.group for facts in case.all_facts}) == 1
+    # One name for everything without a number, such as image_tile_1 to image_tile_90, is no slide's name.
+    generic = shared and len({*groups[TRAIN], *groups[TEST]}) == 1 and not any(map(str.isdigit, shared[0]))
     for group in shared:
         files = groups[TEST][group] + groups[TRAIN][group]
         detail = f"By the file names, {group} is both in Train data and in Test data."

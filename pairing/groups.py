@@ -8,16 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
+from pairing.tile_names import slide_of, slides_by_grid
 from reading.files import InputError, some
 
-GROUP_PATTERN = re.compile(r"^(.+?)[ _.-](?:field|fov|tile|crop|patch|region|roi)[ _.-]?\d.*$", re.IGNORECASE)
 TILE_TABLE = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
 
 
-def group_of(stem):
-    """What a tile was cut from: `slide3_field2` → `slide3`, `EDF000_tile_03_04` → `EDF000`, `cell_017` → `cell_017`."""
-    match = GROUP_PATTERN.match(stem)
-    return match.group(1) if match else stem
+def groups_of(stems):
+    """What each of the tiles of one folder was cut from: a list of names, one a stem; of any other picture its own.
+
+    `slide3_field2` → `slide3`, `EDF000_tile_03_04` → `EDF000`, `S1 [x=0,y=256,w=256,h=256]` → `S1`, and where the
+    others of the folder say the same (`tile_names.slides_by_grid`) `S1_1024_512` → `S1`; `cell_017` → `cell_017`.
+    """
+    named = {stem: slide_of(stem) for stem in stems}
+    by_grid = slides_by_grid([stem for stem, slide in named.items() if slide == stem])
+    return [by_grid.get(stem, named[stem]) for stem in stems]
 
 
 def grouped_by(pairs, by):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairing import annotations
-from pairing.groups import group_of
+from pairing.groups import groups_of
 from pairing.naming import (
     IMAGE_FOLDERS,
     IMAGE_WORDS,
@@ -184,7 +184,7 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
     _refuse_twins(pictures)
     _refuse_twins(sources)
     if not sources and not required:
-        return Pairing([_pair(path, None) for path in pictures], "images without masks", plain=True)
+        return Pairing(_sorted_pairs(dict.fromkeys(pictures)), "images without masks", plain=True)
     for fold in (False, True):
         tried = [*_attempts(pictures, sources, fold)]
         if fitting := _fitting(tried, required):
@@ -285,11 +285,9 @@ def _only(fitting, folder):
 
 
 def _sorted_pairs(found):
-    return sorted((_pair(image, mask) for image, mask in found.items()), key=lambda pair: pair.stem)
-
-
-def _pair(image, mask):
-    return Pair(image.stem, image, mask, group_of(image.stem))
+    groups = groups_of([image.stem for image in found])
+    made = [Pair(image.stem, image, found[image], group) for image, group in zip(found, groups, strict=True)]
+    return sorted(made, key=lambda pair: pair.stem)
 
 
 def _refuse_twins(paths):

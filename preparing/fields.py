@@ -10,7 +10,6 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing import annotations
-from pairing.groups import group_of
 from pairing.pairs import Pair
 from reading import decoding, images, slides
 from reading.files import InputError, some
@@ -111,7 +110,7 @@ def _cut(pair, drawing, folder):
             mask = folder / "Masks" / f"{stem}.geojson"
             images.write(path, picture)
             annotations.write_geojson(mask, outlines.values(), {"image": pair.image.name, "row": row, "column": column})
-            fields.append(Pair(stem, path, mask, group_of(stem)))
+            fields.append(Pair(stem, path, mask, pair.group))
     return fields, int((~used).sum()), odd
 
 

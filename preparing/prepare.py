@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from pairing import pairs
 from pairing.file_cache import FileCache
-from pairing.groups import TILE_TABLE, group_of, grouped_by, split_by_group
+from pairing.groups import TILE_TABLE, grouped_by, split_by_group
 from pairing.masks import MaskCoding
 from pairing.naming import IMAGE_FOLDERS
 from pairing.survey import survey
+from pairing.tile_names import slide_of
 from preparing.fields import cut_fields
 from preparing.tile_files import TileWriter, in_the_way, refuse_strangers
 from preparing.tiles import (
@@ -218,7 +219,7 @@ def _annotated(image, annotations):
             f"{image}: no image or slide by its name; expected TIFF, PNG, JPEG, {', '.join(sorted(slides.SUFFIXES))}. "
             "Export it as TIFF, in QuPath for example."
         )
-    return pairs.Pair(image.stem, image, Path(annotations), group_of(image.stem))
+    return pairs.Pair(image.stem, image, Path(annotations), slide_of(image.stem))
 
 
 @contextmanager

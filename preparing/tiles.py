@@ -23,7 +23,7 @@ class Cutting:
     keep_empty : share, 0…1, of the training tiles without foreground that is kept. Test tiles are all kept, since a
         score must count what is found where nothing is.
     test_share : share of the groups that is kept for testing, 0 up to but not including 1.
-    group_by : regular expression or CSV file for `groups.grouped_by`; None: groups by file name (`groups.group_of`).
+    group_by : regular expression or CSV file for `groups.grouped_by`; None: groups by file name (`groups.groups_of`).
     classes, foreground : as in `survey.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
     seed : decides which groups are tested and which empty tiles are kept.
     """

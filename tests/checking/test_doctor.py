@@ -231,6 +231,14 @@ def one_slide_among_other_names(folder):
         path_of(folder, "cell9", TEST).rename(path_of(folder, "p1_field2", TEST))
 
 
+def one_slide_by_the_numbers_of_both(folder):
+    """Tiles that only both folders together show to lie on a grid."""
+    for path_of in (image, mask):
+        for number in (0, 1, 2):
+            path_of(folder, f"cell{number}").rename(path_of(folder, f"p1_{640 * number}_{640 * number}"))
+        path_of(folder, "cell9", TEST).rename(path_of(folder, "p1_0_640", TEST))
+
+
 def deep(folder):
     path = image(folder)
     tifffile.imwrite(path.with_suffix(".tif"), np.array(Image.open(path)).astype(np.uint16) * 257)
@@ -353,6 +361,8 @@ FAULTS = {
     "a tile of a training field": (tile_of_a_field, "leakage", "Test data/Images/piece.png"),
     "one slide in both": (same_slide, "leakage", "Test data/Images/slideA_field2.png"),
     "one slide in both, other names beside": (one_slide_among_other_names, "leakage", "Test data/Images/p1_field2.png"),
+    "one slide in both by its coordinates": (one_slide_by_the_numbers_of_both, "leakage",
+        "Test data/Images/p1_0_640.png"),
     "a test mask missing": (lambda f: mask(f, "cell9", TEST).unlink(), "missing test mask",
         "Test data/Images/cell9.png"),
     "images in a subfolder": (in_subfolder, "file not read", "Train data/Images/more/cell90.png"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairing import annotations
-from pairing.groups import group_of, grouped_by, split_by_group, with_tile_table
+from pairing.groups import grouped_by, groups_of, split_by_group, with_tile_table
 from pairing.masks import MaskCoding, read_mask_of
 from pairing.pairs import Pair, find_pairing, find_pairs
 from pairing.survey import survey
@@ -316,10 +316,67 @@ def test_an_image_without_a_mask_is_fine_where_masks_are_optional(tmp_path):
         ("carcinoma_in_situ_001", "carcinoma_in_situ_001"),
         ("field_01", "field_01"),
         ("img1", "img1"),
+        ("B12-7 [x=512,y=0,w=512,h=512]", "B12-7"),
+        ("B12-7.svs [d=2.5,x=512,y=-4,w=512,h=512,z=0,t=1]", "B12-7.svs"),
+        ("B12-7_(1.00,512,0,512,512)", "B12-7"),
+        ("101B_[11473, 7377, 11976, 7880]", "101B"),
+        ("scan4-X300-Y0_level2", "scan4"),
+        ("patch_node_4_x_3328_y_21792", "patch_node_4"),
+        ("DX1_xmin45_ymin25_MPP-0.25", "DX1"),
+        ("scan4_tile_x_00512_y_00001", "scan4"),
+        ("scan4_col2_row17", "scan4"),
+        ("scan4_R3C4.ome", "scan4"),
+        ("scan4 tile (12)", "scan4"),
+        ("x0_y512", "unnamed slide"),
+        ("plate1_r03c04f05p01-ch1", "plate1_r03c04"),
+        ("r03c04", "r03c04"),
+        ("lux4_ray5", "lux4_ray5"),
+        ("smear_40x_12", "smear_40x_12"),
+        ("smear (12)", "smear (12)"),
+        ("scan4_1024_512", "scan4_1024_512"),
     ],
 )
 def test_the_group_is_what_a_tile_was_cut_from(stem, group):
-    assert group_of(stem) == group
+    assert groups_of([stem]) == [group]
+
+
+def named(pattern, rows, columns):
+    return [pattern.format(row, column) for row in rows for column in columns]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["scan4_{}_{}", "TCGA-18-DX1-{}-{}.ome", "scan4_{}x{}", "scan4_{}_{}_300", "2_7 {} {} 300 300"]
+)
+@pytest.mark.parametrize("start", [0, 417])
+def test_tiles_that_lie_on_a_grid_of_pixels_are_of_one_slide(pattern, start):
+    stems = named(pattern, range(start, 3000, 300), range(0, 1200, 300))
+    some = [stem for number, stem in enumerate(stems) if number % 3]
+    assert len(set(groups_of([*some, "cell_017"]))) == 2
+
+
+def test_tiles_of_several_slides_with_their_ends_or_indices():
+    ends = [f"s{slide}_{x}_{y}_{x + 256}_{y + 256}" for slide in (1, 2) for x in (0, 256) for y in (0, 256)]
+    assert groups_of(ends) == ["s1"] * 4 + ["s2"] * 4
+    indices = [f"s{slide}_{row:04d}_{column:04d}" for slide in (1, 2) for row in range(3) for column in range(4)]
+    assert groups_of(indices) == ["s1"] * 12 + ["s2"] * 12
+
+
+@pytest.mark.parametrize(
+    "stems",
+    [
+        named("2024_{:02d}_{:02d}", range(1, 13), range(1, 29)),
+        named("smear-{:02d}-{:02d}-2024", range(1, 29), (5, 6)),
+        named("patient_{}_{}", range(9), range(13)),
+        named("{}_{}", range(4), range(4)),
+        named("treated_{}_{}", range(1, 4), range(1, 6)),
+        named("A-14-22549AB-{}-{:03d}", (40, 100, 200, 400), range(1, 20)),
+        named("case_{:04d}_{:04d}", range(40), [0]),
+        ["scan_20240512_143001", "scan_20240512_143122", "scan_20240513_090112", "scan_20240514_093300"],
+        [f"cell_{number:03d}" for number in range(40)],
+    ],
+)
+def test_numbers_that_are_no_places_make_no_groups(stems):
+    assert groups_of(stems) == stems
 
 
 @given(
