@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -107,9 +107,11 @@ def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTH
 def check(data=None, classes=1, foreground=None):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
     from checking.doctor import check_folder
+    from reading.folder_lock import while_whole
 
     data = data or ROOT / "data"
-    check_folder(data, classes, in_tiles(data, classes, foreground))
+    with while_whole(data):
+        check_folder(data, classes, in_tiles(data, classes, foreground))
 
 
 def train(data=None, run=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
@@ -123,13 +125,14 @@ def predict(paths=(), data=None, model=None, out=None, wanted=NOTHING, page=True
     from pairing.groups import tile_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
-    from reading.folder_lock import in_turn
+    from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
     from training.run_folder import newest_model
 
     data = data or ROOT / "data"
-    found = find_images(paths or [data / TEST_IMAGES])
-    ranges = {} if paths else tile_ranges(data)
+    with nullcontext() if paths else while_whole(data):
+        found = find_images(paths or [data / TEST_IMAGES])
+        ranges = {} if paths else tile_ranges(data)
     model, out, wanted = model or newest_model(ROOT / "runs"), out or data / PREDICTED, Wanted(**wanted)
 
     def open_model():
@@ -153,14 +156,14 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
     from predicting.evaluate import evaluate_folder
-    from reading.folder_lock import in_turn
+    from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
     from scoring.metrics import table
 
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
-    foreground = in_tiles(data, classes or 1, foreground)
-    with in_turn(out):
+    with in_turn(out), while_whole(data):
+        foreground = in_tiles(data, classes or 1, foreground)
         scores = evaluate_folder(tests, out, classes, foreground)
         page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
     if scores is None:
@@ -233,12 +236,14 @@ def fit(run, command, data):
     command, data : what the user typed, to be told how to go on after a stop.
     """
     from checking.doctor import refuse_unfit
+    from reading.folder_lock import while_whole
     from training import run_folder
 
     settings = run.settings
-    settings.foreground = in_tiles(run.data, settings.classes, settings.foreground)
-    # now, rather than after Keras has loaded or minutes of training
-    found = refuse_unfit(run.data, settings.classes, settings.foreground)
+    with while_whole(run.data):
+        settings.foreground = in_tiles(run.data, settings.classes, settings.foreground)
+        # now, rather than after Keras has loaded or minutes of training
+        found = refuse_unfit(run.data, settings.classes, settings.foreground)
     with quiet_start():
         from training.train import train as fit_network
     run.folder = run.folder or run_folder.new_run(ROOT / "runs")

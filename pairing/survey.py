@@ -15,6 +15,7 @@ from pairing.masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ig
 from pairing.pairs import Pairing, find_pairing
 from reading import images, intensity
 from reading.files import InputError, some
+from reading.folder_lock import while_whole
 
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
 
@@ -136,8 +137,10 @@ class FolderRead:
 
 def read_folder(folder, data_dir, quiet=False):
     """Pair and survey `folder`, one of the data folder `data_dir`: a `FolderRead`. Raises `InputError` as both do."""
-    contents, pairing = FileCache(hashing=True), find_pairing(folder)
-    pairing = replace(pairing, pairs=with_tile_table(pairing.pairs, data_dir))
+    contents = FileCache(hashing=True)
+    with while_whole(data_dir):
+        pairing = find_pairing(folder)
+        pairing = replace(pairing, pairs=with_tile_table(pairing.pairs, data_dir))
     return FolderRead(pairing, survey(pairing.pairs, quiet, contents), contents)
 
 

@@ -6,6 +6,7 @@ from pairing.groups import TILE_TABLE
 from pairing.pairs import has_files
 from preparing.prepare import is_cut_short, prepare_tiles, refuse_forgotten_source
 from reading.files import InputError, holds_files
+from reading.folder_lock import in_turn
 
 
 def fill(data_dir, source=None, annotations=None, colour=False, **cutting):
@@ -23,6 +24,11 @@ def fill(data_dir, source=None, annotations=None, colour=False, **cutting):
     Raises `InputError` as the three do.
     """
     data_dir = Path(data_dir)
+    with in_turn(data_dir):
+        _fill(data_dir, source, annotations, colour, cutting)
+
+
+def _fill(data_dir, source, annotations, colour, cutting):
     nothing = source is None and not (holds_files(data_dir / "Raw data") or is_cut_short(data_dir))
     if source == "sample" or (nothing and annotations is None):
         if nothing:

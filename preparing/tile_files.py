@@ -84,7 +84,9 @@ class TileWriter:
 
         with ThreadPoolExecutor(2) as pool:
             try:
-                bar = tqdm(pool.map(work, found), "cut", len(found), unit="image", leave=False, delay=1, disable=quiet)
+                bar = tqdm(
+                    pool.map(work, found), "cut", len(found), unit="image", leave=False, delay=1, disable=quiet or None
+                )
                 return [tile for done in bar for tile in done]
             except BaseException:  # Ctrl-C, or one of them failed: drop what waits, end what runs
                 stop.set()

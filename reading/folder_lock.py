@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,28 +16,76 @@ import filelock
 
 from reading.files import InputError
 
+LOCK = ".in-use"
+
 
 @contextmanager
 def in_turn(folder):
-    """Wait until no other process of this user on this computer works in a folder; let others wait until the end.
+    """Wait until no other process works in a folder, which is made where it is missing; let others wait until the end.
 
-    The lock lies among the temporary files (`tempfile.gettempdir`), so that a folder which is only read, or not there
-    yet, can be locked too, and nothing is left in it. A block within a block, on the same folder, waits for nothing,
-    nor do threads of one process.
+    The lock is a hidden file in the folder, so that it holds for all users and for every computer that shares the disk.
+    It is gone at the end, and so is a folder that was made for it and stayed empty. Where no file can be made there,
+    the lock lies among the temporary files, for this user on this computer alone: who may not write there only reads.
+    A block within a block, on the same folder, waits for nothing, nor do threads of one process.
     """
-    name = hashlib.sha256(str(Path(folder).resolve()).encode()).hexdigest()[:16]
-    owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
-    path = Path(tempfile.gettempdir()) / f"unet-{owner}-{name}.lock"
-    lock = filelock.FileLock(path, is_singleton=True, thread_local=False)
+    folder = Path(folder).resolve()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        lock.acquire(timeout=0)
+        lock = _acquired(folder)
+        try:
+            yield
+        finally:
+            _release(lock)
+    finally:
+        for path in made:
+            with suppress(OSError):  # it was never made, or holds something by now
+                path.rmdir()
+
+
+def while_whole(folder):
+    """`in_turn` for who only reads: what is listed in the block is no half of what another process writes.
+
+    Waits for nothing where the folder is not there.
+    """
+    return in_turn(folder) if Path(folder).is_dir() else nullcontext()
+
+
+def take(lock, seconds):
+    """Acquire a `filelock.FileLock`, whose folder is made where it is missing; returns it.
+
+    Raises `filelock.Timeout` where another process has held it for so many seconds; with -1, waits for it.
+    """
+    while True:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # whoever held it has just taken the folder away, which was empty
+            lock.acquire(seconds)
+            return lock
+
+
+def _acquired(folder):
+    try:
+        return _wait_for(folder / LOCK, folder)
+    except (OSError, NotImplementedError):  # a read-only folder, a disk without locks
+        name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+        return _wait_for(Path(tempfile.gettempdir()) / f"unet-{owner}-{name}.lock", folder)
+
+
+def _wait_for(path, folder):
+    # For all users of a shared folder; filelock takes no lock on a file that was removed while it waited.
+    lock = filelock.FileLock(path, mode=0o666, is_singleton=True, thread_local=False)
+    try:
+        return take(lock, 0)
     except filelock.Timeout:
         print(f"waiting for another command that works in {folder}", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return take(lock, -1)
+
+
+def _release(lock):
+    if lock.lock_counter == 1:
+        with suppress(OSError):  # Windows removes no open file; filelock does so there when it is closed
+            os.unlink(lock.lock_file)
+    lock.release()
 
 
 @dataclass
@@ -69,7 +117,7 @@ def written_aside(folder, name, order=None, replaced=(), in_the_way=_in_the_way)
 
     Yields an `Aside`.
     """
-    folder, made = Path(folder), not Path(folder).exists()
+    folder = Path(folder)
     with in_turn(folder):
         aside = Aside(folder / name)
         shutil.rmtree(aside.path, ignore_errors=True)
@@ -77,9 +125,6 @@ def written_aside(folder, name, order=None, replaced=(), in_the_way=_in_the_way)
             yield aside
         except BaseException:
             shutil.rmtree(aside.path, ignore_errors=True)
-            if made:
-                with suppress(OSError):  # it was never made, or holds something by now
-                    folder.rmdir()
             raise
         paths = [path.relative_to(aside.path) for path in aside.path.rglob("*") if path.is_file()]
         for path in sorted(paths, key=order):

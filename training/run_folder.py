@@ -7,7 +7,6 @@ import errno
 import itertools
 import os
 import shlex
-import shutil
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,11 +14,13 @@ from pathlib import Path
 import filelock
 
 from reading.files import InputError
+from reading.folder_lock import take
 from training import run_card
 from weights import start
 
 FOLDER = "checkpoints"
 LOCK = ".lock"
+SECONDS = 1.0  # for which `alone` asks for the lock: `is_busy` may hold it for an instant
 
 
 def new_run(runs):
@@ -75,10 +76,8 @@ def how_to_go_on(run_dir, command, options=""):
 def alone(run_dir):
     """Make `run_dir` this process' own until the block ends, however it ends. Raises `InputError` where it is taken."""
     folder = Path(run_dir) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
-        lock.acquire()
+        lock = take(filelock.FileLock(folder / LOCK), SECONDS)
     except filelock.Timeout:
         raise InputError(
             f"{run_dir}: another process is training there now; expected one at a time. Wait for it, or choose "
@@ -88,11 +87,15 @@ def alone(run_dir):
         _sweep(run_dir)
         yield
     finally:
+        nothing = not checkpoints(run_dir)
+        if nothing:  # removed while it is still this process' own
+            with suppress(OSError):  # on Windows, which removes no open file
+                (folder / LOCK).unlink()
         lock.release()
-        if not checkpoints(run_dir):
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # a run that came to nothing leaves no folder; one that holds something stays
-                Path(run_dir).rmdir()
+        if nothing:
+            for path in (folder, Path(run_dir)):
+                with suppress(OSError):  # a run that came to nothing leaves no folder; one that holds something stays
+                    path.rmdir()
 
 
 @contextmanager
@@ -120,14 +123,16 @@ def refuse_taken(run_dir):
 
 
 def is_busy(run_dir):
-    """Whether a process is training in `run_dir` now."""
-    if not (Path(run_dir) / FOLDER / LOCK).exists():
-        return False
+    """Whether a process is training in `run_dir` now; nothing there is made, changed or removed."""
     try:
-        with alone(run_dir):
-            return False
-    except InputError:
-        return True
+        handle = os.open(Path(run_dir) / FOLDER / LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:  # given back at once, and asked for again: another process may be asking too
+        free = any(filelock.lock_descriptor(handle, blocking=False) or time.sleep(SECONDS / 20) for _ in range(5))
+        return not free
+    finally:
+        os.close(handle)
 
 
 def forget(run_dir):

@@ -1,16 +1,23 @@
 """One process at a time in a folder, and work that is there wholly or not at all."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from reading.files import InputError
-from reading.folder_lock import in_turn, written_aside
+from reading.folder_lock import in_turn, while_whole, written_aside
 from tests.helpers import ROOT, listing
 
 
-def test_one_command_waits_while_another_one_works(tmp_path):
+@pytest.mark.parametrize("there", [True, False])
+def test_one_command_waits_while_another_one_works(tmp_path, there):
+    """Also where they have their temporary files elsewhere, as other users and jobs on a cluster have."""
+    folder, temporary = tmp_path / "data", tmp_path / "temporary"
+    temporary.mkdir()
+    if there:
+        folder.mkdir()
     code = """if True:
         import pathlib, sys, time
         from reading.folder_lock import in_turn
@@ -20,17 +27,37 @@ def test_one_command_waits_while_another_one_works(tmp_path):
             time.sleep(0.5)
             (folder / "done").touch()
     """
-    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)},
+    )  # fmt: skip
     assert other.stdout.readline() == "in\n"
-    with in_turn(tmp_path):
-        assert (tmp_path / "done").exists()
+    with while_whole(folder):
+        assert (folder / "done").exists()
     assert other.wait() == 0
     other.stdout.close()
+    assert [path.name for path in folder.iterdir()] == ["done"]
 
 
 def test_a_block_within_a_block_does_not_wait_for_itself(tmp_path):
     with in_turn(tmp_path), in_turn(tmp_path / "x" / ".."):
+        assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_made_for_its_lock_alone_is_taken_away(tmp_path):
+    with in_turn(tmp_path / "new" / "out"):
+        assert (tmp_path / "new" / "out").is_dir()
+    assert not (tmp_path / "new").exists()
+    with while_whole(tmp_path / "new"):  # who reads makes none
+        assert not (tmp_path / "new").exists()
+
+
+def test_where_no_file_can_be_made_the_turn_is_still_taken(tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    with in_turn(tmp_path / "file"):
         pass
+    assert (tmp_path / "file").read_text() == "x" and not capsys.readouterr().out
 
 
 def test_files_are_moved_when_all_are_there(tmp_path):

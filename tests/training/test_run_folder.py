@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,41 @@ def test_one_process_a_run_folder(tmp_path):
         with pytest.raises(InputError, match="another process"), run_folder.alone(tmp_path / "run"):
             pass
     assert not (tmp_path / "run").exists()  # it came to nothing
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_to_ask_whether_a_run_is_busy_changes_nothing(tmp_path, saved):
+    folder = tmp_path / "run" / run_folder.FOLDER
+    folder.mkdir(parents=True)
+    for name in (run_folder.LOCK, ".epoch_000002.77.npz", *(["epoch_000001.npz"] if saved else [])):
+        (folder / name).write_text(name)
+    before = listing(tmp_path)
+    assert not run_folder.is_busy(tmp_path / "run") and not run_folder.is_busy(tmp_path / "none")
+    assert listing(tmp_path) == before
+
+
+def test_to_ask_does_not_get_in_the_way_of_a_run(tmp_path):
+    run, ends = tmp_path / "run", threading.Event()
+
+    def ask():
+        while not ends.wait(0.001):
+            run_folder.is_busy(run)
+
+    asking = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    try:
+        for number in range(10):
+            with run_folder.alone(run):
+                (run / run_folder.FOLDER / f".epoch_{number}.npz").write_text("being written")
+                time.sleep(0.005)
+                assert run_folder.is_busy(run)
+                os.replace(run / run_folder.FOLDER / f".epoch_{number}.npz", run / run_folder.FOLDER / "epoch_1.npz")
+    finally:
+        ends.set()
+        for thread in asking:
+            thread.join()
+    assert len(run_folder.checkpoints(run)) == 1
 
 
 def test_no_two_runs_get_one_name(tmp_path):
