@@ -74,18 +74,26 @@ def stop_on_sigterm():
 # ---------------------------------------------------------------------------------------------------------- commands
 
 
-def run_all(data=None, run=None, resume=False, minutes=None, from_card=None, learning=NOTHING, wanted=NOTHING):
+def run_all(
+    data=None, run=None, runs=None, resume=False, minutes=None, from_card=None, learning=NOTHING, wanted=NOTHING
+):
     """prepare if there is nothing yet, train, predict, evaluate."""
     from pairing.pairs import has_files
     from preparing.sources import fill_if_empty
+    from reading.files import refuse_read_only
     from reading.folder_lock import in_turn
 
-    training = begin(data, run, resume, minutes, from_card, learning)
+    runs = runs or ROOT / "runs"
+    training = begin(data, runs, run, resume, minutes, from_card, learning)
     kept = {name: learning[name] for name in ("seed", "classes", "foreground") if name in learning}
     with in_turn(training.data):  # so that no other chain fills it in between
         fill_if_empty(training.data, data is not None, **kept)
+    if has_files(training.data, TEST_IMAGES):  # before the training rather than after it
+        train_alone = f'python main.py train --data "{training.data}"'
+        copy = f"Copy {training.data} to your disk; or train alone ({train_alone}), then predict with --out DIR."
+        refuse_read_only(training.data / PREDICTED, copy)
     print("2 train")
-    model = fit(training, "python main.py", data)
+    model = fit(training, "python main.py", data, runs)
     print("3 predict")
     if not has_files(training.data, TEST_IMAGES):
         command = f"python main.py predict{data_option(data)}"
@@ -114,17 +122,19 @@ def check(data=None, classes=1, foreground=None):
         check_folder(data, classes, in_tiles(data, classes, foreground))
 
 
-def train(data=None, run=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
+def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
     """Train a network and keep it in a run folder."""
-    fit(begin(data, run, resume, minutes, from_card, learning), "python main.py train", data)
+    runs = runs or ROOT / "runs"
+    fit(begin(data, runs, run, resume, minutes, from_card, learning), "python main.py train", data, runs)
 
 
-def predict(paths=(), data=None, model=None, out=None, wanted=NOTHING, page=True):
+def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING, page=True):
     """Write a mask for each image named, or for each test image, and the page that shows them."""
     from measuring.cell_files import TABLE
     from pairing.groups import tile_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
+    from reading.files import refuse_read_only
     from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
     from training.run_folder import newest_model
@@ -133,7 +143,9 @@ def predict(paths=(), data=None, model=None, out=None, wanted=NOTHING, page=True
     with nullcontext() if paths else while_whole(data):
         found = find_images(paths or [data / TEST_IMAGES])
         ranges = {} if paths else tile_ranges(data)
-    model, out, wanted = model or newest_model(ROOT / "runs"), out or data / PREDICTED, Wanted(**wanted)
+    model, out, wanted = model or newest_model(runs or ROOT / "runs"), out or data / PREDICTED, Wanted(**wanted)
+
+    refuse_read_only(out, "Choose another place with --out DIR.")
 
     def open_model():
         with quiet_start():
@@ -205,18 +217,20 @@ def export(model=None, format="onnx", data=None):
 # ---------------------------------------------------------------------------------------------------------- training
 
 
-def begin(data, name, resume, minutes, from_card, learning):
+def begin(data, runs, name, resume, minutes, from_card, learning):
     """The `run.Run` that these options describe: a new one, one to go on with, or one to repeat."""
+    from reading.files import refuse_read_only
     from training import run_card, run_folder
     from training.run import Run
     from training.settings import Settings
 
-    started, runs, folder, card = time.time(), ROOT / "runs", None, None
+    started, folder, card = time.time(), None, None
     if resume:
         folder, card = run_folder.find_unfinished(runs, name)
     else:
         folder = runs / name if name else None
         card = run_card.read_card(from_card) if from_card else None
+    refuse_read_only(folder or runs, "Choose another place for the runs with --runs DIR.")
     data = data or (card and run_card.data_of(card)) or ROOT / "data"
     if card is None:
         return Run(data, folder, Settings(**learning), minutes=minutes, started=started)
@@ -230,10 +244,10 @@ def begin(data, name, resume, minutes, from_card, learning):
     return Run(data, folder, settings, card, resume, minutes, started)
 
 
-def fit(run, command, data):
+def fit(run, command, data, runs):
     """Train a run: check its data, fit, draw the curves, export. Returns the model file.
 
-    command, data : what the user typed, to be told how to go on after a stop.
+    command, data : what the user typed, to be told how to go on after a stop. runs : the folder of all runs.
     """
     from checking.doctor import refuse_unfit
     from reading.folder_lock import while_whole
@@ -246,7 +260,7 @@ def fit(run, command, data):
         found = refuse_unfit(run.data, settings.classes, settings.foreground)
     with quiet_start():
         from training.train import train as fit_network
-    run.folder = run.folder or run_folder.new_run(ROOT / "runs")
+    run.folder = run.folder or run_folder.new_run(runs)
     try:
         card = fit_network(run, found=found)
     except KeyboardInterrupt as stop:

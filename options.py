@@ -31,19 +31,19 @@ def make_parser(description, commands):
     description : text above the options. commands : {name: function}; the docstring of a function is its help. The
     command is kept under "command".
     """
-    common, seed, masks, fitting, showing = _common(), _seed(), _masks(), _fitting(), _showing()
+    common, seed, masks, fitting, showing, runs = _common(), _seed(), _masks(), _fitting(), _showing(), _runs()
     parser = Parser(
         prog="main.py",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common, seed, masks, fitting, showing],
+        parents=[common, seed, masks, fitting, runs, showing],
         argument_default=argparse.SUPPRESS,
     )
     parents = {
         "prepare": [seed, masks, _cutting()],
         "check": [masks],
-        "train": [seed, masks, fitting],
-        "predict": [_writing(), showing, _predicting()],
+        "train": [seed, masks, fitting, runs],
+        "predict": [_writing(), showing, _predicting(), runs],
         "evaluate": [masks, _writing()],
         "export": [_exporting()],
     }
@@ -116,7 +116,7 @@ def _fitting():
     """How a network is trained."""
     group = _group()
     group.add_argument(
-        "--run", type=run_name, metavar="NAME", help="name of the folder in runs (default: date and time)"
+        "--run", type=run_name, metavar="NAME", help="name of the folder of this run (default: date and time)"
     )
     group.add_argument("--epochs", type=whole_number(1), metavar="N", help="passes over the data (default: 5)")
     group.add_argument("--steps", type=whole_number(1), metavar="N", help="batches an epoch (default: by the data)")
@@ -142,6 +142,15 @@ def _fitting():
     )
     going.add_argument(
         "--from-card", type=Path, metavar="FILE", help="repeat a run with the settings in its settings.json"
+    )
+    return group
+
+
+def _runs():
+    """Where trained networks are."""
+    group = _group()
+    group.add_argument(
+        "--runs", type=Path, metavar="DIR", help="the folder of all runs (default: runs, beside main.py)"
     )
     return group
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pairing.groups import TILE_TABLE
 from pairing.pairs import has_files
 from preparing.prepare import is_cut_short, prepare_tiles, refuse_forgotten_source
-from reading.files import InputError, holds_files
+from reading.files import InputError, holds_files, refuse_read_only
 from reading.folder_lock import in_turn
 
 
@@ -24,6 +24,7 @@ def fill(data_dir, source=None, annotations=None, colour=False, **cutting):
     Raises `InputError` as the three do.
     """
     data_dir = Path(data_dir)
+    refuse_read_only(data_dir, "Name another folder with --data DIR.")
     with in_turn(data_dir):
         _fill(data_dir, source, annotations, colour, cutting)
 

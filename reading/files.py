@@ -45,6 +45,16 @@ def replacing(path):
             os.unlink(temporary)
 
 
+def refuse_read_only(folder, remedy):
+    """Raise `InputError` where no file can be made in a folder, or the folder itself not; nothing is tried."""
+    folder = Path(folder)
+    nearest = next((path for path in (folder, *folder.parents) if path.exists()), Path.cwd())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        raise InputError(
+            f"{folder}: no file can be made there (a read-only folder or disk); expected to write there. {remedy}"
+        )
+
+
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 

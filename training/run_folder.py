@@ -19,8 +19,16 @@ from training import run_card
 from weights import start
 
 FOLDER = "checkpoints"
+USUAL = Path(__file__).resolve().parents[1] / "runs"
 LOCK = ".lock"
 SECONDS = 1.0  # for which `alone` asks for the lock: `is_busy` may hold it for an instant
+
+
+def by_name(run_dir):
+    """The options of a command that name a run; where all runs are elsewhere than beside main.py, that too."""
+    runs = Path(run_dir).parent
+    elsewhere = "" if runs.resolve() == USUAL else f" --runs {shlex.quote(str(runs))}"
+    return f"--run {shlex.quote(Path(run_dir).name)}{elsewhere}"
 
 
 def new_run(runs):
@@ -45,7 +53,7 @@ def find_unfinished(runs, name=None):
     if name is not None:
         run_dir = Path(runs) / name
         if not run_dir.is_dir():
-            raise InputError(f"{run_dir}: no such run; expected a folder in runs. Check --run.")
+            raise InputError(f"{run_dir}: no such run; expected a folder in runs. Check --run, and --runs.")
         card = run_card.read_card(run_dir / run_card.CARD)
         if card.get("finished", True):
             raise InputError(
@@ -69,7 +77,7 @@ def how_to_go_on(run_dir, command, options=""):
         return "stopped before training began: nothing to save"
     saved = checkpoints(run_dir)
     epoch = f"epoch {int(saved[0].stem.removeprefix('epoch_'))} is saved" if saved else "no epoch was finished yet"
-    return f"stopped; {epoch}. Go on with: {command} --resume --run {shlex.quote(run_dir.name)}{options}"
+    return f"stopped; {epoch}. Go on with: {command} --resume {by_name(run_dir)}{options}"
 
 
 @contextmanager
@@ -108,7 +116,7 @@ def plain_disk_errors(run_dir):
             raise
         raise InputError(
             f"{run_dir}: {os.strerror(error.errno)}; expected room and permission to write there. The last finished "
-            f"epoch is kept: mend that, then go on with python main.py train --resume --run {Path(run_dir).name}"
+            f"epoch is kept: mend that, then go on with python main.py train --resume {by_name(run_dir)}"
         ) from error
 
 
@@ -118,7 +126,7 @@ def refuse_taken(run_dir):
     if run_dir.exists() and (not run_dir.is_dir() or any(path.name != FOLDER for path in run_dir.iterdir())):
         raise InputError(
             f"{run_dir}: this run exists already; expected a new name. Choose another --run NAME, or go on with it: "
-            f"python main.py train --resume --run {run_dir.name}"
+            f"python main.py train --resume {by_name(run_dir)}"
         )
 
 

@@ -91,6 +91,8 @@ FAULTS = {
     "resume and minutes": (["--resume", "--minutes", "3"], "not allowed with"),
     "no minutes": (["--minutes", "0"], "expected minutes"),
     "minutes and steps": (["--minutes", "1", "--steps", "9"], "--steps"),
+    "runs where nothing can be written": (["--runs", str(Path(__file__) / "runs")], "another place for the runs"),
+    "a run elsewhere": (["--resume", "--runs", "elsewhere", "--run", "half"], "no such run"),
     "no card": (["--from-card", "nowhere.json"], "nowhere.json: no such file"),
     "not a card": (["--from-card", __file__], "not a run card"),
 }
@@ -112,6 +114,16 @@ def test_wrong_options_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and named in line
     assert {path: content for path, content in listing(tmp_path).items() if path in before} == before
+
+
+def test_runs_elsewhere_are_found_and_named(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "other disk"
+    run_dir = make_run(folder, "half", batch=4)
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    assert main.main(["train", "--runs", str(folder / "runs"), "--resume", "--batch", "8"]) == 2
+    assert "run half has batch 4" in capsys.readouterr().err
+    assert run_folder.how_to_go_on(run_dir, "python main.py").endswith(f"--run half --runs '{folder / 'runs'}'")
+    assert run_folder.by_name(ROOT / "runs" / "half") == "--run half"
 
 
 def test_what_differs_from_a_card_is_said_line_by_line():
