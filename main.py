@@ -131,7 +131,7 @@ def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=
 def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING, page=True):
     """Write a mask for each image named, or for each test image, and the page that shows them."""
     from measuring.cell_files import TABLE
-    from pairing.groups import tile_ranges
+    from pairing.groups import field_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
     from reading.files import refuse_read_only
@@ -142,7 +142,6 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     data = data or ROOT / "data"
     with nullcontext() if paths else while_whole(data):
         found = find_images(paths or [data / TEST_IMAGES])
-        ranges = {} if paths else tile_ranges(data)
     model, out, wanted = model or newest_model(runs or ROOT / "runs"), out or data / PREDICTED, Wanted(**wanted)
 
     refuse_read_only(out, "Choose another place with --out DIR.")
@@ -154,12 +153,13 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
             return Predictor(model, wanted.flips)
 
     with in_turn(out):
-        fields, cells = predict_paths(open_model, found, out, wanted, ranges)
+        fields, cells = predict_paths(open_model, found, out, wanted)
         print(f"{len(found)} mask{'s' if len(found) > 1 else ''} written to {out} by {model}")
         if cells:
             print(f"{cells.total()} cells, one a row: {out / TABLE}")
         if fields and page:  # slides are for QuPath, not for a page
-            pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path.name)) for path in fields]
+            ranges = field_ranges(fields)
+            pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path)) for path in fields]
             print(f"to look at them, open {write_page(out, pairs)}")
 
 

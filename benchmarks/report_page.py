@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 from pairing.pairs import find_pairs
 from predicting.evaluate import evaluate_folder
-from predicting.folder import RECORD, SUFFIX
+from predicting.folder import SUFFIX
+from predicting.record import RECORD
 from preparing.sample import make_field
 from reading import images
 from reading.files import write_json

@@ -5,9 +5,9 @@ Read pairs.py first (folders → pairs, by the conventions of naming.py and the 
 annotations.py and polygons.py are outlines, as people and programs draw them; objects.py is who is one object.
 """
 
-from pairing.groups import split_by_group
+from pairing.groups import split_by_group, with_tile_table
 from pairing.masks import read_mask_of
 from pairing.pairs import find_pairs
 from pairing.survey import read_folder
 
-__all__ = ["find_pairs", "read_folder", "read_mask_of", "split_by_group"]
+__all__ = ["find_pairs", "read_folder", "read_mask_of", "split_by_group", "with_tile_table"]

@@ -11,6 +11,7 @@ import numpy as np
 from pairing.tile_names import slide_of, slides_by_grid
 from reading.files import InputError, some
 
+TILE_FOLDERS = ("Train data", "Test data")
 TILE_TABLE = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
 
 
@@ -79,6 +80,26 @@ def tile_ranges(data_dir):
     """From the name of a tile in `data_dir`/tiles.csv to its `Pair.intensity_range`; empty without such a table."""
     path = Path(data_dir) / TILE_TABLE
     return _ranges_in(_read_rows(path), path) if path.is_file() else {}
+
+
+def field_ranges(paths):
+    """{path: `Pair.intensity_range`} of those image files that are tiles in a data folder that `prepare` cut.
+
+    A tile is known by its place, so that it gets one mask whichever way it is asked for. Raises `InputError` as
+    `tile_ranges` does.
+    """
+    tables, found = {}, {}
+    for path in map(Path, paths):
+        for place in dict.fromkeys((path.absolute(), path.resolve())):  # in a folder of links, and a link to a tile
+            folders = [folder.name for folder in place.parents[:2]]
+            if len(folders) == 2 and folders[0] == "Images" and folders[1] in TILE_FOLDERS:
+                data_dir = place.parents[2]
+                if data_dir not in tables:
+                    tables[data_dir] = tile_ranges(data_dir)
+                known = tables[data_dir].get(_normal(place.name))
+                if known:
+                    found[path] = known
+    return found
 
 
 def _ranges_in(rows, path):

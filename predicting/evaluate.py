@@ -1,6 +1,5 @@
 """Scores beside the masks: predictions against the true masks of a folder."""
 
-import json
 import zipfile
 import zlib
 from contextlib import nullcontext
@@ -17,73 +16,51 @@ from pairing.masks import MaskCoding
 from pairing.objects import components, true_objects
 from pairing.pairs import find_pairs
 from pairing.survey import survey
-from predicting.folder import PROBABILITIES, RECORD, SUFFIX
+from predicting.folder import PROBABILITIES, SUFFIX
+from predicting.record import read_record
 from reading import images
 from reading.files import InputError, write_json
 from scoring import calibration, metrics, objects
 from scoring.baseline import otsu_mask
 
 
-def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
+def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, truth_classes=None):
     """Compare the masks in `predicted_dir` with those in `test_dir`/Masks and write `scores.json` beside the former.
 
-    The meaning of the mask values is the one that the model was trained with (`predictions.json`, written by
-    `predict_files`); `foreground` overrides it and `classes` must agree with it. Where `predict_files` left the
-    probabilities of all images scored, `calibration.png` is drawn too.
+    The meaning of the mask values is the one that the model was trained with (`predictions.json`, see `record`);
+    `foreground` overrides it and `classes` must agree with it. `truth_classes` : of the true masks, where `prepare` has
+    noted them. Where `predict_files` left the probabilities of all images scored, `calibration.png` is drawn too.
 
     Images without a mask are left out. Returns the scores, which docs/results.md describes, or None where no test
-    image has a mask. Raises `InputError` where a prediction is missing or has another size than its mask.
+    image has a mask. Raises `InputError` where a prediction is missing, has another size than its mask, or is not one
+    that `predictions.json` lists, of the image as it is now.
     """
     test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
-    record = _read_record(predicted_dir / RECORD)
-    if classes not in (None, record["classes"]):
-        raise InputError(
-            f"--classes {classes}, but these predictions have {record['classes']}; expected the same number. "
-            "Leave the option out, or train and predict with it."
-        )
-    pairs = [pair for pair in find_pairs(test_dir, masks="optional") if pair.mask]
+    record, contents = read_record(predicted_dir), FileCache()
+    _refuse_other_classes(record, classes, foreground, truth_classes)
+    pairs = find_pairs(test_dir, masks="optional")
+    predicted = _predicted(record, pairs, predicted_dir, contents)
+    pairs = [pair for pair in pairs if pair.mask]
     if not pairs:
         return None
-    contents = FileCache()
     found = survey(pairs, contents=contents)
-    if record["masks"] and foreground is None:
-        coding = MaskCoding(**record["masks"])
+    if record.masks and foreground is None:
+        coding = MaskCoding(**record.masks)
     else:
-        coding = found.coding(record["classes"], foreground)
+        coding = found.coding(record.classes, foreground)
     coding.check(found.mask_values)
-    written = coding if coding.classes > 1 else MaskCoding((255,), 0, 1, "")
-    dark = record["dark_foreground"] if coding.classes == 1 else None
     results, counted = [], np.zeros((calibration.STEPS, 2), np.int64)
     kept_path = predicted_dir / PROBABILITIES
     with _open_probabilities(kept_path) as kept:
         for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
-            path = predicted_dir / f"{pair.stem}{SUFFIX}.png"
-            if not path.is_file() and path.with_suffix(".tif").is_file():  # a slide or a large image
-                path = path.with_suffix(".tif")
-            if not path.is_file():
-                raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
-            prediction = written.decode(images.read_mask(path))
-            stored, _ = contents.mask(pair, prediction.shape)
-            if stored.shape != prediction.shape:
-                raise InputError(
-                    f"{path}: prediction of {prediction.shape[0]}×{prediction.shape[1]} pixels for a mask of "
-                    f"{stored.shape[0]}×{stored.shape[1]} ({pair.mask.name}); expected one size (height×width). Run "
-                    "`predict` again."
-                )
-            truth = coding.decode(stored)
-            labelled = record["cells"] and coding.classes == 1 and path.suffix == ".png"  # slides have none
-            separate = _read_labels(path, prediction.shape) if labelled else None
-            labels_of = partial(true_objects, pair, coding=coding, mask_values=found.mask_values, stored=stored)
-            result = _compare(truth, prediction, coding) | _match(truth, prediction, coding, labels_of, separate)
-            if dark is not None:
-                result["otsu"] = metrics.confusion_counts(truth, otsu_mask(contents.image(pair), dark))
+            truth, result = _result(pair, predicted[pair.stem], record, coding, found.mask_values, contents)
             results.append(result)
             contents.forget(pair)
             if counted is not None:
                 more = _step_counts(kept, pair.stem, truth, kept_path)
                 counted = None if more is None else counted + more
-    scores = _all_scores([pair.stem for pair in pairs], results, record["threshold"], coding.classes)
-    scores["masks"] = asdict(coding)
+    scores = _all_scores([pair.stem for pair in pairs], results, record.threshold, coding.classes)
+    scores |= {"masks": asdict(coding), "model": record.model, "model_sha256": record.model_sha256}
     figure = predicted_dir / "calibration.png"
     scores["calibration"] = None if counted is None else calibration.reliability(counted)
     if scores["calibration"]:
@@ -94,16 +71,58 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None):
     return scores
 
 
-def _read_record(path):
-    if not path.is_file():
-        raise InputError(f"{path.parent}: no predictions to score; expected {RECORD} there. Run `predict` first.")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        known = {key: record[key] for key in ("classes", "threshold", "masks")}
-        # Without: models trained elsewhere; predictions of another program
-        return known | {"dark_foreground": record.get("dark_foreground"), "cells": record.get("cells", False)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path) from error
+def _refuse_other_classes(record, classes, foreground, truth_classes):
+    """Raise `InputError` where the predictions have another number of classes than was given, or than the truth."""
+    if classes not in (None, record.classes):
+        raise InputError(
+            f"--classes {classes}, but these predictions have {record.classes}; expected the same number. "
+            "Leave the option out, or train and predict with it."
+        )
+    one_of_them = foreground is not None or (record.masks or {}).get("values")
+    if truth_classes not in (None, record.classes) and not (record.classes == 1 and one_of_them):
+        raise InputError(
+            f"{record.path}: predictions of {record.classes} classes by {record.model}, for masks that were prepared "
+            f"with --classes {truth_classes}; expected the same number. Say which values the model is to find with "
+            "--foreground, or predict with a model of these classes."
+        )
+
+
+def _predicted(record, pairs, folder, contents):
+    """{stem: the predicted mask}; `InputError` where one is missing that is to be scored, or another's."""
+    found = {}
+    for pair in pairs:
+        path = folder / f"{pair.stem}{SUFFIX}.png"
+        if not path.is_file() and path.with_suffix(".tif").is_file():  # a slide or a large image
+            path = path.with_suffix(".tif")
+        if path.is_file():
+            record.refuse_other(path, pair.image, contents.sha256)
+            found[pair.stem] = path
+        elif pair.mask:
+            raise InputError(f"{path}: no prediction for {pair.image.name}; expected one. Run `predict` first.")
+    return found
+
+
+def _result(pair, path, record, coding, mask_values, contents):
+    """(truth, what is counted on one image): class ids (height, width), and a dictionary for `_all_scores`."""
+    if coding.classes > 1 and record.listed is None:  # another program's, in the values of the true masks
+        prediction = coding.decode(images.read_mask(path))
+    else:
+        prediction = MaskCoding(None, 1, coding.classes, "").decode(images.read_mask(path))
+    stored, _ = contents.mask(pair, prediction.shape)
+    if stored.shape != prediction.shape:
+        raise InputError(
+            f"{path}: prediction of {prediction.shape[0]}×{prediction.shape[1]} pixels for a mask of "
+            f"{stored.shape[0]}×{stored.shape[1]} ({pair.mask.name}); expected one size (height×width). Run "
+            "`predict` again."
+        )
+    truth = coding.decode(stored)
+    labelled = record.cells(path) and coding.classes == 1 and path.suffix == ".png"  # slides have none
+    separate = _read_labels(path, prediction.shape) if labelled else None
+    labels_of = partial(true_objects, pair, coding=coding, mask_values=mask_values, stored=stored)
+    result = _compare(truth, prediction, coding) | _match(truth, prediction, coding, labels_of, separate)
+    if record.dark_foreground is not None and coding.classes == 1:
+        result["otsu"] = metrics.confusion_counts(truth, otsu_mask(contents.image(pair), record.dark_foreground))
+    return truth, result
 
 
 def _read_labels(mask_path, size):

@@ -9,14 +9,15 @@ import numpy as np
 from tqdm import tqdm
 
 from measuring.cell_files import CellWriter
+from pairing.groups import field_ranges
+from predicting.record import write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
-from reading.files import InputError, replacing, write_json
+from reading.files import InputError, replacing
 from reading.large_images import is_large, open_source
 from reading.show import colour_preview
 
 SUFFIX = "_predict"
-RECORD = "predictions.json"  # which model wrote the masks beside it, and what its classes mean
 PROBABILITIES = "probabilities.npz"  # the foreground probability of each image in 8 bits, for the calibration
 PAGE = "report.html"  # `reporting.page.write_page` writes it
 
@@ -59,14 +60,14 @@ def find_images(given):
     return paths
 
 
-def predict_paths(open_model, paths, out_dir, wanted, ranges=None):
+def predict_paths(open_model, paths, out_dir, wanted):
     """Write the masks of images, slides and large TIFFs into a folder.
 
     Parameters
     ----------
     open_model : function that gives the `predictor.Predictor`, called once the options have been found to fit.
     paths : of `find_images`. out_dir : path of the folder.
-    wanted : `Wanted`. ranges : as in `predict_files`.
+    wanted : `Wanted`.
 
     Returns (fields, cells): the paths that are no slides, and the `cell_files.CellWriter`, None without cells. Raises
     `InputError`, after the masks of all others are written, for what cannot be read.
@@ -80,7 +81,7 @@ def predict_paths(open_model, paths, out_dir, wanted, ranges=None):
             raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
     if wanted.probability and whole:
         print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
-    made, broken, cells = not out_dir.exists(), [], None
+    made, broken, cells = _missing(out_dir), [], None
     out_dir.mkdir(parents=True, exist_ok=True)
     try:
         predictor = open_model()
@@ -88,21 +89,22 @@ def predict_paths(open_model, paths, out_dir, wanted, ranges=None):
             cells = CellWriter(out_dir, wanted.um_per_px, wanted.min_area)
         try:
             if fields:
-                predict_files(predictor, fields, out_dir, wanted.probability, ranges, cells)
+                predict_files(predictor, fields, out_dir, wanted.probability, cells)
         except InputError as error:
             broken.append(error)
         for path in whole:
             try:
-                predict_whole(predictor, path, out_dir / f"{path.stem}{SUFFIX}.tif", wanted, cells)
-                write_record(predictor, out_dir, cells is not None)
+                target = out_dir / f"{path.stem}{SUFFIX}.tif"
+                predict_whole(predictor, path, target, wanted, cells)
+                write_record(predictor, out_dir, {target: path}, cells is not None)
             except InputError as error:
                 broken.append(error)
         if cells and whole and cells.tables:
             cells.finish()  # once more, now with the slides
     finally:
-        if made:
-            with suppress(OSError):  # only where nothing was written
-                out_dir.rmdir()
+        with suppress(OSError):  # only where nothing was written
+            for folder in made:
+                folder.rmdir()
     if broken:
         raise InputError("; ".join(map(str, broken)))
     return fields, cells
@@ -120,15 +122,20 @@ def refuse_shared_names(paths):
         first[path.stem] = path
 
 
-def predict_files(predictor, paths, out_dir, keep_probability=False, ranges=None, cells=None):
+def _missing(folder):
+    """The folder and those above it that are not there yet, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None):
     """Write `<stem>_predict.png` for each image of `paths` into `out_dir`.
 
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
-    `<stem>_probability.png` (16-bit, 65535 = certain foreground) is written on request. `predictions.json` notes the
-    model, and `probabilities.npz` keeps the probability of foreground in 8 bits, so that `evaluate_folder` can compare
-    it with whatever truth there will be.
+    `<stem>_probability.png` (16-bit, 65535 = certain foreground) is written on request. `predictions.json` lists the
+    masks and their model (`record`), and `probabilities.npz` keeps the probability of foreground in 8 bits, so that
+    `evaluate_folder` can compare it with whatever truth there will be. A tile in a data folder that `prepare` cut has
+    the intensities of its field, whoever asks.
 
-    ranges : dictionary from a tile's file name to the intensity range of its field (`groups.tile_ranges`).
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells of each image, and their tables;
         None for masks alone.
 
@@ -136,7 +143,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, ranges=None
     the masks of all others are written.
     """
     refuse_shared_names(paths)
-    out_dir, written, unreadable = Path(out_dir), [], []
+    out_dir, written, unreadable, ranges = Path(out_dir), {}, [], field_ranges(paths)
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
         replacing(out_dir / PROBABILITIES) as temporary,
@@ -148,11 +155,11 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, ranges=None
             except InputError as error:
                 unreadable.append(error)
                 continue
-            probability = predictor.probability(image, (ranges or {}).get(path.name))
+            probability = predictor.probability(image, ranges.get(path))
             mask = predictor.mask(probability)
             target = out_dir / f"{path.stem}{SUFFIX}.png"
             if not written:
-                for name in (RECORD, PROBABILITIES, PAGE):  # they speak of all masks in the folder, which change now
+                for name in (PROBABILITIES, PAGE):  # they speak of all masks in the folder, which change now
                     (out_dir / name).unlink(missing_ok=True)
             images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)
             if predictor.classes > 1:
@@ -166,18 +173,12 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, ranges=None
                 np.lib.format.write_array(file, intensity.to_8_bits(foreground))
             if cells:
                 cells.add(path, image, mask, probability)
-            written.append(target)
+            written[target] = path
         if paths and not written:  # the folder stays as it was
             raise InputError(f"{unreadable[0]} (no mask was written)")
-    write_record(predictor, out_dir, cells is not None)
+    write_record(predictor, out_dir, written, cells is not None)
     if cells:
         cells.finish()
     if unreadable:
         raise InputError(f"{unreadable[0]} ({len(written)} of {len(paths)} masks were written to {out_dir})")
-    return written
-
-
-def write_record(predictor, out_dir, cells):
-    """Note in `predictions.json` which model wrote the masks beside it; cells: whether it separated cells too."""
-    record = {key: predictor.metadata.get(key) for key in ("classes", "threshold", "masks", "dark_foreground")}
-    write_json(Path(out_dir) / RECORD, {"model": str(predictor.path), "cells": cells, **record})
+    return list(written)

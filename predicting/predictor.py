@@ -22,7 +22,7 @@ class Predictor:
 
         flips : average over the image and its three mirror images; takes four times as long.
         """
-        self.path = Path(path)
+        self.path, self.flips = Path(path), flips
         network, metadata = open_network(path)
         self.predict_window = average_flips(network) if flips else network
         self.metadata = {

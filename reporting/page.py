@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing.masks import MaskCoding
-from predicting.folder import PAGE, RECORD, SUFFIX
+from predicting.folder import PAGE, SUFFIX
+from predicting.record import read_record
 from reading import images
 from reading.files import InputError, replacing
 from reading.show import CLASS_COLOURS
@@ -29,7 +30,7 @@ from scoring.metrics import FEW_IMAGES, SCORES
 from training import run_card
 
 TEMPLATE = "page_template.html"
-CELLS = "cells.csv"
+CELLS, COUNTS = "cells.csv", "cell_counts.csv"
 TITLES = {  # of the scores and columns, in the order of the table
     "dice": "Dice", "iou": "IoU", "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall",
     "f1": "Object F1", "ap": "Object AP", "hd95_px": "HD95, px", "true": "True objects",
@@ -60,19 +61,20 @@ def write_page(out_dir, pairs, scores=None):
     Parameters
     ----------
     out_dir : the folder with the masks that `predicting.folder.predict_files` wrote.
-    pairs : list of `pairing.pairs.Pair`; those without a predicted mask in `out_dir` are left out.
+    pairs : list of `pairing.pairs.Pair`; those without a predicted mask in `out_dir`, or with another model's, are left
+        out.
     scores : what `predicting.evaluate.evaluate_folder` returned; None for a report without scores.
 
     Returns the path of the page. Images that cannot be read are listed in it with the reason.
     """
     out_dir = Path(out_dir)
-    predictions = json.loads((out_dir / RECORD).read_text(encoding="utf-8"))
+    predictions, masks = read_record(out_dir), {pair.stem: out_dir / f"{pair.stem}{SUFFIX}.png" for pair in pairs}
     own_scores = {} if scores is None else {image["name"]: image for image in scores["images"]}
-    shown = [pair for pair in pairs if (out_dir / f"{pair.stem}{SUFFIX}.png").is_file()]
+    shown = [pair for pair in pairs if masks[pair.stem].is_file() and predictions.speaks_of(masks[pair.stem])]
     shown.sort(key=lambda pair: (own_scores[pair.stem]["dice"] if pair.stem in own_scores else 2, _natural(pair)))
     coding = None if scores is None else MaskCoding(**scores["masks"])
-    entries = [*_entries(out_dir, shown, predictions["classes"], coding, own_scores)]
-    measured = predictions.get("cells", True)  # else a table there is of an earlier prediction
+    entries = [*_entries(out_dir, shown, predictions.classes, coding, own_scores)]
+    measured = any(predictions.cells(masks[pair.stem]) is not False for pair in shown)  # else the table is an older one
     columns = _add_cells(out_dir / CELLS, entries) if measured else {}
     for entry in entries:
         entry |= {"facts": _short_facts(entry), "text": _alternative(entry)}
@@ -85,7 +87,7 @@ def write_page(out_dir, pairs, scores=None):
         now=time.strftime("%d %B %Y, %H:%M"),
         empty=sum(entry["values"].get("regions") == 0 for entry in entries),
         histograms=_histograms(entries, columns),
-        model=_model(Path(predictions["model"])),
+        model=_model(Path(predictions.model)),
         **_scores(scores, out_dir),
         **_gallery(entries, predictions, scores),
         **_table(entries),
@@ -172,9 +174,19 @@ def _add_cells(path, entries):
     if of_rows:
         found, counts = np.unique(of_rows, return_counts=True)
         counts = dict(zip(found.tolist(), counts.tolist(), strict=True))
+        measured = _measured(path.with_name(COUNTS))
         for entry in entries:
-            entry["values"]["cells"] = counts.get(entry["file"], 0)
+            if measured is None or entry["file"] in measured:
+                entry["values"]["cells"] = counts.get(entry["file"], 0)
     return columns
+
+
+def _measured(path):
+    """The names of the images that `cell_counts.csv` lists, also those without a cell; None without such a file."""
+    if not path.is_file():
+        return None
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["image"] for row in csv.DictReader(file)}
 
 
 def _short_facts(entry):
@@ -238,7 +250,7 @@ def _gallery(entries, predictions, scores):
     if scores is None:
         orders = {"name up": orders["name up"]} | orders
     readable = [entry for entry in entries if "small" in entry]
-    several = predictions["classes"] > 1
+    several = predictions.classes > 1
     return {
         "orders": orders,
         "views": ["overlay", "image", "mask"] + ["errors"] * (scores is not None),
@@ -247,7 +259,7 @@ def _gallery(entries, predictions, scores):
         "small_px": picture_layers.SMALL_PX,
         "large_px": picture_layers.LARGE_PX,
         "class_colours": CLASS_COLOURS.tolist(),
-        "meaning": (predictions["masks"] or {}).get("explanation", ""),
+        "meaning": (predictions.masks or {}).get("explanation", ""),
         "error_colours": {key: colour for key, colour in ERROR_COLOURS.items() if several or key != "wrong class"},
     }
 

@@ -1,16 +1,22 @@
 """Every image comes back at its own size; masks, records and scores are what the contract says."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import main
 import model as networks
+from pairing.groups import tile_ranges
+from pairing.masks import MaskCoding
 from predicting.evaluate import evaluate_folder
 from predicting.folder import predict_files
 from predicting.predictor import Predictor
-from reading.files import InputError
-from reading.images import read, write_png
+from preparing.prepare import prepare_tiles
+from reading.files import InputError, sha256
+from reading.images import read, read_mask, write_png
 from scoring.metrics import SCORES, table
 from weights.files import load, save
 
@@ -208,3 +214,143 @@ def test_two_images_of_one_name_are_both_named(tmp_path):
     with pytest.raises(InputError, match=r"a\.png and .*a\.tif share the name a; expected one") as error:
         predict_files(None, [tmp_path / "a.png", tmp_path / "b.png", tmp_path / "a.tif"], tmp_path)
     assert "\n" not in str(error.value)
+
+
+# ------------------------------------------------------------------------------------ one picture, one mask; one record
+
+
+def cut_folder(folder):
+    """A dark field of 40×120, half of it noise alone, cut into tiles of 40: one picture whose tiles differ much."""
+    rng = np.random.default_rng(3)
+    for name in "ab":
+        field = rng.integers(90, 100, (40, 120), np.uint8)
+        field[8:20, 8:20] = 20
+        write_png(folder / "raw" / "Images" / f"{name}.png", field)
+        write_png(folder / "raw" / "Masks" / f"{name}.png", np.uint8(255) * (field == 20))
+    prepare_tiles(folder / "data", folder / "raw", tile_px=40, test_share=0.5, quiet=True)
+    return folder / "data"
+
+
+@pytest.mark.parametrize("ask", ["folder", "each", "training tiles", "linked", "from within"])
+def test_a_tile_has_one_mask_whichever_way_it_is_asked_for(tmp_path, model_file, monkeypatch, ask):
+    data = cut_folder(tmp_path)
+    kind = "Train data" if ask == "training tiles" else "Test data"
+    tiles = sorted((data / kind / "Images").iterdir())
+    predictor = Predictor(model_file)
+    ranges = tile_ranges(data)
+    expected = [predictor.mask(predictor.probability(read(tile), ranges[tile.name])) for tile in tiles]
+    if ask == "linked":
+        (tmp_path / "links").mkdir()
+        for tile in tiles:
+            (tmp_path / "links" / tile.name).symlink_to(tile)
+        tiles = sorted((tmp_path / "links").iterdir())
+    if ask == "from within":
+        monkeypatch.chdir(tiles[0].parent)
+        tiles = [Path(tile.name) for tile in tiles]
+    main.main(["predict", *map(str, tiles if ask != "folder" else [tiles[0].parent]), "--model", str(model_file),
+               "--out", str(tmp_path / "out")])  # fmt: skip
+    for tile, mask in zip(tiles, expected, strict=True):
+        np.testing.assert_array_equal(read_mask(tmp_path / "out" / f"{tile.stem}_predict.png"), mask * 255)
+    own = predictor.mask(predictor.probability(read(tiles[-1])))
+    assert not np.array_equal(own, expected[-1]), "the field's intensities make no difference here"
+
+
+@pytest.fixture
+def scored(tmp_path, model_file):
+    """Two test images and their masks by a model: what `evaluate` takes."""
+    rng = np.random.default_rng(1)
+    for name in "ab":
+        write_png(tmp_path / "Images" / f"{name}.png", rng.integers(0, 256, (32, 40), np.uint8))
+        write_png(tmp_path / "Masks" / f"{name}.png", (rng.random((32, 40)) < 0.3) * np.uint8(255))
+    predict_files(Predictor(model_file), sorted((tmp_path / "Images").iterdir()), tmp_path / "out")
+    return tmp_path
+
+
+def another_model(folder):
+    save(networks.unet(1, 3, filters=2, depth=2), folder / "other.keras", {"crop_px": 32})
+    return Predictor(folder / "other.keras")
+
+
+def an_own_picture_of_one_name(folder, model_file):
+    write_png(folder / "own" / "a.png", np.zeros((32, 40), np.uint8))
+    predict_files(Predictor(model_file), [folder / "own" / "a.png"], folder / "out")
+
+
+def an_own_picture_by_another_model(folder, model_file):
+    write_png(folder / "own" / "mine.png", np.zeros((32, 40), np.uint8))
+    predict_files(another_model(folder), [folder / "own" / "mine.png"], folder / "out")
+
+
+def one_mask_by_another_model(folder, model_file):
+    predict_files(another_model(folder), [folder / "Images" / "b.png"], folder / "out")
+
+
+def one_mask_another_way(folder, model_file):
+    predict_files(Predictor(model_file, flips=True), [folder / "Images" / "b.png"], folder / "out")
+
+
+def a_mask_changed_by_hand(folder, model_file):
+    write_png(folder / "out" / "a_predict.png", np.zeros((32, 40), np.uint8))
+
+
+def an_image_replaced(folder, model_file):
+    write_png(folder / "Images" / "b.png", np.zeros((32, 40), np.uint8))
+
+
+def a_mask_of_another_program(folder, model_file):
+    write_png(folder / "Images" / "c.png", np.zeros((32, 40), np.uint8))
+    write_png(folder / "Masks" / "c.png", np.uint8(255) * np.eye(32, 40, dtype=np.uint8))
+    write_png(folder / "out" / "c_predict.png", np.zeros((32, 40), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (an_own_picture_of_one_name, "a_predict.png: made of another picture"),
+        (an_own_picture_by_another_model, "a_predict.png: not among the masks by"),
+        (one_mask_by_another_model, "a_predict.png: not among the masks by"),
+        (one_mask_another_way, "a_predict.png: not among the masks by"),
+        (a_mask_changed_by_hand, "a_predict.png: changed since"),
+        (an_image_replaced, "b_predict.png: made of another picture"),
+        (a_mask_of_another_program, "c_predict.png: not among the masks by"),
+    ],
+)
+def test_masks_that_the_record_does_not_speak_of_are_not_scored(scored, model_file, change, named):
+    assert evaluate_folder(scored, scored / "out")["images"]
+    change(scored, model_file)
+    with pytest.raises(InputError, match="Run `predict` again") as error:
+        evaluate_folder(scored, scored / "out")
+    assert named in str(error.value) and "\n" not in str(error.value)
+
+
+def test_masks_that_one_model_made_one_after_the_other_are_scored_together(scored, model_file):
+    before = evaluate_folder(scored, scored / "out")
+    write_png(scored / "own.png", np.zeros((20, 20), np.uint8))
+    for path in (scored / "own.png", scored / "Images" / "b.png"):
+        predict_files(Predictor(model_file), [path], scored / "out")
+    after = evaluate_folder(scored, scored / "out")
+    assert after | {"calibration": None} == before | {"calibration": None}
+    assert after["model"] == str(model_file) and len(after["model_sha256"]) == 64
+
+
+def test_the_model_is_recorded_for_whoever_looks_from_elsewhere(scored, model_file, monkeypatch):
+    monkeypatch.chdir(model_file.parent)
+    predict_files(Predictor(model_file.name), [scored / "Images" / "a.png"], scored / "out")
+    record = json.loads((scored / "out" / "predictions.json").read_text())
+    assert record["model"] == str(model_file) and record["predicted"].keys() == {"a_predict.png", "b_predict.png"}
+
+
+def test_classes_stored_as_other_values_are_scored_by_their_ids(tmp_path):
+    """A model of three classes from masks of 0, 128 and 255 writes 0, 1 and 2."""
+    truth = np.uint8([[0, 128, 255, 0]])
+    write_png(tmp_path / "Images" / "a.png", np.zeros((1, 4), np.uint8))
+    write_png(tmp_path / "Masks" / "a.png", truth)
+    save(networks.unet(1, 3, filters=2, depth=2), tmp_path / "m.keras",
+         {"crop_px": 32, "masks": asdict(MaskCoding(None, 1, 3, "", palette=(0, 128, 255)))})  # fmt: skip
+    predict_files(Predictor(tmp_path / "m.keras"), [tmp_path / "Images" / "a.png"], tmp_path / "out")
+    mask = tmp_path / "out" / "a_predict.png"
+    write_png(mask, np.uint8([[0, 1, 2, 0]]))
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    record["predicted"]["a_predict.png"]["sha256"] = sha256(mask)
+    (tmp_path / "out" / "predictions.json").write_text(json.dumps(record))
+    assert evaluate_folder(tmp_path, tmp_path / "out")["dice"] == 1

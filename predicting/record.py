@@ -1,0 +1,126 @@
+"""predictions.json: which masks of a folder one model wrote, and what their values mean.
+
+Each mask stands there with its checksum and that of its image. So a mask that another model or program wrote, that was
+changed by hand, or that belongs to another picture of the same name is told from those that the record speaks of.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from reading.files import InputError, sha256, write_json
+
+RECORD = "predictions.json"
+KEPT = ("classes", "threshold", "masks", "dark_foreground")  # of the model's metadata
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `predictions.json` of a folder says.
+
+    path : of the file. model, model_sha256 : path of the model file, as text, and its checksum, None where not known.
+    classes, threshold, masks, dark_foreground : of the model's metadata (`weights.metadata`).
+    listed : {name of a mask: {"sha256", "image", "image_sha256", "cells"}}; None where the file was written by hand,
+        for the masks of another program: it then speaks of all masks in the folder.
+    all_cells : whether the cells of all masks were separated; None where the list says it of each.
+    """
+
+    path: Path
+    model: str
+    model_sha256: str | None
+    classes: int
+    threshold: float
+    masks: dict | None
+    dark_foreground: bool | None
+    listed: dict | None
+    all_cells: bool | None
+
+    def cells(self, mask):
+        """Whether `predict` separated the cells of a mask, and wrote them beside it; None: not known."""
+        return self.all_cells if self.listed is None else self.listed.get(mask.name, {}).get("cells")
+
+    def speaks_of(self, mask):
+        """Whether a mask file is one of those that the record lists."""
+        return self.listed is None or mask.name in self.listed
+
+    def refuse_other(self, mask, image, image_sha256):
+        """Raise `InputError` where a mask file is not the one that the model made of an image file, as they are now.
+
+        image_sha256 : function of the image's path.
+        """
+        if self.listed is None:
+            return
+        by = f"the masks by {self.model}"
+        if mask.name not in self.listed:
+            raise InputError(
+                f"{mask}: not among {by}, which {RECORD} lists; expected one model's masks. Run `predict` again; masks "
+                "of another model or program belong in a folder of their own (--out)."
+            )
+        entry = self.listed[mask.name]
+        if sha256(mask) != entry["sha256"]:
+            raise InputError(
+                f"{mask}: changed since `predict` wrote it ({RECORD}); expected it unchanged, since the scores are the "
+                "model's. Run `predict` again."
+            )
+        if entry["image_sha256"] and image_sha256(image) != entry["image_sha256"]:
+            raise InputError(
+                f"{mask}: made of another picture named {entry['image']} than {image} now is; expected the mask of "
+                "this one. Run `predict` again."
+            )
+
+
+def read_record(folder):
+    """The `Record` of a folder of predictions. Raises `InputError` where there is none, or it is damaged."""
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise InputError(f"{path.parent}: no predictions to score; expected {RECORD} there. Run `predict` first.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = {key: found[key] for key in ("classes", "threshold", "masks")}
+        listed = found.get("predicted")
+        for entry in (listed or {}).values():
+            entry["sha256"], entry["image"], entry["image_sha256"]
+        more = {key: found.get(key) for key in ("model_sha256", "dark_foreground")}
+        return Record(path, str(found.get("model", "")), **known, **more, listed=listed, all_cells=found.get("cells"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged; expected what `predict` writes there. Run `predict` again.") from error
+
+
+def write_record(predictor, folder, written, cells):
+    """Add masks to the record of a folder, or begin a new one where that is another model's.
+
+    Parameters
+    ----------
+    predictor : `predictor.Predictor`, which made them.
+    written : {path of a mask: path of its image}. Of a slide the image is not read once more, for its checksum.
+    cells : whether their cells were separated too.
+    """
+    path = Path(folder) / RECORD
+    record = {
+        "model": os.path.abspath(predictor.path),
+        "model_sha256": sha256(predictor.path),
+        "flips": predictor.flips,
+        **{key: predictor.metadata.get(key) for key in KEPT},
+    }
+    entries = {
+        mask.name: {
+            "sha256": sha256(mask),
+            "image": image.name,
+            "image_sha256": None if mask.suffix == ".tif" else sha256(image),
+            "cells": cells,
+        }
+        for mask, image in written.items()
+    }
+    write_json(path, record | {"predicted": _earlier(path, record) | entries})
+
+
+def _earlier(path, record):
+    """The masks that the same model wrote in the same way before, as far as they are still there."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if any(found[key] != record[key] for key in ("model_sha256", "flips")):
+            return {}
+        return {name: entry for name, entry in found["predicted"].items() if (path.parent / name).is_file()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or another program's
+        return {}
