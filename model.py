@@ -86,17 +86,16 @@ def unet(
             foreground's, when classes is 1; a sequence of K floats, one per class, else. It sets the head's bias.
 
     Returns:
-        keras.Model: (batch, H, W, channels) float32 -> (batch, H, W, classes) float32 probabilities. Its layer
-        `head` gives the same before the activation (logits).
+        UNet, a keras.Model: (batch, H, W, channels) float32 -> (batch, H, W, classes) float32 probabilities. Its layer
+        `head` gives the same before the activation (logits). Layers with `trainable = False` keep all that they hold,
+        running statistics included.
 
     Example:
         >>> model = unet(channels=3, classes=1, filters=16)
         >>> model(numpy.zeros((1, 64, 96, 3), "float32")).shape
         (1, 64, 96, 1)
     """
-    for argument, value in (("channels", channels), ("classes", classes), ("filters", filters), ("depth", depth)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{argument}` must be a whole number of at least 1. Received: {value!r}.")
+    _check_whole(channels=channels, classes=classes, filters=filters, depth=depth)
     for argument, value, known in (
         ("normalization", normalization, NORMALIZATIONS),
         ("upsampling", upsampling, UPSAMPLINGS),
@@ -130,12 +129,18 @@ def unet(
     x = layers.Conv2D(classes, 1, kernel_initializer="he_normal", dtype="float32", name="head")(x)
     activation = "sigmoid" if classes == 1 else "softmax"
     outputs = layers.Activation(activation, dtype="float32", name="probability")(x)
-    model = keras.Model(inputs, outputs, name="unet")
+    model = UNet(inputs, outputs, name="unet")
     head = model.get_layer("head")
     head.kernel.assign(_balanced(keras.ops.convert_to_numpy(head.kernel)))
     if bias is not None:
         head.bias.assign(bias)
     return model
+
+
+def _check_whole(**arguments):
+    for argument, value in arguments.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`{argument}` must be a whole number of at least 1. Received: {value!r}.")
 
 
 def _balanced(kernel):
@@ -164,6 +169,28 @@ def _head_bias(prior, classes):
     return [math.log(p / (1 - p)) for p in shares] if classes == 1 else [math.log(p) for p in shares]
 
 
+@keras.saving.register_keras_serializable("unet")
+class UNet(keras.Model):
+    """A `keras.Model` that says which images it takes, where Keras would name two tensors somewhere inside.
+
+    Called with, fitted to or predicting images (batch, H, W, channels), or (batch, H, W) if grey, it raises ValueError
+    unless the channels are those of its input, and H and W divisible by two for each of its poolings.
+    """
+
+    def __call__(self, inputs, *args, **kwargs):
+        shape, channels = getattr(inputs, "shape", None), self.inputs[0].shape[-1]
+        if shape is not None:
+            shape = (*shape, 1) if len(shape) == 3 and channels == 1 and shape[-1] not in (1, 3) else tuple(shape)
+            if len(shape) != 4 or shape[3] not in (channels, None):
+                raise ValueError(
+                    f"Received an input of shape {shape}, expected (batch, height, width, {channels}). A single image "
+                    "becomes a batch of one by image[numpy.newaxis]."
+                )
+            if None not in shape[1:3]:  # of symbols, and of batches whose sizes differ
+                check_input_size(*shape[1:3], sum(isinstance(layer, layers.MaxPooling2D) for layer in self.layers))
+        return super().__call__(inputs, *args, **kwargs)
+
+
 # --- the classic network ----------------------------------------------------------------------------------------------
 
 
@@ -179,9 +206,13 @@ def classic_unet(input_shape=(256, 256, 1), *, filters=64):
         filters: int, filters of the first level, 64 in the original.
 
     Returns:
-        keras.Model: (batch, H, W, channels) float32 in 0..1 -> (batch, H, W, 1) float32 probabilities.
+        UNet, a keras.Model: (batch, H, W, channels) float32 in 0..1 -> (batch, H, W, 1) float32 probabilities.
     """
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+        raise ValueError(f"`input_shape` must be (height, width, channels). Received: {input_shape!r}.")
     height, width, channels = input_shape
+    sides = {name: side for name, side in (("height", height), ("width", width)) if side is not None}
+    _check_whole(**sides, channels=channels, filters=filters)
     check_input_size(height or 16, width or 16, depth=4)
 
     def conv(x, n, size, name):
@@ -209,7 +240,7 @@ def classic_unet(input_shape=(256, 256, 1), *, filters=64):
 
     x = conv(x, 2, 3, "dec1_conv3")
     outputs = layers.Conv2D(1, 1, activation="sigmoid", name="probability")(x)
-    return keras.Model(inputs, outputs, name="classic_unet")
+    return UNet(inputs, outputs, name="classic_unet")
 
 
 # Along one axis, [tap at the small size, which of the two pixels, tap at the large size]: the first pixel meets one and
@@ -223,7 +254,8 @@ class NormalizedConv2D(layers.Conv2D):
     """`Conv2D` without bias, then batch normalisation (Ioffe & Szegedy, ICML 2015) over batch, rows and columns.
 
     (batch, H, W, any) -> (batch, H, W, filters). In training the statistics are those of the batch, in prediction their
-    running averages. Convolves with unit strides.
+    running averages; with `trainable = False` in training too, and the averages stay, as of Keras' layer. Convolves
+    with unit strides.
 
     Args:
         filters, kernel_size: as for `Conv2D`, whose other arguments are taken too.
@@ -251,7 +283,7 @@ class NormalizedConv2D(layers.Conv2D):
         self.moving_variance = per_filter("moving_variance", "ones", False)
 
     def call(self, inputs, training=None):
-        if not training:
+        if not (training and self.trainable):
             return self._convolve(inputs, *self._affine(self.moving_mean, self.moving_variance))
         if self.sampling == 1:
             outputs = self.convolution_op(inputs, self.kernel)

@@ -19,6 +19,7 @@ import model as networks
 from reading.files import InputError
 from training import budget
 from weights.files import _layer_weights, load, save, transfer
+from weights.start import PAP_SMEAR
 
 RNG = np.random.default_rng(0)
 HDF5_WANTED = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
@@ -179,6 +180,15 @@ def test_wrong_arguments_are_refused_in_one_line(wrong):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [((250, 256), "input_shape"), ("256", "input_shape"), ((0, 16, 1), "height"), ((16, 16, 0), "channels")],
+)
+def test_wrong_shapes_of_the_classic_network_are_refused_in_one_line(wrong, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: "):
+        networks.classic_unet(wrong, filters=1)
+
+
 # --- sizes and counts -------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +204,82 @@ def test_padded_size_is_the_next_multiple(size, depth):
 def test_a_wrong_size_names_the_right_one():
     with pytest.raises(ValueError, match="250x300 px.*divisible by 16.*256x304 px"):
         networks.check_input_size(250, 300, depth=4)
+
+
+@pytest.mark.parametrize("method", ["call", "predict", "fit", "loaded"])
+def test_a_network_refuses_what_does_not_pass_through_it(method, tmp_path):
+    network = networks.unet(3, filters=1, depth=3, normalization="none")
+    network.compile("sgd", "mse")
+    if method == "loaded":
+        save(network, tmp_path / "model.keras", {})
+        network, _ = load(tmp_path / "model.keras")
+    do = {"predict": lambda x: network.predict(x, verbose=0), "fit": lambda x: network.fit(x, x[..., :1], verbose=0)}
+    do = do.get(method, network)
+    with pytest.raises(ValueError, match="20x24 px, expected .* divisible by 8 .* 24x24 px") as size:
+        do(images(1, 20, 24, 3))
+    says = r"shape \((1|None), 24, 24, 1\), expected \(batch, height, width, 3\)"
+    with pytest.raises(ValueError, match=says) as channels:
+        do(images(1, 24, 24, 1))
+    assert not any("\n" in str(error.value) for error in (size, channels))
+    if method == "call":
+        with pytest.raises(ValueError, match=r"shape \(24, 24, 3\).*image\[numpy.newaxis\]"):
+            network(images(24, 24, 3))
+        assert network(images(1, 16, 24, 3)).shape == (1, 16, 24, 1)
+        assert network(keras.Input((None, None, 3))).shape == (None, None, None, 1)
+
+
+def test_the_shipped_weights_say_what_size_they_take():
+    network, _ = load(PAP_SMEAR)
+    with pytest.raises(ValueError, match="250x250 px.* 256x256 px"):
+        network(images(1, 250, 250, network.inputs[0].shape[-1]))
+
+
+# --- fine-tuning ------------------------------------------------------------------------------------------------------
+
+
+def weights_of(model):
+    return {layer.name: [weight.copy() for weight in layer.get_weights()] for layer in model.layers}
+
+
+def changed(model, before):
+    """Names of the layers of which a weight, or a running average, is another than before."""
+    pairs = [(layer.name, zip(before[layer.name], layer.get_weights(), strict=True)) for layer in model.layers]
+    return {name for name, both in pairs if any((a != b).any() for a, b in both)}
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_frozen_layers_keep_their_running_statistics(loaded, tmp_path):
+    model = networks.unet(filters=4, depth=1)
+    x, y = images(4, 16, 16, 1), (images(4, 16, 16, 1) > 0.5).astype("float32")
+    model.compile("adam", "binary_crossentropy")
+    frozen = {layer.name for layer in model.layers[:-9] if layer.weights}
+    for layer in model.layers[:-9]:
+        layer.trainable = False
+    if loaded:
+        model.save(tmp_path / "model.keras")
+        model = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    model.compile("adam", "binary_crossentropy")
+    before = weights_of(model)
+    model.fit(x, y, batch_size=2, verbose=0)
+    model(x, training=True)
+    assert {"enc1_conv2", "bottleneck_conv2"} <= frozen
+    assert not changed(model, before) & frozen
+    assert {"dec1_conv2", "head"} <= changed(model, before)
+
+    for layer in model.layers:  # thawed, the statistics move again
+        layer.trainable = True
+    model.compile("adam", "binary_crossentropy")
+    model.fit(x, y, batch_size=2, verbose=0)
+    assert {"enc1_conv2", "bottleneck_conv2"} <= changed(model, before)
+
+
+def test_a_frozen_network_computes_in_training_what_it_predicts():
+    model = networks.unet(filters=2, depth=1)
+    model.trainable = False
+    x = images(2, 16, 16, 1)
+    before = weights_of(model)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(x, training=True)), predict(model, x))
+    assert not changed(model, before)
 
 
 @pytest.mark.parametrize(("upsampling", "up"), [("nearest", 64 * 4 * 4 * 2), ("transposed", 16 * 4 * 4 * 2)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import keras
 
-from model import NormalizedConv2D, classic_unet
+from model import NormalizedConv2D, UNet, classic_unet
 from reading.files import InputError, settle
 from reading.intensity import LUMINANCE
 from weights.metadata import MEMBER, parse
@@ -134,12 +134,15 @@ def load(path):
     try:
         with zipfile.ZipFile(path) as archive:
             found = parse(archive.read(MEMBER)) if MEMBER in archive.namelist() else {}
-        return keras.saving.load_model(path, compile=False, safe_mode=True), found
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged archive makes zipfile, h5py, json or Keras raise
         reason = str(error).strip().split("\n")[0]
         raise InputError(
             f"{path} cannot be read as a Keras model ({type(error).__name__}: {reason}): copy or train it again."
         ) from error
+    if model.name == "unet" and not isinstance(model, UNet):  # written before there was the class
+        model = UNet(model.inputs, model.outputs, name=model.name)
+    return model, found
 
 
 def _load_classic(path):
