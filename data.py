@@ -304,7 +304,7 @@ class Examples:
             return self._cache[index]
         pair = self.pairs[index]
         image = intensity.to_channels(self.contents.image(pair), self.channels)
-        stored, _ = self.contents.mask(pair, image.shape[:2])
+        stored = self.contents.mask(pair, image.shape[:2]).values
         mask, labels = self.coding.decode(stored), None
         low, high = intensity.intensity_range(image, pair.intensity_range)
         if self.mask_values is not None:

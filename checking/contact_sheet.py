@@ -54,7 +54,7 @@ def _pictures(facts, diagnosis):
     try:
         image = diagnosis.contents.image(facts.pair)
         if facts.pair.mask and not facts.mask_is_picture:
-            stored, _ = diagnosis.contents.mask(facts.pair, image.shape[:2])
+            stored = diagnosis.contents.mask(facts.pair, image.shape[:2]).values
             mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
     except InputError:
         pass  # what could not be read is said by a finding, and its place left empty

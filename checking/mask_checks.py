@@ -47,7 +47,8 @@ def survey_of(all_facts):
         if facts.values:
             values = np.array(list(facts.values), np.int64)
             counts, edges = (np.array([found[i] for found in facts.values.values()], np.int64) for i in (0, 2))
-            masks.append(MaskFacts(facts.pair.mask, values, counts, int(values[edges.argmax()]), facts.names))
+            border = int(values[edges.argmax()])
+            masks.append(MaskFacts(facts.pair.mask, values, counts, border, facts.names, facts.left_out))
     return Survey(
         [facts.size for facts in all_facts], any(facts.colour for facts in all_facts), _total(all_facts), masks
     )

@@ -18,6 +18,7 @@ class PairFacts:
 
     values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
     names : dictionary from mask value to class name, for outlines that were named.
+    left_out : what else was drawn and is no object, as `outlines.Drawing.left_out`.
     """
 
     pair: Pair
@@ -40,6 +41,7 @@ class PairFacts:
     soft: bool = False
     values: dict = None
     names: dict = field(default_factory=dict)
+    left_out: dict = field(default_factory=dict)
     print: np.ndarray = None
     working: np.ndarray = None
     spots: np.ndarray = None
@@ -92,10 +94,10 @@ def _facts_of_mask(facts, image, contents):
     path = facts.pair.mask
     try:
         # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
-        if facts.size is None and path not in files_of(path.parent):
+        if facts.size is None and (path.is_dir() or annotations.is_outlines(path)):
             return  # outlines have no size of their own
         if facts.size:
-            mask, facts.names = contents.mask(facts.pair, facts.size)
+            mask, facts.names, facts.left_out = contents.mask(facts.pair, facts.size)
         else:
             mask = images.read_mask(path)
     except InputError as error:
@@ -136,7 +138,7 @@ def _facts_of_mask(facts, image, contents):
 
 def _mask_fault(facts, path):
     """Which fault a mask has that was refused."""
-    if path.suffix.lower() in annotations.SUFFIXES:
+    if annotations.is_outlines(path):
         try:
             annotations.read_shapes(path)
         except InputError:

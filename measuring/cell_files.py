@@ -12,8 +12,8 @@ import numpy as np
 
 from measuring.cells import LABELS_SUFFIX, find_cells, smallest_area_px, whole_components
 from measuring.measurements import measure
-from pairing.annotations import CELL
 from pairing.polygons import polygonise
+from pairing.qupath_geojson import CELL
 from reading import images, intensity, pixel_size
 from reading.files import replacing
 from reading.show import OUTLINE_COLOURS, display

@@ -2,7 +2,8 @@
 
 import threading
 
-from pairing.masks import read_named_mask_of
+from pairing import annotations
+from pairing.masks import read_stored_mask_of
 from reading import images
 from reading.files import sha256
 
@@ -25,11 +26,12 @@ class FileCache:
         return self._get(pair.image, lambda: images.read(pair.image))
 
     def mask(self, pair, size):
-        """The stored mask of a pair and its names, as `masks.read_named_mask_of` gives them."""
-        return self._get(pair.mask, lambda: read_named_mask_of(pair, size))
+        """The stored mask of a pair, as `masks.read_stored_mask_of` gives it."""
+        return self._get(pair.mask, lambda: read_stored_mask_of(pair, size))
 
     def sha256(self, path):
-        """As `files.sha256`: of a file, or of a folder of files, one an object."""
+        """As `files.sha256`: of a file, of a folder of files, one an object, or of the file that a part belongs to."""
+        path = annotations.file_of(path)
         if path not in self._hashes:
             self._hashes[path] = sha256(path)
         return self._hashes[path]
@@ -54,6 +56,6 @@ class FileCache:
 
 
 def _bytes_of(kept):
-    """Of an image, of a mask with its names, or of nothing."""
+    """Of an image, of a `StoredMask`, or of nothing."""
     array = kept[0] if isinstance(kept, tuple) else kept
     return 0 if array is None else array.nbytes

@@ -1,11 +1,14 @@
 """Stored masks → class ids: reading masks of any kind, and what their values mean over a whole folder."""
 
+from collections import Counter
 from dataclasses import dataclass
 from string import hexdigits
+from typing import NamedTuple
 
 import numpy as np
 
 from pairing import annotations
+from pairing.outlines import FIRST_NAMED
 from pairing.pairs import mask_sources
 from reading import images, intensity
 from reading.files import InputError, some
@@ -19,40 +22,54 @@ COLOUR = 2**24  # colours in masks become numbers from here on, out of the way o
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
+class StoredMask(NamedTuple):
+    """A mask as it is stored, and what its source says of it.
+
+    values : integer ndarray of shape (height, width).
+    names : dictionary from value to class name, empty but for annotation files.
+    left_out : what else was drawn and is no object, as `outlines.Drawing.left_out`.
+    """
+
+    values: np.ndarray
+    names: dict
+    left_out: dict
+
+
 def read_mask_of(pair, size):
     """The stored mask of a pair, an integer ndarray of shape (height, width), whatever its source.
 
     An image file gives its values, colours as `COLOUR | red << 16 | green << 8 | blue` (greys among them as their grey
-    value); an annotation file 0 and `annotations.name_value` of the classes; a folder of files their union, later files
+    value); an annotation file 0 and `outlines.name_value` of the classes; a folder of files their union, later files
     over earlier ones. What the values mean is the matter of `MaskCoding`.
 
     Raises `InputError` for a file that cannot be read and where the mask's size is not the image's `size`.
     """
-    return read_named_mask_of(pair, size)[0]
+    return read_stored_mask_of(pair, size).values
 
 
-def read_named_mask_of(pair, size):
-    """As `read_mask_of`: (mask, names), with a dictionary from value to class name, empty but for annotation files."""
+def read_stored_mask_of(pair, size):
+    """As `read_mask_of`: a `StoredMask`."""
     return _stored(pair.mask, size, pair.image.name)
 
 
 def _stored(path, size, image_name):
     if path.is_dir():
-        mask, names = None, {}
+        mask, names, left_out = None, {}, Counter()
         for part in mask_sources(path):
-            values, more = _stored(part, size, image_name)
+            values, more, left = _stored(part, size, image_name)
             mask = values if mask is None else np.where(values > 0, values, mask)
             names |= more
-        return mask, names
-    if path.suffix.lower() in annotations.SUFFIXES:
-        return annotations.read_annotation(path, size)
+            left_out.update(left)
+        return StoredMask(mask, names, left_out)
+    if annotations.is_outlines(path):
+        return StoredMask(*annotations.read_annotation(path, size))
     mask = _values(path)
     if mask.shape != tuple(size):
         raise InputError(
             f"{path}: mask of {mask.shape[0]}×{mask.shape[1]} pixels for an image of {size[0]}×{size[1]} "
             f"({image_name}); expected one size (height×width). Export the mask at the image's size."
         )
-    return mask, {}
+    return StoredMask(mask, {}, {})
 
 
 def _values(path):
@@ -154,7 +171,7 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
     coloured = any(COLOUR <= value < 2 * COLOUR for value in values)
     soft = is_soft(mask_values)
     main = None  # of smoothed or compressed colours: those that were drawn
-    named = values[-1] >= annotations.FIRST_NAMED
+    named = values[-1] >= FIRST_NAMED
     if lossy and len(values) > 2 and not soft and not named:
         main = _drawn(mask_values)
     elif coloured and not named and len(values) > max(16, classes):
@@ -304,7 +321,7 @@ def _class_coding(mask_values, classes, background, names, main):
     palette = values
     if main or is_soft(mask_values):
         palette = sorted(_main_values(mask_values, most=classes))
-    elif values[-1] >= annotations.FIRST_NAMED:
+    elif values[-1] >= FIRST_NAMED:
         palette = sorted({0, *values})  # fully annotated images may leave no background
     if len(palette) != classes:
         if values[-1] < COLOUR:
@@ -321,7 +338,7 @@ def _class_coding(mask_values, classes, background, names, main):
 
 def _background_first(palette, background, names):
     """Values with the background first, then in ascending order, named ones by name, so that no count decides."""
-    named = max(palette) >= annotations.FIRST_NAMED
+    named = max(palette) >= FIRST_NAMED
     if background not in palette or (named and 0 in palette):
         background = palette[0] if max(palette) < COLOUR else 0
     if background not in palette:

@@ -97,9 +97,10 @@ def _rules(paths, words):
 
 def _key(path, rule=None, fold=False):
     """What a file and its partner have in common in their names; None where `rule` does not apply to the file."""
-    key = unicodedata.normalize("NFC", path.name if path.is_dir() else path.stem)
+    ending = "" if path.is_dir() else annotations.suffix_of(path) or path.suffix
+    key = unicodedata.normalize("NFC", path.name.removesuffix(ending))
     pictures = images.IMAGE_SUFFIXES | slides.SUFFIXES
-    if path.suffix.lower() in annotations.SUFFIXES and Path(key).suffix.lower() in pictures:
+    if ending.lower() in annotations.SUFFIXES and Path(key).suffix.lower() in pictures:
         key = Path(key).stem  # a.tif.geojson belongs to a.tif
     if rule:
         match = _pattern(*rule).fullmatch(key)

@@ -7,6 +7,7 @@ import numpy as np
 
 from pairing import annotations
 from pairing.masks import COLOUR, read_mask_of
+from pairing.outlines import Shape, filled
 from pairing.pairs import mask_sources
 
 MOST_CLASSES = 16  # masks with more different numbers than this number their objects, not classes
@@ -57,9 +58,9 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     if coding.classes == 1 and pair.mask.is_dir():
         parts = (coding.decode(read_mask_of(replace(pair, mask=path), mask.shape)) for path in mask_sources(pair.mask))
         return _numbered(((..., part > 0) for part in parts), mask), "files"
-    if coding.classes == 1 and one_value and pair.mask.suffix.lower() in annotations.SUFFIXES:
-        shapes = sorted(annotations.read_shapes(pair.mask)[0], key=annotations.Shape.area, reverse=True)
-        return _numbered((annotations.filled(shape, mask.shape) for shape in shapes), mask), "outlines"
+    if coding.classes == 1 and one_value and annotations.is_outlines(pair.mask):
+        shapes = sorted(annotations.read_shapes(pair.mask)[0], key=Shape.area, reverse=True)
+        return _numbered((filled(shape, mask.shape) for shape in shapes), mask), "outlines"
     if plain and len(mask_values) > MOST_CLASSES and max(mask_values) < COLOUR:
         return np.where(mask, read_mask_of(pair, mask.shape) if stored is None else stored, 0), "labels"
     return None, None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairing import annotations
+from pairing.coco_pairs import pair_by_coco
 from pairing.groups import groups_of
 from pairing.naming import (
     IMAGE_FOLDERS,
@@ -32,7 +33,8 @@ TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
 class Pair:
     """One image and its mask, with the group (slide, field) that must not be split.
 
-    mask : an image file, an annotation file or a folder of files, one an object; None where there is none.
+    mask : an image file, an annotation file or a folder of files, one an object; None where there is none. Of a COCO
+        file, which holds the masks of many images, the image's part: `instances.json/a.png`.
     `masks.read_mask_of` reads each of them.
     intensity_range : for a tile, the `intensity.intensity_range` of the field that it was cut from, (low, high), tuples
         with one number a channel; None: the image's own.
@@ -67,7 +69,8 @@ def find_pairing(folder, masks="required", with_slides=False):
 
     Taken are a folder with Images and Masks, the tree of the Data Science Bowl 2018 (`<id>/images/x.png` and
     `<id>/masks/*`, one file an object), and one folder of images and masks together. A mask is an image file, an
-    annotation file (LabelMe, QuPath, ImageJ; see `annotations`) or a folder of files, one an object.
+    annotation file (LabelMe, QuPath, ImageJ; see `annotations`) or a folder of files, one an object. One COCO file may
+    hold the masks of many images, which are then found by the names in it.
 
     Names pair by exact stem, in any Unicode normal form. Where that leaves a file over, a convention is looked for
     that leaves none: a word before or after the common name (`x_mask`, `mask_x`, `image_1`/`mask_1`), then a difference
@@ -95,8 +98,8 @@ def find_pairing(folder, masks="required", with_slides=False):
     if not pictures:
         raise _no_images(folder, image_dir, more)
     sources = mask_sources(mask_dir) if mask_dir else []
-    if not sources:  # LabelMe keeps its outlines beside the images
-        sources = _annotation_files(image_dir)
+    if not sources:  # LabelMe and Roboflow keep outlines beside the images, Label Studio above them
+        sources = _annotation_files(image_dir) or [*filter(annotations.coco_of, _annotation_files(folder))]
         others = [sub.name for sub in _folders(folder) if sub != image_dir]
         if required and not sources and mask_dir is None and others:
             raise InputError(
@@ -185,6 +188,19 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
     _refuse_twins(sources)
     if not sources and not required:
         return Pairing(_sorted_pairs(dict.fromkeys(pictures)), "images without masks", plain=True)
+    listed, rest, line = pair_by_coco(pictures, sources)
+    if line:
+        left = [path for path in pictures if path not in listed]
+        if rest:
+            others = _pair_lists(left, rest, required, image_dir, mask_dir)
+            found = listed | {pair.image: pair.mask for pair in others.pairs}
+            return Pairing(_sorted_pairs(found), f"{line}; {others.explanation}")
+        if required and left:
+            raise InputError(
+                f"{image_dir}: {some(path.name for path in left)} not listed in the COCO file of the masks ({line}); "
+                "expected an entry for each image. Export it again with all images, or take these images out."
+            )
+        return Pairing(_sorted_pairs(listed | dict.fromkeys(left)), line)
     for fold in (False, True):
         tried = [*_attempts(pictures, sources, fold)]
         if fitting := _fitting(tried, required):
@@ -315,8 +331,8 @@ def _folders(folder):
 def _files(folder, more=frozenset()):
     """Image files of `folder`; `InputError` for a symbolic link to nothing, which would else be left out silently."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        suffixes = images.IMAGE_SUFFIXES | annotations.SUFFIXES | more
-        if path.is_symlink() and not path.exists() and path.suffix.lower() in suffixes:
+        known = path.suffix.lower() in images.IMAGE_SUFFIXES | more or annotations.suffix_of(path)
+        if path.is_symlink() and not path.exists() and known:
             raise InputError(
                 f"{path}: a link to {os.readlink(path)}, which is not there; expected an image or mask. Mend the link "
                 "or remove it."
@@ -328,7 +344,7 @@ def _annotation_files(folder):
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in annotations.SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if annotations.suffix_of(path) and not path.name.startswith(".") and path.is_file()
     )
 
 

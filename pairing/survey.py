@@ -11,7 +11,8 @@ from tqdm import tqdm
 from pairing import annotations
 from pairing.file_cache import FileCache
 from pairing.groups import with_tile_table
-from pairing.masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ignore, read_named_mask_of
+from pairing.masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ignore, read_stored_mask_of
+from pairing.outlines import FIRST_NAMED, left_out_lines
 from pairing.pairs import Pairing, find_pairing
 from reading import images, intensity
 from reading.files import InputError, some
@@ -123,7 +124,11 @@ class Survey:
         ):  # fmt: skip
             if names:
                 lines.append(f"{len(names)} of {len(shares)} masks {text}: {some(names)}")
-        return lines
+        return lines + self.left_out()
+
+    def left_out(self):
+        """A line for people on each kind of what was drawn and is no object, and in which files."""
+        return left_out_lines({mask.name: mask.left_out for mask in self.masks})
 
 
 @dataclass(frozen=True)
@@ -147,18 +152,20 @@ def read_folder(folder, data_dir, quiet=False):
 @dataclass(frozen=True)
 class MaskFacts:
     """What one mask holds: its distinct `values` (ascending) and their pixel `counts`, int64 ndarrays of shape (n,);
-    the value `border` that is the most frequent one in the outermost pixels; `names`, from value to class name."""
+    the value `border` that is the most frequent one in the outermost pixels; `names`, from value to class name;
+    `left_out`, as `outlines.Drawing.left_out`."""
 
     path: Path
     values: np.ndarray
     counts: np.ndarray
     border: int
     names: dict
+    left_out: dict = field(default_factory=dict)
 
     @property
     def lossy(self):
         """True for a kind of file that does not keep values exactly."""
-        return self.path.suffix.lower() in LOSSY_SUFFIXES
+        return self.path.suffix.lower() in LOSSY_SUFFIXES and not annotations.is_outlines(self.path)
 
     @property
     def inverted(self):
@@ -212,17 +219,17 @@ def _facts_of(pair, contents):
         image = contents.image(pair) if contents else images.read(pair.image)
         size, mask = image.shape[:2], None
         if pair.mask:
-            mask = mask_facts(pair.mask, *(contents.mask(pair, size) if contents else read_named_mask_of(pair, size)))
+            mask = mask_facts(pair.mask, *(contents.mask(pair, size) if contents else read_stored_mask_of(pair, size)))
         return size, not intensity.is_grey(image), mask
     except InputError as error:
         return error
 
 
-def mask_facts(path, mask, names):
-    """The `MaskFacts` of a stored mask and its names, as `masks.read_named_mask_of` gives them."""
+def mask_facts(path, mask, names, left_out):
+    """The `MaskFacts` of a mask, as `masks.read_stored_mask_of` gives it."""
     values, counts = _histogram(mask)
     around, times = _histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])[:, np.newaxis])
-    return MaskFacts(path, values, counts, int(around[times.argmax()]), names)
+    return MaskFacts(path, values, counts, int(around[times.argmax()]), names, left_out)
 
 
 def _histogram(array):
@@ -240,7 +247,7 @@ def _kind(values, lossy):
     if not above.size:
         return None
     highest = above[-1]
-    if highest >= annotations.FIRST_NAMED:
+    if highest >= FIRST_NAMED:
         return "named outlines"
     if highest >= COLOUR:
         return "colours"

@@ -108,7 +108,7 @@ def _result(pair, path, record, coding, mask_values, contents):
         prediction = coding.decode(images.read_mask(path))
     else:
         prediction = MaskCoding(None, 1, coding.classes, "").decode(images.read_mask(path))
-    stored, _ = contents.mask(pair, prediction.shape)
+    stored = contents.mask(pair, prediction.shape).values
     if stored.shape != prediction.shape:
         raise InputError(
             f"{path}: prediction of {prediction.shape[0]}×{prediction.shape[1]} pixels for a mask of "

@@ -4,13 +4,15 @@ Nobody outlines every cell of a slide. In QuPath, an annotation of the class Reg
 are outlined; each becomes a field. What is outlined elsewhere is left out, because the cells beside it are not.
 """
 
-from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
 
 from pairing import annotations
+from pairing.outlines import filled, inside, left_out_lines
 from pairing.pairs import Pair
+from pairing.qupath_geojson import write_geojson
 from reading import decoding, images, slides
 from reading.files import InputError, some
 
@@ -35,27 +37,28 @@ def cut_fields(found, folder, quiet=False):
     Returns (pairs, remarks): list of `pairs.Pair`, and a list of lines for people. Raises `InputError` for a slide that
     cannot be read or has no outlines, for outlines outside the image, for a field of more than `decoding.MAX_PIXELS`.
     """
-    pairs, remarks, marked, guessed, pointed, kinds = [], [], [], [], [], Counter()
+    pairs, remarks, marked, guessed, left_out = [], [], [], [], {}
     areas = shapes = unused = odd = 0
     for pair in tqdm(found, "fields", unit="image", leave=False, delay=1, disable=quiet or None):
         drawing = _drawing(pair)
-        if drawing and drawing.without_area:
-            pointed.append(pair.mask.name)
-            kinds.update(drawing.without_area)
-        if drawing is None or not (drawing.regions or slides.is_slide(pair.image)):
+        if drawing is None or not (
+            drawing.regions or slides.is_slide(pair.image) or annotations.file_of(pair.mask) != pair.mask
+        ):
             pairs.append(pair)
             continue
-        cut, left, filled = _cut(pair, drawing, folder)
+        left_out[pair.mask.name] = drawing.left_out  # of the others, those say it who read the masks of the pairs
+        if not (drawing.regions or slides.is_slide(pair.image)):
+            pairs.append(_with_own_file(pair, drawing, folder))
+            continue
+        cut, left, filled_up = _cut(pair, drawing, folder)
         pairs += cut
         if drawing.regions:
             marked.append(pair.image.name)
             areas, shapes = areas + len(cut), shapes + len(drawing.shapes)
-            unused, odd = unused + left, odd + filled
+            unused, odd = unused + left, odd + filled_up
         else:
             guessed.append(pair.image.name)
-    if pointed:
-        counts = ", ".join(f"{count} of type {kind}" for kind, count in kinds.items())
-        remarks.append(f"shapes without an area in {some(pointed)} ({counts}) are left out")
+    remarks += left_out_lines(left_out)
     if marked:
         line = f"{areas} Region* areas of {some(marked)}: each is a field"
         line += f"; {unused} of {shapes} outlines lie outside them and are left out" if unused else ""
@@ -76,13 +79,21 @@ def cut_fields(found, folder, quiet=False):
 
 def _drawing(pair):
     """What is drawn on an image or slide; None where its mask is no file of outlines."""
-    outlined = pair.mask.is_file() and pair.mask.suffix.lower() in annotations.SUFFIXES
+    outlined = annotations.is_outlines(pair.mask) and not pair.mask.is_dir()
     if pair.image.suffix.lower() in slides.SUFFIXES and not outlined:
         raise InputError(
             f"{pair.mask}: not outlines, beside the slide {pair.image.name}; expected what was drawn on it as QuPath "
             "GeoJSON. In QuPath: File › Export objects as GeoJSON."
         )
     return annotations.read_drawing(pair.mask) if outlined else None
+
+
+def _with_own_file(pair, drawing, folder):
+    """The pair with its part of a COCO file as a file of its own, GeoJSON, which can stand beside the image."""
+    annotations.refuse_misfit(pair.mask, drawing, images.size(pair.image))
+    mask = folder / "Masks" / f"{pair.stem}.geojson"
+    write_geojson(mask, drawing.shapes, {"image": pair.image.name, "row": 0, "column": 0})
+    return replace(pair, mask=mask)
 
 
 def _cut(pair, drawing, folder):
@@ -100,7 +111,7 @@ def _cut(pair, drawing, folder):
             outlines = {i: drawing.shapes[i].moved(-row, -column) for i in np.flatnonzero(near)}
             if drawing.regions:
                 area = drawing.regions[number - 1].moved(-row, -column)
-                inner = annotations.inside(area.rings, height, width)
+                inner = inside(area.rings, height, width)
                 if not inner.all():
                     odd += 1
                     picture, outlines = _only_inside(picture, outlines, inner)
@@ -109,7 +120,7 @@ def _cut(pair, drawing, folder):
             path = folder / "Images" / (stem + images.lossless_suffix(picture))
             mask = folder / "Masks" / f"{stem}.geojson"
             images.write(path, picture)
-            annotations.write_geojson(mask, outlines.values(), {"image": pair.image.name, "row": row, "column": column})
+            write_geojson(mask, outlines.values(), {"image": pair.image.name, "row": row, "column": column})
             fields.append(Pair(stem, path, mask, pair.group))
     return fields, int((~used).sum()), odd
 
@@ -150,10 +161,10 @@ def _only_inside(picture, outlines, inner):
     """
     shown, kept = inner.copy(), {}
     for i, shape in outlines.items():
-        place, filled = annotations.filled(shape, inner.shape)
-        if (inner[place] & filled).any():
+        place, pixels = filled(shape, inner.shape)
+        if (inner[place] & pixels).any():
             kept[i] = shape
-            shown[place] |= filled
+            shown[place] |= pixels
     median = np.median(picture[inner], axis=0) if inner.any() else np.zeros(picture.shape[2])
     return np.where(shown[..., np.newaxis], picture, median.astype(picture.dtype)), kept
 

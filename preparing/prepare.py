@@ -119,7 +119,7 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
             tested = _tested_groups(found, standing, left_out, cutting)
             planned = []
             for pair, size in zip(found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
-                mask = coding.decode(contents.mask(pair, size)[0])
+                mask = coding.decode(contents.mask(pair, size).values)
                 planned += plan_tiles(pair, mask, "test" if pair.group in tested else "train", cutting)
             tiles, empty = _kept(planned, standing, left_out, cutting)
             if not any(tile.part == "train" for tile in tiles):

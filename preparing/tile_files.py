@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pairing.annotations import suffix_of
 from pairing.groups import TILE_TABLE
 from preparing.tiles import TILE_OPTIONS, raw_name
 from reading import images, intensity
@@ -53,7 +54,7 @@ def _raw_masks(pair):
     if pair.mask.is_dir():
         files = sorted(path for path in pair.mask.iterdir() if path.is_file() and not is_hidden(path))
         return {path: f"{pair.stem}/{path.name}" for path in files}
-    return {pair.mask: pair.stem + pair.mask.suffix}
+    return {pair.mask: pair.stem + (suffix_of(pair.mask) or pair.mask.suffix)}
 
 
 class TileWriter:
@@ -101,7 +102,7 @@ class TileWriter:
 
     def _write_field(self, pair, tiles, stop):
         image = self.contents.image(pair)
-        mask = self.coding.decode(self.contents.mask(pair, image.shape[:2])[0])
+        mask = self.coding.decode(self.contents.mask(pair, image.shape[:2]).values)
         self.contents.forget(pair)
         if self.copying or pair.image.is_relative_to(self.cut_dir):
             self._copy(pair.image, f"Raw data/Images/{raw_name(pair)}")

@@ -10,17 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
-from pairing.annotations import (
-    Shape,
-    inside,
-    is_region,
-    name_value,
-    rasterise,
-    read_annotation,
-    read_drawing,
-    read_shapes,
-    write_geojson,
-)
+from pairing.annotations import read_annotation, read_drawing, read_shapes
+from pairing.outlines import Shape, inside, is_region, name_value, rasterise
+from pairing.qupath_geojson import write_geojson
 from reading.files import InputError
 from reading.images import write_png
 
@@ -85,14 +77,14 @@ def test_whole_pixels_tile_without_gap_or_overlap():
 
 def test_labelme_polygons_rectangles_and_circles(tmp_path):
     shapes = ("nucleus", SQUARE, "polygon"), ("2", [(9, 7), (8, 5)], "rectangle")
-    mask, names = read_annotation(write(tmp_path / "a.json", labelme(*shapes)), (8, 10))
+    mask, names, _ = read_annotation(write(tmp_path / "a.json", labelme(*shapes)), (8, 10))
     expected = np.zeros((8, 10), int)
     expected[1:4, 2:6] = name_value("nucleus")
     expected[5:7, 8:9] = 2
     np.testing.assert_array_equal(mask, expected)
     assert names == {name_value("nucleus"): "nucleus", 2: "2"}
     circle = write(tmp_path / "b.json", labelme(("", [(5, 4), (5, 1)], "circle")))
-    mask, _ = read_annotation(circle, (8, 10))
+    mask, *_ = read_annotation(circle, (8, 10))
     rows, columns = np.mgrid[:8, :10]
     np.testing.assert_array_equal(mask, np.hypot(rows + 0.5 - 4, columns + 0.5 - 5) < 3)
 
@@ -108,7 +100,7 @@ def test_qupath_holes_parts_classes_and_ignored_areas(tmp_path):
     expected[1:4, 2:6] = expected[6:8, 8:10] = name_value("Tumour")
     expected[2, 3:5] = 1  # no class
     for value in ({"type": "FeatureCollection", "features": features}, features):
-        mask, names = read_annotation(write(tmp_path / "a.geojson", value), (8, 10))
+        mask, names, _ = read_annotation(write(tmp_path / "a.geojson", value), (8, 10))
         np.testing.assert_array_equal(mask, expected)
         assert list(names.values()) == ["Tumour"]
     assert len(read_shapes(write(tmp_path / "one.geojson", feature("Polygon", [SQUARE])))[0]) == 1
@@ -144,11 +136,11 @@ def test_imagej_shapes_groups_and_subpixels(tmp_path):
 
     oval, rectangle = roi(roifile.ROI_TYPE.OVAL, 0, 0, 20, 30), roi(roifile.ROI_TYPE.RECT, 25, 2, 28, 9, group=3)
     oval.tofile(tmp_path / "oval.roi")
-    mask, _ = read_annotation(tmp_path / "oval.roi", (30, 40))
+    mask, *_ = read_annotation(tmp_path / "oval.roi", (30, 40))
     rows, columns = np.mgrid[:30, :40] + 0.5
     np.testing.assert_array_equal(mask, ((rows - 10) / 10) ** 2 + ((columns - 15) / 15) ** 2 < 1)
     rectangle.tofile(tmp_path / "rectangle.roi")
-    mask, _ = read_annotation(tmp_path / "rectangle.roi", (30, 40))
+    mask, *_ = read_annotation(tmp_path / "rectangle.roi", (30, 40))
     assert (mask[25:28, 2:9] == 3).all() and np.count_nonzero(mask) == 21
     points = np.array([(2.5, 1.25), (9.75, 3.5), (4.5, 8.125)])
     roifile.ImagejRoi.frompoints(points).tofile(tmp_path / "fine.roi")
@@ -156,7 +148,7 @@ def test_imagej_shapes_groups_and_subpixels(tmp_path):
 
 
 def test_an_annotated_image_without_objects_is_background(tmp_path):
-    mask, names = read_annotation(write(tmp_path / "a.json", labelme()), (8, 10))
+    mask, names, _ = read_annotation(write(tmp_path / "a.json", labelme()), (8, 10))
     assert mask.shape == (8, 10) and not mask.any() and not names
 
 
@@ -168,10 +160,10 @@ def test_an_annotated_image_without_objects_is_background(tmp_path):
         ("a.zip", b"PK no zip", r"a\.zip: not a readable annotation"),
         ("a.roi", b"Iout and no more", r"a\.roi: not a readable annotation"),
         ("a.roi", b"", r"a\.roi: not a readable annotation"),
-        ("a.json", labelme(("x", [(1, 1)], "point")), "nothing but shapes of type point, which have no area"),
+        ("a.json", labelme(("x", [(1, 1)], "point")), r"nothing but shapes without an area \(point\)"),
         ("a.json", labelme(("x", [(1, 1), (2, 2)], "polygon")), "fewer than three points"),
         ("a.json", labelme(("x", SQUARE, "polygon"), height=9), r"9×10 pixels, but the image has 8×10"),
-        ("a.geojson", feature("LineString", SQUARE), "type LineString"),
+        ("a.geojson", feature("LineString", SQUARE), r"without an area \(LineString\)"),
         ("a.geojson", feature("Polygon", [[(20, 1), (30, 1), (30, 5)]]), "x 20, y 1 lies outside the image of 8×10"),
     ],
 )
@@ -204,7 +196,7 @@ def test_a_region_area_is_never_an_object(tmp_path):
     assert [shape.name for shape in drawing.shapes] == ["Nucleus"] and drawing.size is None
     assert [len(region.rings) for region in drawing.regions] == [1, 2, 1, 1], "separate parts are separate areas"
     assert [shape.name for shape in read_shapes(path)[0]] == ["Nucleus"]
-    mask, names = read_annotation(path, (8, 10))
+    mask, names, _ = read_annotation(path, (8, 10))
     assert np.count_nonzero(mask) == 12 and list(names.values()) == ["Nucleus"]
     drawn = labelme(
         ("Region*", [(0, 0), (9, 7)], "rectangle"), ("x", SQUARE, "polygon"), ("Ignore*", [(1, 1)], "point")
@@ -217,10 +209,10 @@ def test_a_region_area_is_never_an_object(tmp_path):
 def test_shapes_without_an_area_are_left_out_and_counted(tmp_path):
     drawn = labelme(("x", SQUARE, "polygon"), ("x", [(1, 1)], "point"), ("x", [(1, 1), (2, 2)], "line"))
     drawing = read_drawing(write(tmp_path / "a.json", drawn))
-    assert len(drawing.shapes) == 1 and drawing.without_area == {"point": 1, "line": 1}
+    assert len(drawing.shapes) == 1 and drawing.left_out == {"without an area (point)": 1, "without an area (line)": 1}
     features = [feature("Polygon", [[*SQUARE, SQUARE[0]]]), feature("Point", [1, 1]), feature("Point", [2, 2])]
     drawing = read_drawing(write(tmp_path / "b.geojson", features))
-    assert len(drawing.shapes) == 1 and drawing.without_area == {"Point": 2}
+    assert len(drawing.shapes) == 1 and drawing.left_out == {"without an area (Point)": 2}
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,7 +10,7 @@ import roifile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairing import annotations
+from pairing import outlines
 from pairing.groups import grouped_by, groups_of, split_by_group, with_tile_table
 from pairing.masks import MaskCoding, read_mask_of
 from pairing.pairs import Pair, find_pairing, find_pairs
@@ -262,7 +262,7 @@ def test_outlines_beside_the_images_and_their_classes(tmp_path):
     again = MaskCoding(**json.loads(json.dumps(vars(coding))))  # the run card's way
     np.testing.assert_array_equal(again.decode(read_mask_of(found[0], (8, 8)))[3], [1, 1, 2, 2, 1, 1, 1, 0])
     with pytest.raises(InputError, match="unknown values"):
-        again.check({0: 1, annotations.name_value("Nucleus"): 5})
+        again.check({0: 1, outlines.name_value("Nucleus"): 5})
     assert "foreground: everything but 0" in facts.coding().explanation
     with pytest.raises(InputError, match=r"3 values or colours, 0, cytoplasm, nucleus; expected 5"):
         facts.coding(classes=5)

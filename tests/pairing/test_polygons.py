@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from shapely import MultiPolygon, Polygon
 
-from pairing.annotations import Shape, filled
+from pairing.outlines import Shape, filled
 from pairing.polygons import polygonise
 
 label_images = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(

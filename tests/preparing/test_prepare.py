@@ -783,10 +783,10 @@ def test_a_point_beside_outlines_is_said_once(tmp_path):
         draw(source / "Masks" / f"slide{i}_field0.geojson", rectangle(5, 5, 9, 9), *[point] * i)
     done = prepare_tiles(tmp_path / "data", source, quiet=True)
     lines = [line for line in done.remarks if "Point" in line]
-    expected = "slide1_field0.geojson, slide2_field0.geojson (3 of type Point) are left out"
-    assert lines == [f"shapes without an area in {expected}"]
+    expected = "3 shapes without an area (Point), in slide1_field0.geojson, slide2_field0.geojson"
+    assert lines == [f"left out: {expected}"]
     draw(source / "Masks" / "slide0_field0.geojson", point)
-    with pytest.raises(InputError, match="slide0_field0.geojson: nothing but shapes of type Point"):
+    with pytest.raises(InputError, match="slide0_field0.geojson: nothing but shapes without an area .Point."):
         prepare_tiles(tmp_path / "other", source, quiet=True)
 
 

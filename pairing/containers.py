@@ -1,0 +1,128 @@
+"""Which outlines hold objects and are none: the tissue, the region or the field of view that was drawn around them.
+
+A cell holds its nucleus too, a multinucleate one several, a nucleus its nucleoli. What tells a container, where neither
+the tool nor the class name does, is that it holds many outlines that are small beside it, nearly all of the picture's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pairing.outlines import ANNOTATION, DETECTION, inside
+
+# Class names of what is drawn around objects, and of what never is, whatever it holds.
+AROUND = {
+    "tissue", "region", "region of interest", "roi", "field", "field of view", "fov", "area", "frame", "image",
+    "slide", "section", "core", "tma core", "specimen", "boundary", "annotation",
+}  # fmt: skip
+NEVER = {"cell", "cells", "nucleus", "nuclei", "cytoplasm"}
+GRID = 256  # pixels of the longer side of a container's box when what lies in it is looked for
+CORNERS = 8  # of an outline that are looked up there
+
+
+def split_containers(shapes, known=None):
+    """Take the containers out of all shapes of a picture.
+
+    Parameters
+    ----------
+    shapes : list of `Shape`, without regions and background.
+    known : from class names to the area of the smallest container so called in other pictures, pixels: what is so
+        called here and at least a quarter as large is a container too.
+
+    Returns (objects, containers): two lists of `Shape`, each in the order given.
+    """
+    held = _held(shapes)
+    found = {one.index for one in held if _is_container(one, held, shapes)}
+    least = dict(known or {})
+    for i in found:
+        least[shapes[i].name] = min(least.get(shapes[i].name, np.inf), shapes[i].area())
+    # One with a cell or two in it, or none, beside those with many.
+    found |= {i for i, shape in enumerate(shapes) if 4 * shape.area() >= least.get(shape.name, np.inf)}
+    objects = [shape for i, shape in enumerate(shapes) if i not in found]
+    return objects, [shapes[i] for i in sorted(found)]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An outline that holds others: its index, theirs, and the median of their areas as a share of its own."""
+
+    index: int
+    children: tuple
+    share: float
+
+
+def _held(shapes):
+    """A `_Held` of each outline that holds others with an area."""
+    if len(shapes) < 2:
+        return []
+    areas = np.array([shape.area() for shape in shapes])
+    bounds = np.array([shape.bounds() for shape in shapes])
+    order = np.argsort(bounds[:, 0])
+    lefts, found = bounds[order, 0], []
+    for i, (left, top, right, bottom) in enumerate(bounds.tolist()):
+        slack = 0.02 * max(right - left, bottom - top)  # a cell at the edge may reach over the line
+        near = order[np.searchsorted(lefts, left - slack) : np.searchsorted(lefts, right)]
+        within = (bounds[near] >= (left - slack, top - slack, -np.inf, -np.inf)).all(1)
+        within &= (bounds[near] <= (np.inf, np.inf, right + slack, bottom + slack)).all(1)
+        within &= (areas[near] >= 1) & (areas[near] < 0.9 * areas[i])
+        near = near[within]
+        if len(near):
+            near = near[_lie_in(shapes[i], [shapes[j] for j in near])]
+        if len(near):
+            found.append(_Held(i, tuple(near.tolist()), float(np.median(areas[near]) / areas[i])))
+    return found
+
+
+def _lie_in(outer, shapes):
+    """Which of `shapes` have most of their corners in `outer`: bool (shapes,)."""
+    left, top, right, bottom = outer.bounds()
+    scale = GRID / max(right - left, bottom - top)
+    rings = [(ring - (left, top)) * scale for ring in outer.rings]
+    height, width = (max(1, int(np.ceil(side * scale))) for side in (bottom - top, right - left))
+    pixels = inside(rings, height, width)
+    found = []
+    for shape in shapes:
+        ring = shape.rings[0]
+        points = (ring[:: max(1, len(ring) // CORNERS)] - (left, top)) * scale
+        columns, rows = np.clip(points.astype(int), 0, (width - 1, height - 1)).T
+        found.append(2 * np.count_nonzero(pixels[rows, columns]) > len(points))
+    return np.array(found)
+
+
+def _is_container(one, held, shapes):
+    """True where an outline is drawn around objects."""
+    outer, inner = shapes[one.index], [shapes[i] for i in one.children]
+    count, share, name = len(inner), one.share, outer.name.strip().casefold()
+    alike = sum(shape.name == outer.name for shape in inner) * 3 >= 2 * count  # an object is not made of its like
+    if outer.role == DETECTION or ((name in NEVER or name.isdigit()) and not (alike and count > 2)):
+        return False
+    if name in AROUND:
+        return True
+    if outer.role == ANNOTATION and any(shape.role == DETECTION for shape in inner):
+        return count > 2 or share < 1 / 50
+    same = [other for other in held if shapes[other.index].name == outer.name and len(other.children) > 1]
+    if is_rectangle(outer) and not all(is_rectangle(shape) for shape in inner):
+        return count > 1 or not any(is_rectangle(shapes[other.index]) for other in held if other is not one)
+    together = _share_held(same, held, len(shapes)) if count > 1 else 0
+    if alike or not name:
+        many = count >= 10 and share < 1 / 50
+        few = together > 2 / 3 and (count >= 2 and share < 1 / 200 or count >= 3 and share < 1 / 100)
+        return many or few or (together > 0.8 and count >= 6)
+    return together > 0.8 and count >= 10 and share < 1 / 100
+
+
+def _share_held(same, held, count):
+    """The share of a picture's `count` outlines that lies in one of `same`, those that hold these left aside."""
+    outer = {one.index for one in same}
+    above = {other.index for other in held if outer.intersection(other.children)} | outer
+    inner = set().union(*(one.children for one in same)) - above
+    return len(inner) / max(1, count - len(above))
+
+
+def is_rectangle(shape):
+    """True for one ring of four corners with sides along rows and columns."""
+    if len(shape.rings) != 1:
+        return False
+    ring = shape.rings[0]
+    ring = ring[:-1] if len(ring) == 5 and (ring[0] == ring[-1]).all() else ring
+    return len(ring) == 4 and all(len(set(ring[:, axis].tolist())) == 2 for axis in (0, 1))
