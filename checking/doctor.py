@@ -20,6 +20,7 @@ from checking.contact_sheet import write_contact_sheet
 from checking.findings import FEW, KINDS, ORDER, SEVERITIES, Finding, in_parts
 from checking.pair_facts import PairFacts, files_of, gather_facts
 from pairing import pairs as pairing
+from pairing.annotations import file_of
 from pairing.file_cache import FileCache
 from pairing.groups import groups_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
@@ -194,7 +195,7 @@ class _Case:
             refused = refused or error
             self.pairings.pop(part, None)
         without = [pair.image for pair in made if pair.mask is None]
-        used = {pair.mask for pair in made if pair.mask}
+        used = {path for pair in made if pair.mask for path in (pair.mask, file_of(pair.mask))}
         stems = {path.stem for path in used}
         orphans = [path for path in found["Masks"] if path not in used and path.stem not in stems]
         # Files that are there, in a folder an image or images and masks together, and cannot be paired.

@@ -9,6 +9,7 @@ import numpy as np
 
 from checking.findings import FEW, in_parts
 from pairing.masks import value_text
+from pairing.outlines import AROUND_OTHERS, HOLDS_OTHERS
 from pairing.pairs import TEST, TRAIN
 from pairing.survey import MaskFacts, Survey
 from reading.files import InputError, some
@@ -90,6 +91,7 @@ def _check_families(case):
 
 def check_masks(case, coding):
     """Empty, full and inverted masks, rare and missing classes."""
+    _say_what_is_left_out(case)
     if coding is None:
         return
     for facts in case.of(masks=True):
@@ -115,6 +117,19 @@ def check_masks(case, coding):
     if len(training) >= FEW and len(upright) >= 3:
         _check_inverted(case, coding, training, upright, sign)
     _check_balance(case, coding, training)
+
+
+def _say_what_is_left_out(case):
+    """What was drawn in files of outlines and is no object."""
+    where = {}
+    for facts in case.of(masks=True):
+        for why in facts.left_out:
+            where.setdefault(why, []).append(facts)
+    for why, all_facts in where.items():
+        count = sum(facts.left_out[why] for facts in all_facts)
+        remedy = f"Nothing, if {HOLDS_OTHERS}" if why.startswith(AROUND_OTHERS) else ""
+        seen = f"{count} shape{'s' * (count > 1)} {why}."
+        case.add("shapes left out", [facts.pair.mask for facts in all_facts], seen, remedy=remedy)
 
 
 def _upside_down(facts):

@@ -1,6 +1,6 @@
 """Which images the COCO files of a folder hold masks of: one file may list all images, by their names."""
 
-from pairing.annotations import coco_of, suffix_of
+from pairing.annotations import coco_of, file_of, suffix_of
 from reading.files import InputError, some
 
 
@@ -36,7 +36,7 @@ def _line(files, found, used):
     if not files:
         return ""
     image, mask = next(iter(found.items()), (None, None))
-    example = f", as in {image.name} ↔ {mask.name}" if found else ""
+    example = f", as in {image.name} ↔ {file_of(mask).name}/{mask.name}" if found else ""
     line = f"masks by the names listed in {some(path.name for path in files)} (COCO){example}"
     strangers = [
         coco.name_of(number)

@@ -20,7 +20,7 @@ FAR = 2**40  # pixels: no image reaches further
 UNNAMED = 1  # the mask value of an outline to which no class was given
 FIRST_NAMED = 2**30  # class names become numbers from here on, out of the way of class ids and colours
 AROUND_OTHERS = "around many others"
-HOLDS_OTHERS = "it is taken for the tissue or the field that holds the cells. If it is a cell, give it the class cell"
+HOLDS_OTHERS = "that is the tissue or the field of view. What is a cell all the same: give it the class cell"
 DETECTION, ANNOTATION = "detection", "annotation"  # roles: found by a program within what was drawn by hand (QuPath)
 
 
@@ -91,7 +91,7 @@ def left_out_lines(by_name):
     lines = []
     for why, those in names.items():
         counted = f"{counts[why]} shape{'s' * (counts[why] > 1)}"
-        hint = f"; {HOLDS_OTHERS}" if why.startswith(AROUND_OTHERS) else ""
+        hint = f"; right if {HOLDS_OTHERS}" if why.startswith(AROUND_OTHERS) else ""
         lines.append(f"left out: {counted} {why}, in {some(those)}{hint}")
     return lines
 

@@ -44,6 +44,8 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
     if not pairs:
         return None
     found = survey(pairs, contents=contents)
+    for line in found.left_out():
+        print(line)
     if record.masks and foreground is None:
         coding = MaskCoding(**record.masks)
     else:
