@@ -14,6 +14,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
 
+if sys.version_info < (3, 11):  # noqa: UP036 - said here, in words that an older Python reads too
+    received = "Python " + ".".join(map(str, sys.version_info[:2])) + " (" + sys.executable + ")"
+    print("error: " + received + " received; expected 3.11, 3.12 or 3.13. Install one of these.", file=sys.stderr)
+    sys.exit(2)
+
 import options
 
 ROOT = Path(__file__).resolve().parent
@@ -30,6 +35,24 @@ def main(arguments=None):
     command, megapixels = given.pop("command", run_all), given.pop("max_megapixels", None)
     values = options.for_command(parser, command, given)
     stop_on_sigterm()
+    try:
+        return run_command(command, values, megapixels)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package in sys.stdlib_module_names or (ROOT / package).exists() or (ROOT / f"{package}.py").exists():
+            raise
+        python = f"{sys.executable} (Python {sys.version_info[0]}.{sys.version_info[1]})"
+        newer = ", made for Python 3.11 to 3.13" if sys.version_info > (3, 14) else ""
+        print(
+            f"error: no package {package} in {python}; expected those of requirements.txt{newer}. Install them: "
+            f'"{sys.executable}" -m pip install -r "{ROOT / "requirements.txt"}"',
+            file=sys.stderr,
+        )
+        return 2
+
+
+def run_command(command, values, megapixels):
+    """Run a command with its keyword arguments. Returns the exit status."""
     from reading.decoding import at_most
     from reading.files import InputError
 
@@ -112,14 +135,14 @@ def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTH
     fill(data or ROOT / "data", source, annotations, colour, **cutting)
 
 
-def check(data=None, classes=1, foreground=None):
+def check(data=None, classes=None, foreground=None):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
     from checking.doctor import check_folder
     from reading.folder_lock import while_whole
 
     data = data or ROOT / "data"
     with while_whole(data):
-        check_folder(data, classes, in_tiles(data, classes, foreground))
+        check_folder(data, *in_tiles(data, classes, foreground))
 
 
 def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
@@ -134,17 +157,18 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     from pairing.groups import field_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
-    from reading.files import refuse_read_only
+    from reading.files import counted, refuse_read_only
     from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
     from training.run_folder import newest_model
+    from weights.model_files import model_file
 
     data = data or ROOT / "data"
+    out, wanted = out or data / PREDICTED, Wanted(**wanted)
+    refuse_read_only(out, "Choose another place with --out DIR.")
+    model = model_file(model) if model else newest_model(runs or ROOT / "runs")
     with nullcontext() if paths else while_whole(data):
         found = find_images(paths or [data / TEST_IMAGES])
-    model, out, wanted = model or newest_model(runs or ROOT / "runs"), out or data / PREDICTED, Wanted(**wanted)
-
-    refuse_read_only(out, "Choose another place with --out DIR.")
 
     def open_model():
         with quiet_start():
@@ -154,9 +178,9 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
 
     with in_turn(out):
         fields, cells = predict_paths(open_model, found, out, wanted)
-        print(f"{len(found)} mask{'s' if len(found) > 1 else ''} written to {out} by {model}")
+        print(f"{counted(len(found), 'mask')} written to {out} by {model}")
         if cells:
-            print(f"{cells.total()} cells, one a row: {out / TABLE}")
+            print(f"{counted(cells.total(), 'cell')}, one a row: {out / TABLE}")
         if fields and page:  # slides are for QuPath, not for a page
             ranges = field_ranges(fields)
             pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path)) for path in fields]
@@ -168,6 +192,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
     from predicting.evaluate import evaluate_folder
+    from preparing.tiles import prepared_classes
     from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
     from scoring.metrics import table
@@ -175,8 +200,8 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
     with in_turn(out), while_whole(data):
-        foreground = in_tiles(data, classes or 1, foreground)
-        scores = evaluate_folder(tests, out, classes, foreground)
+        _, foreground = in_tiles(data, classes, foreground)
+        scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data))
         page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
     if scores is None:
         print(f"no masks in {tests / 'Masks'}: nothing to score against")
@@ -189,11 +214,13 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
 
 def export(model=None, format="onnx", data=None):
     """Write a trained model as ONNX beside it, for other programs; `predict` then starts faster."""
-    from reading.files import InputError
+    from reading.files import InputError, counted
     from training import run_card
+    from weights.model_files import NETWORKS, model_file
 
     if model is None:
         raise InputError("no model named; expected one to export. Name it with --model FILE.")
+    model = model_file(model, NETWORKS)
     with quiet_start():
         from predicting.export import export_onnx
     target = model.with_suffix(".onnx")
@@ -206,7 +233,7 @@ def export(model=None, format="onnx", data=None):
         trained_on = run_card.data_of(run_card.read_card(card)) if card.is_file() else None
         small = model.with_name(f"{model.stem}_int8.onnx")
         found = quantize(target, small, data or trained_on or ROOT / "data")
-        ones = f"{found.images} {found.kind} image{'s' * (found.images > 1)}"
+        ones = counted(found.images, f"{found.kind} image")
         print(
             f"{small} written: Dice {found.dice:.4f} where the exact model has {found.exact_dice:.4f} ({ones}), in "
             f"{found.seconds / found.exact_seconds:.0%} of its time. To use it: python main.py predict --model "
@@ -223,19 +250,25 @@ def begin(data, runs, name, resume, minutes, from_card, learning):
     from training import run_card, run_folder
     from training.run import Run
     from training.settings import Settings
+    from weights.model_files import NETWORKS, model_file
 
     started, folder, card = time.time(), None, None
+    if learning.get("init", "none") != "none":  # a missing file is said before any other is read
+        learning = learning | {"init": os.path.abspath(model_file(learning["init"], NETWORKS))}
     if resume:
         folder, card = run_folder.find_unfinished(runs, name)
-    else:
-        folder = runs / name if name else None
-        card = run_card.read_card(from_card) if from_card else None
+    elif name:
+        folder = runs / name
+        run_folder.refuse_taken(folder)
+    if from_card:
+        card = run_card.read_card(from_card / run_card.CARD if from_card.is_dir() else from_card)
     refuse_read_only(folder or runs, "Choose another place for the runs with --runs DIR.")
     data = data or (card and run_card.data_of(card)) or ROOT / "data"
     if card is None:
-        return Run(data, folder, Settings(**learning), minutes=minutes, started=started)
+        settings = Settings(**({"classes": None} | learning))  # not given: as `prepare` was told
+        return Run(data, folder, settings, minutes=minutes, started=started)
     if "foreground" in learning:
-        foreground = in_tiles(data, learning.get("classes", 1), learning["foreground"])
+        _, foreground = in_tiles(data, learning.get("classes"), learning["foreground"])
         learning = learning | {"foreground": foreground}
     run_card.refuse_others(card, learning, f"run {folder.name}" if resume else from_card)
     settings, lines = run_card.settings_of(card)
@@ -255,7 +288,7 @@ def fit(run, command, data, runs):
 
     settings = run.settings
     with while_whole(run.data):
-        settings.foreground = in_tiles(run.data, settings.classes, settings.foreground)
+        settings.classes, settings.foreground = in_tiles(run.data, settings.classes, settings.foreground)
         # now, rather than after Keras has loaded or minutes of training
         found = refuse_unfit(run.data, settings.classes, settings.foreground)
     with quiet_start():
@@ -284,15 +317,21 @@ def data_option(data):
 
 
 def in_tiles(data, classes, foreground):
-    """--foreground as it holds in a data folder: once `prepare` has cut tiles by it, it stands for 255 in them."""
-    from preparing.tiles import foreground_in_tiles
+    """(classes, foreground) as they hold in a data folder: what `prepare` was told is remembered with its tiles.
 
-    applied = foreground_in_tiles(data, classes, foreground)
+    Once tiles are cut by --foreground, it stands for 255 in them. classes: None where the user gave none.
+    """
+    from preparing.tiles import classes_in_tiles, foreground_in_tiles
+
+    told = classes_in_tiles(data, classes, foreground)
+    if classes is None and told > 1:
+        print(f"--classes {told}, as `prepare` was told")
+    applied = foreground_in_tiles(data, told, foreground)
     if applied != foreground:
         print(
             f"--foreground {','.join(map(str, foreground))}: `prepare` has applied it; in the tiles foreground is 255"
         )
-    return applied
+    return told, applied
 
 
 def export_quietly(model):

@@ -92,7 +92,10 @@ def _masks():
     """What the values of the masks mean."""
     group = _group()
     group.add_argument(
-        "--classes", type=whole_number(1, 256), metavar="K", help="1: binary (default); K: class ids 0…K-1"
+        "--classes",
+        type=whole_number(1, 256),
+        metavar="K",
+        help="1: binary; K: class ids 0…K-1 (default: as prepared, else 1)",
     )
     group.add_argument(
         "--foreground",
@@ -128,7 +131,7 @@ def _fitting():
         help="cross-entropy alone or with Dice loss (default: bce, of 3 classes dice_bce)",
     )
     group.add_argument(
-        "--init", metavar="FILE|none", help="weights to start from (default: the shipped ones where they fit)"
+        "--init", metavar="FILE|RUN|none", help="weights to start from (default: the shipped ones where they fit)"
     )
     going = group.add_mutually_exclusive_group()
     going.add_argument(
@@ -224,8 +227,8 @@ def _predicting():
     group.add_argument(
         "--model",
         type=Path,
-        metavar="FILE",
-        help="the trained network (default: the newest run's)",
+        metavar="FILE|RUN",
+        help="the trained network, or the folder of its run (default: the newest finished run's)",
     )
     group.add_argument("--flips", action="store_true", help="average over mirror images: four times slower")
     group.add_argument(
@@ -246,7 +249,7 @@ def _predicting():
 def _exporting():
     """What is exported, and how."""
     group = _group()
-    group.add_argument("--model", type=Path, metavar="FILE", help="the .keras file to export")
+    group.add_argument("--model", type=Path, metavar="FILE", help="the .keras file, or run, to export")
     group.add_argument(
         "--format",
         choices=("onnx", "int8"),

@@ -61,7 +61,7 @@ def main():
         run("predict", "--data", data, "--model", target)
         run("evaluate", "--data", data)
         scores = json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
-    keys = ("seconds", "training_tflop", "parameters", "best_epoch", "settings", "versions")
+    keys = ("seconds", "training_tflop", "parameters", "best_epoch", "settings", "versions", "hardware")
     write_json(
         WEIGHTS / f"{args.weights}.json",
         {

@@ -4,14 +4,13 @@ An image is padded by reflection, predicted in overlapping windows and cropped: 
 Intensities are normalised from the whole image, never from a window.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from predicting.engine import open_network
 from predicting.sliding_window import GRID_PX, Layout, average_flips, predict_in_windows
 from reading import intensity
 from reading.resize import fitted_size, resize
+from weights.model_files import model_file
 
 
 class Predictor:
@@ -20,10 +19,12 @@ class Predictor:
     def __init__(self, path, flips=False):
         """Load `path`, a model.keras of this project, its export, or an .h5/.hdf5 file of the classic lineage.
 
+        A run folder stands for the model in it.
+
         flips : average over the image and its three mirror images; takes four times as long.
         """
-        self.path, self.flips = Path(path), flips
-        network, metadata = open_network(path)
+        self.path, self.flips = model_file(path), flips
+        network, metadata = open_network(self.path)
         self.predict_window = average_flips(network) if flips else network
         self.metadata = {
             "crop_px": 256,

@@ -5,7 +5,8 @@ from pathlib import Path
 from pairing.groups import TILE_TABLE
 from pairing.pairs import has_files
 from preparing.prepare import is_cut_short, prepare_tiles, refuse_forgotten_source
-from reading.files import InputError, holds_files, refuse_read_only
+from preparing.tiles import TILE_OPTIONS
+from reading.files import InputError, holds_files, refuse_read_only, write_json
 from reading.folder_lock import in_turn
 
 
@@ -36,11 +37,20 @@ def _fill(data_dir, source, annotations, colour, cutting):
             refuse_forgotten_source(data_dir)
         from preparing.sample import write_sample
 
-        write_sample(data_dir, seed=cutting.get("seed", 0), classes=cutting.get("classes", 1), colour=colour)
+        classes = cutting.get("classes", 1)
+        write_sample(data_dir, seed=cutting.get("seed", 0), classes=classes, colour=colour)
+        if classes > 1:  # to be remembered, as of tiles
+            meaning = "0 background, 1 cytoplasm, 2 nucleus"
+            write_json(data_dir / TILE_OPTIONS, {"classes": classes, "foreground": None, "meaning": meaning})
         print(f"sample images and masks written to {data_dir / 'Train data'} and {data_dir / 'Test data'}")
     elif source == "cervix":
         from preparing.download import fetch_cervix
 
+        if cutting.get("classes", 1) > 1:
+            raise InputError(
+                f"--classes {cutting['classes']} received, but the masks of the public set have one class, the nuclei; "
+                "expected no such option. Leave it out."
+            )
         fetch_cervix(data_dir)
     else:
         done = prepare_tiles(data_dir, source, annotations, **cutting)

@@ -241,6 +241,51 @@ def _shown(value):
     return "not given" if value is None else ",".join(map(str, value)) if isinstance(value, list) else value
 
 
+def _told(data_dir):
+    """What `prepare` was told of the masks: (classes, foreground in an order of its own or None, meaning in words).
+
+    None where it was not asked. Raises `InputError` for a damaged file.
+    """
+    path = Path(data_dir) / TILE_OPTIONS
+    if not path.is_file():
+        return None
+    try:
+        cut = json.loads(path.read_text(encoding="utf-8"))
+        used = cut["foreground"] and _in_order(cut["foreground"])
+        return int(cut["classes"]), used, cut["meaning"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
+            f'--data "{data_dir}" with the options of before.'
+        ) from error
+
+
+def prepared_classes(data_dir):
+    """The --classes that `prepare` was told for a data folder; None where it has written none of the masks there."""
+    told = _told(data_dir)
+    return None if told is None else told[0]
+
+
+def classes_in_tiles(data_dir, classes=None, foreground=None):
+    """The number of classes to learn in a data folder: as given, else as `prepare` was told, else 1.
+
+    Parameters: classes, None where not given; foreground, as in `foreground_in_tiles`, of which one is enough to learn
+    one class of several. Raises `InputError` where the tiles hold several classes and another number is given.
+    """
+    prepared = prepared_classes(data_dir)
+    if prepared in (None, 1):
+        return classes or 1
+    if foreground is not None and classes in (None, 1):
+        return 1
+    if classes not in (None, prepared):
+        raise InputError(
+            f"--classes {classes} received, but by {Path(data_dir) / TILE_OPTIONS} the masks were prepared with "
+            f"--classes {prepared}; expected the same. Leave the option out, or name with --foreground those of the "
+            f"values 1 to {prepared - 1} that are to be found as one class."
+        )
+    return prepared
+
+
 def foreground_in_tiles(data_dir, classes=1, foreground=None):
     """The mask values that count as foreground in a data folder, tiles of `prepare_tiles` or not.
 
@@ -250,22 +295,13 @@ def foreground_in_tiles(data_dir, classes=1, foreground=None):
     Parameters: classes, foreground, as in `survey.Survey.coding`. Raises `InputError` for another meaning of the masks
     than the one they were cut with.
     """
-    path = Path(data_dir) / TILE_OPTIONS
-    if not path.is_file():
+    told = _told(data_dir)
+    if told is None or told[0] > 1 or (classes == 1 and foreground is None):
         return foreground
-    try:
-        cut = json.loads(path.read_text(encoding="utf-8"))
-        used, ids, meaning = cut["foreground"], cut["classes"] > 1, cut["meaning"]
-        used = used and _in_order(used)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
-            f'--data "{data_dir}" with the options of before.'
-        ) from error
-    if ids or (classes == 1 and foreground is None):
-        return foreground
+    _, used, meaning = told
     if classes > 1 or _in_order(foreground) != used:
         given = f"--classes {classes}" if classes > 1 else f"--foreground {','.join(map(str, foreground))}"
+        path = Path(data_dir) / TILE_OPTIONS
         raise InputError(
             f"{given} received, but by {path} the tiles were cut for one class ({meaning}); expected the same. Leave "
             f"the option out, or move Train data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away to cut them anew."

@@ -23,6 +23,11 @@ def some(names, show=3):
     return ", ".join(names[:show]) + (f" and {len(names) - show} more" if len(names) > show else "")
 
 
+def counted(number, noun, plural=None):
+    """`1 image`, `1,200 images`; plural : where that is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 # ---------------------------------------------------------------------------------------------------------- writing
 
 

@@ -358,6 +358,74 @@ def test_before_any_run_the_shipped_weights_predict(tmp_path, monkeypatch, capsy
         run_folder.newest_model(tmp_path / "runs")
 
 
+def test_a_missing_model_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    data = make_data(tmp_path / "data")
+    for name in ("predicting.folder.find_images", "checking.doctor.refuse_unfit", "main.quiet_start"):
+        monkeypatch.setattr(name, lambda *_, **__: 1 / 0)
+    for command in (["predict", "--model"], ["train", "--init"], ["--init"], ["export", "--model"]):
+        assert main.main([*command, str(tmp_path / "nowhere.keras"), "--data", str(data)]) == 2
+        assert "no model file" in capsys.readouterr().err
+
+
+def test_a_failed_prediction_leaves_no_folder(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "kept").mkdir()
+    out = tmp_path / "kept" / "one" / "two"
+    assert main.main(["predict", str(tmp_path / "a.png"), "--model", str(start.PAP_SMEAR), "--out", str(out)]) == 2
+    assert not list((tmp_path / "kept").iterdir())
+
+
+@pytest.mark.parametrize("arguments", [[], ["check"], ["predict", "a.png"], ["export", "--model", "m.keras"]])
+def test_without_the_requirements_one_line_says_what_to_install(tmp_path, arguments):
+    done = subprocess.run(
+        [sys.executable, "-S", str(ROOT / "main.py"), *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no package ") and "-m pip install -r" in line
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_bug(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "checking.doctor", None)
+    with pytest.raises(ModuleNotFoundError):
+        main.main(["check", "--data", str(tmp_path)])
+
+
+def test_classes_given_to_prepare_are_remembered(tmp_path, monkeypatch, capsys):
+    data = make_folder(tmp_path / "data", classes=3)
+    (data / "Train data").rename(data / "Raw data")
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    seen = []
+    monkeypatch.setattr("training.train.train", lambda run, found: seen.append(run.settings) or 1 / 0)
+    assert main.main(["prepare", "--data", str(data), "--classes", "3"]) == 0
+    for command, classes in (
+        ([], 3),
+        (["train"], 3),
+        (["train", "--classes", "3"], 3),
+        (["train", "--foreground", "2"], 1),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            main.main([*command, "--data", str(data)])
+        assert seen.pop().classes == classes
+    assert main.main(["check", "--data", str(data)]) == 0
+    assert "--classes 3, as `prepare` was told" in capsys.readouterr().out
+    for command in ([], ["train"], ["check"], ["evaluate"]):
+        for classes in ("1", "2", "4"):
+            assert main.main([*command, "--data", str(data), "--classes", classes]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert f"--classes {classes} received" in line and "--classes 3" in line and "tiles.json" in line
+
+
+def test_the_classes_of_the_sample_are_remembered(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("preparing.sample.write_sample.__kwdefaults__", {
+        "seed": 0, "classes": 1, "colour": False, "train": (2, 1), "test": (1, 1), "size": 64,
+    })  # fmt: skip
+    assert main.main(["prepare", "--source", "sample", "--classes", "3", "--data", str(tmp_path)]) == 0
+    assert main.main(["check", "--data", str(tmp_path)]) in (0, 2)
+    assert "--classes 3, as `prepare` was told" in capsys.readouterr().out
+    assert main.main(["prepare", "--source", "cervix", "--classes", "3", "--data", str(tmp_path / "b")]) == 2
+
+
 @pytest.mark.slow
 def test_a_fresh_clone_predicts_without_training(tmp_path):
     from preparing.sample import make_field

@@ -19,6 +19,7 @@ from reading.files import InputError, replacing, sha256, some
 from training.settings import FLOAT32, Settings
 from weights import start as weights
 from weights.metadata import with_present_names
+from weights.model_files import NETWORKS, model_file
 
 CARD = "settings.json"
 PACKAGES = ("numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")  # what pixels pass through
@@ -88,7 +89,9 @@ def hash_files(pairs, contents):
 
 def hash_init(init):
     """SHA-256 of each of the weights that `Settings.init` may start from: a list, empty where there are none."""
-    paths = {"auto": (weights.PAP_SMEAR, weights.SAMPLE), "none": ()}.get(init, (Path(init),))
+    paths = {"auto": (weights.PAP_SMEAR, weights.SAMPLE), "none": ()}.get(init)
+    if paths is None:
+        paths = [model_file(init, NETWORKS)]
     return [sha256(path) for path in paths if path.is_file()]
 
 
@@ -113,6 +116,11 @@ def data_of(card):
     """The data folder of a run's card, where it is still there; else None."""
     data = card.get("data")
     return Path(data) if data and Path(data).is_dir() else None
+
+
+def train_on_from(run_dir):
+    """What to do with a run that is finished: a sentence with the command."""
+    return f'To train on from its network: python main.py train --run NEW_NAME --init "{run_dir}"'
 
 
 def settings_of(card):
@@ -207,7 +215,9 @@ def begin(run, read, backend, say):
         return card
     before = read_card(run.folder / CARD)
     if before["finished"]:
-        raise InputError(f"run {run.folder.name} is finished; expected one that was stopped. Start a new run.")
+        raise InputError(
+            f"run {run.folder.name} is finished; expected one that was stopped. {train_on_from(run.folder)}"
+        )
     if changed := differences(before, card, ["files"]):
         raise InputError(
             f"run {run.folder.name}: its training data are not what they were ({'; '.join(changed)}); expected the "

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import filelock
 
-from reading.files import InputError
+from reading.files import InputError, counted, some
 from reading.folder_lock import take
 from training import run_card
 from weights import start
+from weights.model_files import MODEL
 
 FOLDER = "checkpoints"
 USUAL = Path(__file__).resolve().parents[1] / "runs"
@@ -57,8 +58,7 @@ def find_unfinished(runs, name=None):
         card = run_card.read_card(run_dir / run_card.CARD)
         if card.get("finished", True):
             raise InputError(
-                f"run {name} is finished; expected one that was stopped. Use it: python main.py predict --model "
-                f'"{run_dir / "model.keras"}"'
+                f"run {name} is finished; expected one that was stopped. {run_card.train_on_from(run_dir)}"
             )
         return run_dir, card
     for path in sorted(Path(runs).glob(f"*/{run_card.CARD}"), key=lambda path: path.stat().st_mtime, reverse=True):
@@ -124,6 +124,12 @@ def refuse_taken(run_dir):
     """Raise `InputError` where `run_dir` is a file or holds a run."""
     run_dir = Path(run_dir)
     if run_dir.exists() and (not run_dir.is_dir() or any(path.name != FOLDER for path in run_dir.iterdir())):
+        card = card_of(run_dir) or {}
+        if card.get("finished"):
+            raise InputError(
+                f"{run_dir}: this run exists already and is finished; expected a new name. "
+                f"{run_card.train_on_from(run_dir)}"
+            )
         raise InputError(
             f"{run_dir}: this run exists already; expected a new name. Choose another --run NAME, or go on with it: "
             f"python main.py train --resume {by_name(run_dir)}"
@@ -161,9 +167,20 @@ def checkpoints(run_dir):
     return sorted((Path(run_dir) / FOLDER).glob("epoch_*.npz"), reverse=True)
 
 
+def card_of(run_dir):
+    """The card of a run folder; None without one that can be read."""
+    try:
+        return run_card.read_card(Path(run_dir) / run_card.CARD)
+    except (InputError, OSError):
+        return None
+
+
 def newest_model(runs):
-    """The model file of the newest run in the folder `runs`; before the first one, the shipped weights."""
-    models = sorted(Path(runs).glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
+    """The model file of the newest finished run in the folder `runs`; says which, and what it was trained on.
+
+    Where none is finished, the newest that was stopped or still trains; before the first one, the shipped weights.
+    """
+    models = sorted(Path(runs).glob(f"*/{MODEL}"), key=lambda path: path.stat().st_mtime)
     if not models and start.PAP_SMEAR.is_file():
         print(f"no run yet: predicting with {start.PAP_SMEAR.name}, which was trained on Pap smears")
         return start.PAP_SMEAR
@@ -172,4 +189,19 @@ def newest_model(runs):
             f"{runs}: no trained model; expected runs/<name>/model.keras. "
             "Train one with: python main.py train, or name a file with --model FILE."
         )
-    return models[-1]
+    cards = {path: card_of(path.parent) or {"finished": True} for path in models}  # without a card: copied here
+    finished = [path for path in models if cards[path].get("finished", True)]
+    chosen = (finished or models)[-1]
+    newer = [path.parent.name for path in models[models.index(chosen) + 1 :]]
+    if newer:
+        print(f"passed over, since their training is not finished: {some(reversed(newer))}")
+    so_far = "" if finished else " as far as it came: no run is finished"
+    print(f"predicting with run {chosen.parent.name}, trained on {trained_on(cards[chosen])}{so_far}")
+    return chosen
+
+
+def trained_on(card):
+    """What a run was trained on, in words, from its card."""
+    if "training" not in card:
+        return f"what its folder does not tell ({run_card.CARD} is missing)"
+    return f"{counted(len(card['training']), 'image')} of {card.get('data', 'a folder that is not known')}"

@@ -6,6 +6,7 @@ The repository ships weights (weights/README.md says what they were trained on a
 from pathlib import Path
 
 from reading.files import InputError
+from weights.model_files import NETWORKS, model_file
 
 WEIGHTS = Path(__file__).resolve().parent
 PAP_SMEAR = WEIGHTS / "pap_smear.keras"
@@ -18,9 +19,9 @@ def start_from(init, network, pictures):
 
     Parameters
     ----------
-    init : path of a model file; "none" for nothing; "auto" for the first of the shipped weights, `PAP_SMEAR`, then
-        `SAMPLE`, that fits the network and was not trained on the very pictures at hand: validation would then measure
-        what was learnt by heart.
+    init : path of a model file or a run folder; "none" for nothing; "auto" for the first of the shipped weights,
+        `PAP_SMEAR`, then `SAMPLE`, that fits the network and was not trained on the very pictures at hand: validation
+        would then measure what was learnt by heart.
     pictures : function giving the `fingerprint`s of all pictures at hand, asked only for "auto".
 
     Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
@@ -30,7 +31,7 @@ def start_from(init, network, pictures):
     if init == "none":
         return "starting from nothing (--init none)"
     if init != "auto":
-        transfer(load(init)[0], network)
+        transfer(load(model_file(init, NETWORKS))[0], network)
         return f"starting from {init}"
     here, why_not = set(pictures()), "no weights are shipped with this copy"
     for path in (PAP_SMEAR, SAMPLE):

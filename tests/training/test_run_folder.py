@@ -85,6 +85,9 @@ def test_the_newest_unfinished_run_that_nobody_works_on_is_taken(tmp_path):
 
 FAULTS = {
     "a finished run": (["--resume", "--run", "done"], "run done is finished"),
+    "a finished run again": (["--run", "done"], "python main.py train --run NEW_NAME --init"),
+    "weights that are not there": (["--init", "nowhere.keras"], "no model file nowhere.keras"),
+    "weights of a folder without": (["--init", str(Path(__file__).parent)], "a folder that holds no model file"),
     "no such run": (["--resume", "--run", "nowhere"], "no such run"),
     "another number": (["--resume", "--run", "half", "--batch", "8"], "--batch 8 received, but run half has batch 4"),
     "other classes": (["--resume", "--classes", "3"], "--classes 3 received, but run half has classes 1"),
@@ -133,3 +136,27 @@ def test_what_differs_from_a_card_is_said_line_by_line():
         "keras: 3.0 then, 3.15 here", "images changed: a.png", "images missing: b.png", "images new: c.png"
     ]  # fmt: skip
     assert not run_card.differences(now, now, ["versions", "files"])
+
+
+def with_model(run_dir, age, **card):
+    (run_dir / "model.keras").touch()
+    os.utime(run_dir / "model.keras", (time.time() - age,) * 2)
+    stored = json.loads((run_dir / "settings.json").read_text())
+    (run_dir / "settings.json").write_text(json.dumps(stored | card))
+    return run_dir / "model.keras"
+
+
+def test_the_newest_finished_run_predicts_and_says_what_it_was_trained_on(tmp_path, capsys):
+    with_model(make_run(tmp_path, "older", finished=True, age=9), 9)
+    model = with_model(make_run(tmp_path, "done", finished=True, age=5), 5, training=["a"], data="/smears")
+    with_model(make_run(tmp_path, "goes on", age=1), 1)
+    assert run_folder.newest_model(tmp_path / "runs") == model
+    said = capsys.readouterr().out
+    assert "run done, trained on 1 image of /smears" in said and "not finished: goes on" in said
+
+
+def test_without_a_finished_run_the_newest_is_taken_and_called_unfinished(tmp_path, capsys):
+    with_model(make_run(tmp_path, "first", age=9), 9)
+    model = with_model(make_run(tmp_path, "second", age=5), 5, training=["a", "b"], data="/smears")
+    assert run_folder.newest_model(tmp_path / "runs") == model
+    assert "2 images of /smears as far as it came: no run is finished" in capsys.readouterr().out
