@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from measuring.cells import LABELS_SUFFIX, find_cells, smallest_area_px, whole_components
+from measuring.cells import LABELS_SUFFIX, LARGEST_HOLE, find_cells, smallest_area_px, whole_components
 from measuring.measurements import measure
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL
@@ -82,15 +82,15 @@ class CellWriter:
 
         def found():
             count = 0
-            for row, mask, image, probability in whole_components(bands):
+            for corner, mask, image, probability in whole_components(bands, max(smallest, LARGEST_HOLE)):
                 cells = find_cells(mask, classes, smallest, probability)
                 outlines = polygonise(cells.labels)
                 whole = None if cells.whole is None else polygonise(cells.whole)
-                table = measure(cells, image, probability, size, outlines, row, light)
+                table = measure(cells, image, probability, size, outlines, corner, light)
                 table["cell"] += count
                 count += len(cells)
                 tables.append(table)
-                yield from features(cells, table, outlines, whole, row, place)
+                yield from features(cells, table, outlines, whole, corner, place)
 
         write_geojson(self.out_dir / f"{path.stem}.geojson", found())
         joined = {"cell": np.zeros(0, int)}
@@ -135,11 +135,12 @@ def write_labels(stem, suffix, labels):
 # --------------------------------------------------------------------------------------------------------------- QuPath
 
 
-def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS):
+def features(cells, table, outlines, whole=None, corner=(0, 0), place=WHERE_IT_IS):
     """The GeoJSON features of all cells, as QuPath exports its own (detections; with three classes cells).
 
     cells, table : as `find_cells` and `measure` give them; outlines, whole : `polygonise` of the labels and of the
-    whole cells; first_row : of the block in its image; place : of that image in its file, see `reading.large_images`.
+    whole cells; corner : first row and column of the block in its image; place : of that image in its file, see
+    `reading.large_images`.
     Yields dictionaries.
     """
     kind = "detection" if whole is None else "cell"
@@ -154,10 +155,10 @@ def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS)
         colour = OUTLINE_COLOURS[(class_id - 1) % len(OUTLINE_COLOURS)] if several else OUTLINE_COLOURS[0]
         feature = {
             "type": "Feature",
-            "geometry": _geometry(parts if whole is None else whole[number], first_row, place),
+            "geometry": _geometry(parts if whole is None else whole[number], corner, place),
         }
         if whole is not None:
-            feature["nucleusGeometry"] = _geometry(parts, first_row, place)
+            feature["nucleusGeometry"] = _geometry(parts, corner, place)
         measured = {name: value for name, value in zip(names, values, strict=True) if value == value}  # no NaN in JSON
         feature["properties"] = {
             "objectType": kind,
@@ -168,14 +169,15 @@ def features(cells, table, outlines, whole=None, first_row=0, place=WHERE_IT_IS)
         yield feature
 
 
-def _geometry(parts, first_row, place):
+def _geometry(parts, corner, place):
     left, top, factor = place
+    row, column = corner
 
     def on_file(ring):
         corners = [*ring.tolist(), ring[0].tolist()]
         if factor == 1:  # whole numbers stay whole
-            return [[x + left, y + first_row + top] for x, y in corners]
-        return [[round(x * factor + left, 3), round((y + first_row) * factor + top, 3)] for x, y in corners]
+            return [[x + column + left, y + row + top] for x, y in corners]
+        return [[round((x + column) * factor + left, 3), round((y + row) * factor + top, 3)] for x, y in corners]
 
     rings = [[on_file(ring) for ring in part] for part in parts]
     if len(rings) == 1:

@@ -5,6 +5,7 @@ network is less sure of them. Nothing here looks further than one component, so 
 band (`whole_components`) with the same result.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +23,8 @@ LARGEST_PARTED = 10  # one of at most so many smallest areas; larger ones are nu
 # About the same where the size of a pixel is known: the epithelial nuclei of those fields (100 pixels and more) have
 # 313 pixels in the median, an intermediate cell's about 35 µm² (The Bethesda System, 3rd edition, 2015).
 MIN_AREA_UM2 = 2.0
+LARGEST_HOLE = 4096  # pixels; smallest areas are smaller
+TALL_PX = 512  # taller components get a block of their own
 
 
 @dataclass(frozen=True)
@@ -216,33 +219,113 @@ def join_cytoplasm(nuclei, body):
     return whole
 
 
-def whole_components(bands):
+def whole_components(bands, largest_hole=LARGEST_HOLE):
     """Cut an image that comes in bands where no foreground is cut: each component is whole in exactly one block.
 
-    What `find_cells` finds in the blocks is what it would find in the whole image, up to the numbers. Only the rows
-    from the top of the highest component that is still open are kept, as many as the tallest has.
+    What `find_cells` finds in the blocks is what it would find in the whole image, up to the numbers. Of the bands
+    before the last one only the components that still go on are kept, each in its own rectangles: time grows with the
+    pixels, and memory with what the tallest component covers.
 
     bands: iterable of tuples, the class mask, uint8 (rows, width), and any further arrays of the same rows (image,
     probability), from top to bottom.
-    Yields (row, mask, further arrays …): the block's first row in the image, its mask without the components that
-    belong to another block, and the same rows of the others. Blocks may share rows.
+    largest_hole: what lies in a hole of at most so many pixels comes with what is around; at least the `min_area_px` of
+    `find_cells`, which fills such holes.
+    Yields ((row, column), mask, further arrays …): the block's place in the image, its mask without the components that
+    belong to another block, and the same pixels of the others; these are 0 where nothing was kept. Blocks may share
+    pixels.
     """
-    held, first = None, 0
+    from scipy.ndimage import find_objects
+
+    kept, above, first = [], None, 0  # pieces of each group of components that goes on, and its number in the last row
     for band in bands:
-        held = band if held is None else tuple(np.concatenate(both) for both in zip(held, band, strict=True))
-        mask = held[0]
-        numbers = components((mask > 0) | (hole_sizes(mask > 0) > 0))  # what lies in a hole belongs to what is around
-        tops = np.full(numbers.max() + 1, len(mask))
-        row, column = np.nonzero(numbers)
-        np.minimum.at(tops, numbers[row, column], row)
-        cut = tops[np.unique(numbers[-1])].min()  # of background `tops` is the height
-        done = (tops < cut)[numbers]
-        if done.any():
-            yield first, np.where(done, mask, 0), *held[1:]
-        held = (np.where(done, 0, mask)[cut:], *(array[cut:] for array in held[1:]))
-        first += int(cut)
-    if held is not None and held[0].any():
-        yield first, *held
+        mask = band[0]
+        numbers = components(mask)
+        nodes = _with_small_holes(numbers, first == 0, largest_hole)
+        groups, earlier = _joined(nodes, above, len(kept))
+        goes_on = np.zeros(max(groups.max(), earlier.max(initial=0)) + 1, bool)
+        goes_on[groups[nodes[-1]]] = True
+        goes_on[groups[0]] = False
+        apart = goes_on.copy()
+        apart[earlier] = True
+        inside = ~apart[groups[: numbers.max() + 1]]
+        inside[0] = False
+        if inside.any():
+            yield (first, 0), np.where(inside[numbers], mask, 0), *band[1:]
+        pieces = {group: [] for group in np.flatnonzero(apart).tolist()}
+        for group, more in zip(earlier.tolist(), kept, strict=True):
+            less, more = sorted((pieces[group], more), key=len)
+            pieces[group] = more
+            more += less
+        for number, box in enumerate(find_objects(numbers), start=1):
+            if not inside[number]:
+                own = np.where(numbers[box] == number, mask[box], 0)
+                rest = [array[box].copy() for array in band[1:]]
+                pieces[int(groups[number])].append((first + box[0].start, box[1].start, own, *rest))
+        yield from _blocks([pieces[group] for group in pieces if not goes_on[group]])
+        kept = [pieces[group] for group in pieces if goes_on[group]]
+        first += len(mask)
+        above = np.cumsum(goes_on)[groups[nodes[-1]]] * goes_on[groups[nodes[-1]]]
+    yield from _blocks(kept)
+
+
+def _with_small_holes(numbers, at_top, largest):
+    """Components and, numbered on, the parts of the background between them that may belong to a small hole.
+
+    numbers : of the components of a band, int32 (rows, width); at_top : whether it is the first one.
+    """
+    _, outside, facts, _ = cv2.connectedComponentsWithStats(
+        (numbers == 0).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
+    )
+    small = facts[:, cv2.CC_STAT_AREA] <= largest
+    for border in (outside[:, 0], outside[:, -1], *([outside[0]] if at_top else [])):
+        small[border] = False
+    small[0] = False
+    return np.where(small[outside], (np.cumsum(small, dtype=np.int32) + numbers.max())[outside], numbers)
+
+
+def _joined(nodes, above, count):
+    """Which nodes of a band touch, and which of the `count` groups that go on from `above`: their common numbers.
+
+    Returns two ndarrays: the number of node 0 … n, 0 being none, and that of each group.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    last = int(nodes.max())
+    sides = [(nodes[:, :-1], nodes[:, 1:]), (nodes[:-1], nodes[1:])]
+    if above is not None:
+        numbers = np.where(above > 0, above + last, 0)
+        sides += [(numbers, nodes[0]), (numbers[:-1], nodes[0, 1:]), (numbers[1:], nodes[0, :-1])]
+    met = [(a != b) & (a > 0) & (b > 0) for a, b in sides]
+    one, other = (np.concatenate([side[i][where] for side, where in zip(sides, met, strict=True)]) for i in (0, 1))
+    size = last + count + 1
+    graph = coo_array((np.ones(len(one), bool), (one, other)), (size, size))
+    groups = connected_components(graph, directed=False)[1]
+    return groups[: last + 1], groups[last + 1 :]
+
+
+def _blocks(groups):
+    """The blocks of groups of pieces, as `whole_components` yields them: tall groups alone, all others in one.
+
+    groups : lists of (row, column, mask, further arrays …).
+    """
+    tall, others = [], []
+    for group in groups:
+        ends = [row + len(part) for row, _, part, *_ in group]
+        height = max(ends, default=0) - min((piece[0] for piece in group), default=0)
+        (tall if height > TALL_PX else others).append(group)
+    for pieces in (*tall, list(itertools.chain(*others))):
+        if not pieces:  # what might have been a small hole, and was none
+            continue
+        boxes = np.array([(row, column, row + len(part), column + part.shape[1]) for row, column, part, *_ in pieces])
+        top, left, bottom, right = *boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)
+        block = [np.zeros((bottom - top, right - left, *part.shape[2:]), part.dtype) for part in pieces[0][2:]]
+        for (row, column, row_end, column_end), (_, _, own, *rest) in zip(boxes, pieces, strict=True):
+            place = np.s_[row - top : row_end - top, column - left : column_end - left]
+            block[0][place] |= own  # rectangles overlap, components do not
+            for array, part in zip(block[1:], rest, strict=True):
+                array[place] = part
+        yield (int(top), int(left)), *block
 
 
 def _renumbered(labels, min_area_px):

@@ -9,8 +9,8 @@ from reading import intensity
 DECADES = 6  # skimage.color.rgb2hed divides optical densities by this: it takes logarithms to the base 1e-6
 
 
-def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=0, light=None):
-    """Measure all cells of an image, or of a block of its rows.
+def measure(cells, image, probability, um_per_px=None, outlines=None, corner=(0, 0), light=None):
+    """Measure all cells of an image, or of a block of it.
 
     Columns, one value a cell. Lengths end in `_um` and areas in `_um2` where the size of a pixel is known, else both in
     `_px`; positions are always in pixels.
@@ -41,7 +41,7 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=
     probability : float ndarray of shape (height, width, 1) of foreground, or (height, width, K) of all classes.
     um_per_px : micrometres per pixel, None where unknown.
     outlines : `polygons.polygonise(cells.labels)` where it is at hand.
-    first_row : of the block in its image; positions are counted from the top of that.
+    corner : first row and column of the block in its image; positions are counted from the top left of that.
     light : of a colour image, red, green and blue where nothing is stained; None: the 99.9th percentile of each channel
         of `image`. A block of a larger image has to be told.
 
@@ -60,10 +60,10 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, first_row=
     if probability.shape[2] > 3:
         table["class"] = cells.classes
     table |= {
-        "centroid_row_px": shapes["centroid-0"] + first_row,
-        "centroid_column_px": shapes["centroid-1"],
-        "top_px": shapes["bbox-0"] + first_row,
-        "left_px": shapes["bbox-1"],
+        "centroid_row_px": shapes["centroid-0"] + corner[0],
+        "centroid_column_px": shapes["centroid-1"] + corner[1],
+        "top_px": shapes["bbox-0"] + corner[0],
+        "left_px": shapes["bbox-1"] + corner[1],
         "height_px": shapes["bbox-2"] - shapes["bbox-0"],
         "width_px": shapes["bbox-3"] - shapes["bbox-1"],
         f"area_{square}": area * side**2,

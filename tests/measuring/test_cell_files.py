@@ -100,7 +100,7 @@ def test_cells_with_cytoplasm_hold_their_nucleus_as_in_qupath(tmp_path):
     mask[5:12, 5:12] = 2
     cells = find_cells(mask, 3)
     table = measure(cells, np.zeros((20, 30, 1), np.uint8), np.ones((20, 30, 3)))
-    (feature,) = features(cells, table, polygonise(cells.labels), polygonise(cells.whole), first_row=100)
+    (feature,) = features(cells, table, polygonise(cells.labels), polygonise(cells.whole), corner=(100, 0))
     assert feature["properties"]["objectType"] == "cell"
     assert shape(feature["geometry"]).bounds == (0, 100, 30, 120)
     assert shape(feature["nucleusGeometry"]).bounds == (5, 105, 12, 112)

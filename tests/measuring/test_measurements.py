@@ -47,10 +47,11 @@ def test_micrometres(rectangle):
     assert micrometres["centroid_row_px"] == pixels["centroid_row_px"]
 
 
-def test_a_block_of_rows_counts_from_the_whole_image(rectangle):
-    block, whole = measure(*rectangle, first_row=100), measure(*rectangle)
+def test_a_block_counts_from_the_whole_image(rectangle):
+    block, whole = measure(*rectangle, corner=(100, 30)), measure(*rectangle)
+    moved = {"top_px": 100, "centroid_row_px": 100, "left_px": 30, "centroid_column_px": 30}
     for name in whole:
-        assert block[name] == whole[name] + 100 * (name in ("top_px", "centroid_row_px"))
+        assert block[name] == whole[name] + moved.get(name, 0)
 
 
 def test_nothing_to_measure_gives_no_rows():
