@@ -6,31 +6,28 @@ with it, so that they cannot fall out of step. Every draw comes from a random ge
 the same batches for any number of workers, and no global random state.
 """
 
-import math
-import threading
-from dataclasses import dataclass
+import warnings
+from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
-from keras.src.legacy.preprocessing.image import ImageDataGenerator
+from keras.src.legacy.preprocessing.image import ImageDataGenerator, Iterator
 
-from pairing.file_cache import FileCache
-from pairing.objects import numbered_objects, seams
+from pairing.examples import SEAM, Examples
 from reading import intensity
-from reading.resize import fitted_size, resize
+from reading.files import some
+from reading.warp import FILL_MODES, draw_matrix, warp
+
+__all__ = ["SEAM", "Examples", "PairIterator", "PairedImageDataGenerator", "TrainingBatches", "ValidationBatches"]
 
 cv2.setNumThreads(1)  # parallelism is across examples, in worker threads; OpenCV's own would fight the network's
 
-CACHE_BYTES = 3 * 2**27  # of images in memory, 384 MiB; what is beyond is read again for each crop
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
-SEAM = 2  # in the masks of one class that training sees: foreground where two objects touch
 SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on
 
 
 # ---------------------------------------------------------------------------------------------- paired augmentation
-
-_BORDERS = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT}  # exactly SciPy's; others by coordinates
 
 
 class PairedImageDataGenerator(ImageDataGenerator):
@@ -43,18 +40,30 @@ class PairedImageDataGenerator(ImageDataGenerator):
     elastic_range : float, largest elastic displacement in pixels (0: none), drawn on a grid of `ELASTIC_GRID` ×
         `ELASTIC_GRID` nodes and interpolated smoothly (Simard et al., ICDAR 2003; Ronneberger et al., MICCAI 2015).
 
+    For pairs there are `flow(images, masks)` and `random_pair(image, mask, seed)`. Two generators of the same geometry
+    stay in step where one seed is given to both, in `flow`, `random_transform` and `get_random_transform`, also if one
+    of them changes colours; a mask that goes through as an image is resampled as one, though.
+
     For the same draw, images equal those of `ImageDataGenerator.apply_transform`. Differences from it: images of 8
-    bits are resampled in 8 bits, to half a grey value; masks are resampled by nearest neighbour and see no colour
-    change; draws come from a generator that the caller gives, never
-    from NumPy's global state; `width_shift_range` moves columns and `height_shift_range` rows, as documented (the
-    original has them exchanged).
+    bits are resampled in 8 bits, to half a grey value; masks are resampled by nearest neighbour, see no colour change
+    and are 0 where fill_mode="constant" puts `cval` into the image, one number or one for each channel; draws come
+    from a generator that the caller gives, never from NumPy's global state; `width_shift_range` moves columns and
+    `height_shift_range` rows, as documented (the original has them exchanged). Raises ValueError for a fill_mode, an
+    interpolation_order (1: linear, 0: nearest) or a data_format that there is not.
     """
 
     ELASTIC_GRID = 6
 
-    def __init__(self, *args, elastic_range=0.0, **kwargs):
+    def __init__(self, *args, elastic_range=0.0, data_format="channels_last", **kwargs):
         super().__init__(*args, data_format="channels_last", **kwargs)
         self.elastic_range = elastic_range
+        for name, value, known in (
+            ("fill_mode", self.fill_mode, FILL_MODES),
+            ("interpolation_order", self.interpolation_order, (0, 1)),
+            ("data_format", data_format, ("channels_last", None)),
+        ):
+            if value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(map(str, known))}. Received: {value!r}.")
 
     def get_random_transform(self, img_shape, seed=None):
         """One draw of the parameters.
@@ -76,152 +85,238 @@ class PairedImageDataGenerator(ImageDataGenerator):
             "channel_shift_intensity": None,
             "brightness": None,
         }
+        if self.elastic_range:
+            grid = (self.ELASTIC_GRID, self.ELASTIC_GRID, 2)
+            draw["elastic"] = rng.uniform(-self.elastic_range, self.elastic_range, grid).astype(np.float32)
+        # colours last: a generator without them draws the same geometry
         if self.channel_shift_range:
             draw["channel_shift_intensity"] = rng.uniform(-self.channel_shift_range, self.channel_shift_range)
         if self.brightness_range is not None:
             draw["brightness"] = rng.uniform(*self.brightness_range)
-        if self.elastic_range:
-            grid = (self.ELASTIC_GRID, self.ELASTIC_GRID, 2)
-            draw["elastic"] = rng.uniform(-self.elastic_range, self.elastic_range, grid).astype(np.float32)
         return draw
 
     def apply_transform(self, x, transform_parameters):
-        """The image of `ImageDataGenerator.apply_transform`, float32, by one resampling. x: (height, width, channels).
+        """The image of `ImageDataGenerator.apply_transform`, float32, by one resampling.
 
-        Images of 8 bits are resampled in 8 bits.
+        x : ndarray (height, width) or (height, width, channels) of any type of number and number of channels. Of 8 bits
+        it is resampled in 8 bits. Brightness is for grey values, not for 0…1: those it would make black, as in Keras.
         """
-        warped = self.warp(x, transform_parameters)
-        return by_value(warped, lambda values: self.change_colours(values, transform_parameters), transform_parameters)
+        draw, warped = transform_parameters, self.warp(x, transform_parameters)
+        if draw.get("brightness") is not None and warped.dtype != np.uint8 and 0 < warped.max() <= 1:
+            warnings.warn(
+                "brightness_range received an image of 0 to 1; expected grey values, such as 0 to 255. Divide after "
+                "the augmentation, with rescale=1/255.",
+                stacklevel=2,
+            )
+        return by_value(warped, lambda values: self.change_colours(values, draw), draw)
 
     def apply_to_mask(self, mask, transform_parameters):
-        """The mask that belongs to `apply_transform` of its image: (height, width) integers, nearest neighbour."""
+        """The mask that belongs to `apply_transform` of its image: by nearest neighbour, of the same dtype.
+
+        mask : ndarray (height, width) or (height, width, channels) of any type of number.
+        """
         return self.warp(mask, transform_parameters, nearest=True)
 
     def random_pair(self, image, mask, seed):
         """Image and mask after one common draw."""
+        if image.shape[:2] != mask.shape[:2]:
+            raise ValueError(
+                f"image of shape {image.shape} and mask of shape {mask.shape} received; expected one height and width. "
+                "Give the mask that was drawn on this image."
+            )
         draw = self.get_random_transform(image.shape, seed)
         return self.apply_transform(image, draw), self.apply_to_mask(mask, draw)
 
+    def flow(
+        self, x, y=None, batch_size=32, shuffle=True, sample_weight=None, seed=None, save_to_dir=None, save_prefix="",
+        save_format="png", ignore_class_split=False, subset=None,
+    ):  # fmt: skip
+        """Batches of augmented images, for `fit` or `next`, and of their masks by the same draws.
+
+        The arguments are those of Keras' `flow`, and so are the batches: x, (x, y) or (x, y, sample_weight).
+
+        x : images (n, height, width, channels), or a list of n of one size. They come back in the generator's dtype,
+            after `standardize`.
+        y : their masks (n, height, width) or (n, height, width, any); they keep their values and their dtype.
+        sample_weight : (n,), or (n, height, width[, any]) for each pixel: these go along as the masks do.
+        save_to_dir : a folder for the augmented images, and the masks as `…_mask`, to look at.
+
+        Returns a `PairIterator`. Raises ValueError where the shapes do not belong together.
+        """
+        further = []  # inputs beside the images, Keras' x = (images, others)
+        if isinstance(x, (tuple, list)) and len(x) == 2 and np.ndim(x[0]) == 4:
+            x, others = x
+            further = [np.asarray(other) for other in (others if isinstance(others, list) else [others])]
+        x, y, weights = (None if part is None else _stacked(part) for part in (x, y, sample_weight))
+        _refuse_shapes(x, y, weights, further)
+        first = int(len(x) * self._validation_split)
+        if subset not in (None, "training", "validation"):
+            raise ValueError(f"`subset` must be training or validation. Received: {subset!r}.")
+        part = {"training": np.s_[first:], "validation": np.s_[:first]}.get(subset, np.s_[:])
+        arrays = [None if array is None else array[part] for array in (x.astype(self.dtype), y, weights, *further)]
+        return PairIterator(self, arrays, batch_size, shuffle, seed, (save_to_dir, save_prefix, save_format))
+
+    def flow_from_directory(self, *args, **kwargs):
+        """Refused: Keras pairs files by their order, and reads 16 bits as 8."""
+        raise NotImplementedError(NO_FILES.format("flow_from_directory"))
+
+    def flow_from_dataframe(self, *args, **kwargs):
+        """Refused, as `flow_from_directory`."""
+        raise NotImplementedError(NO_FILES.format("flow_from_dataframe"))
+
+    def fit(self, x, augment=False, rounds=1, seed=None):
+        """As of `ImageDataGenerator`, for the images alone; what it augments follows from `seed`."""
+        if augment:
+            x, rng = np.asarray(x, self.dtype), np.random.default_rng(seed)
+            x = np.stack([self.random_transform(image, rng) for _ in range(rounds) for image in x])
+        super().fit(x)
+
     def warp(self, array, draw, nearest=False, height=None, width=None, centre=None):
-        """Resample `array` once by the geometric part of `draw`.
+        """Resample `array` once by the geometric part of `draw`, as `reading.warp.warp` does.
 
         Parameters
         ----------
         array : ndarray of shape (H, W) or (H, W, channels).
         draw : dictionary of `get_random_transform`.
-        nearest : True for masks (dtype kept), False for images: linear; uint8 stays, unless the fill_mode puts any
-            number around them, all others become float32.
+        nearest : True for masks (dtype kept, 0 outside), False for images.
         height, width : size of the result in pixels; the array's own by default.
         centre : (row, column) in `array` on which the result is centred; the array's own centre by default.
         """
-        rows, columns = array.shape[:2]
-        height, width = height or rows, width or columns
+        height, width = height or array.shape[0], width or array.shape[1]
         matrix = draw_matrix(draw, height, width)
         if centre is not None:
             matrix[:, 2] += np.array(centre) - ((height - 1) / 2, (width - 1) / 2)
-        # Only what the result can see is converted and read: a 256-pixel crop does not touch the rest of a field.
-        (top, bottom), (left, right) = _visible(matrix, height, width, rows, columns, self._reach())
-        part = array[top:bottom, left:right]
-        if (top, left, bottom, right) != (0, 0, rows, columns):
-            matrix[:, 2] -= (top, left)
-        if not nearest and (part.dtype != np.uint8 or self.fill_mode == "constant"):
-            part = part.astype(np.float32, copy=False)
-        # OpenCV resamples four channels faster than three
-        padded = not nearest and array.ndim == 3 and array.shape[2] == 3
-        part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA) if padded else np.ascontiguousarray(part)
-        warped = self._resample(part, matrix, height, width, nearest, draw.get("elastic"))
-        if padded:
-            return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
-        return warped if array.ndim == 2 else warped.reshape(height, width, array.shape[2])
-
-    def _reach(self):
-        """Pixels beyond the affine footprint that may be read; everything where borders depend on the whole image."""
-        return self.elastic_range * 2 + 2 if self.fill_mode in _BORDERS else np.inf
-
-    def _resample(self, array, matrix, height, width, nearest, elastic):
-        interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-        border = _BORDERS.get(self.fill_mode, cv2.BORDER_REPLICATE)
-        if elastic is None and self.fill_mode in _BORDERS:
-            # OpenCV warps in half the time where it has no border to make up, so that is made first
-            (top, bottom), (left, right) = (
-                (max(0, math.ceil(-low)), max(0, math.ceil(high) - length + 1))
-                for (low, high), length in zip(_footprint(matrix, height, width), array.shape[:2], strict=True)
-            )
-            if top or bottom or left or right:
-                array = cv2.copyMakeBorder(array, top, bottom, left, right, border)
-                matrix = matrix + [[0, 0, top], [0, 0, left]]
-            return cv2.warpAffine(
-                array, _swap(matrix), (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_CONSTANT,
-            )  # fmt: skip
-        grid_rows, grid_columns = np.mgrid[0:height, 0:width].astype(np.float64)
-        source = [m[0] * grid_rows + m[1] * grid_columns + m[2] for m in matrix]
-        if elastic is not None:
-            moves = cv2.resize(elastic, (width, height), interpolation=cv2.INTER_CUBIC)
-            source = [s + moves[..., axis] for axis, s in enumerate(source)]
-        outside = np.zeros((height, width), bool)
-        for axis, length in enumerate(array.shape[:2]):
-            if self.fill_mode == "constant":
-                outside |= (source[axis] < 0) | (source[axis] > length - 1)
-            elif self.fill_mode == "wrap":
-                source[axis] = _wrap(source[axis], length)
-        if nearest:  # OpenCV rounds halves to even; SciPy, and so ImageDataGenerator, rounds them up
-            source = [np.floor(s + 0.5) for s in source]
-        source = [s.astype(np.float32) for s in source]
-        warped = cv2.remap(array, source[1], source[0], interpolation, borderMode=border)
-        warped[outside] = self.cval
-        return warped
+        moved, fill = nearest or self.interpolation_order == 0, 0 if nearest else self.cval
+        return warp(array, matrix, height, width, moved, self.fill_mode, fill, draw.get("elastic"))
 
     def change_colours(self, image, draw):
         """Channel shift and brightness of `draw`, on grey values of 0 to 255; float32 in and out, any shape."""
         if draw.get("channel_shift_intensity") is not None:
             image = np.clip(image + np.float32(draw["channel_shift_intensity"]), image.min(), image.max())
         if draw.get("brightness") is not None:
+            low, high = image.min(), image.max()
+            beyond = low < 0 or high > 255  # such as 16 bits: to 0…255 and back, as ImageDataGenerator does
+            if beyond:
+                image = (image - low) * (255 / max(high - low, np.float32(1e-30)))
             # ImageDataGenerator goes through an 8-bit Pillow image, which cuts the fractions off twice.
             image = np.floor(np.clip(np.floor(np.clip(image, 0, 255)) * np.float32(draw["brightness"]), 0, 255))
+            if beyond:
+                image = image / 255 * (high - low) + low
         return image
 
 
+NO_FILES = (
+    "{} received; expected arrays, since files pair here by their names. Read them with `reading.images.read` and "
+    "`read_mask` and call `flow(images, masks)`; or call `pairing.pairs.find_pairs` and `data.TrainingBatches`."
+)
+
+
+class PairIterator(Iterator):
+    """What `PairedImageDataGenerator.flow` returns: Keras' `Iterator`, whose draws follow from its own seed alone.
+
+    The batch at (seed, epoch, index) is always the same, in any order and by any number of threads. An epoch ends with
+    `on_epoch_end`, which `fit` calls, or with its last batch from `next`.
+    """
+
+    def __init__(self, generator, arrays, batch_size, shuffle, seed, saving):
+        """arrays : images, masks or None, weights or None, then further inputs. saving : folder, prefix, format."""
+        super().__init__(len(arrays[0]), batch_size, shuffle, seed)
+        if not (self.n and batch_size >= 1):
+            raise ValueError(f"{self.n} images in batches of {batch_size} received; expected one or more of both.")
+        self.generator, self.saving = generator, saving
+        self.images, self.masks, self.weights, *self.further = arrays
+        self.key, self.epoch = np.random.SeedSequence(seed).entropy, 0
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise ValueError(f"batch {index} received; expected 0 to {len(self) - 1}.")
+        return self._batch(self.epoch, index)
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def __next__(self):
+        with self.lock:
+            place = self.epoch, self.batch_index
+            self.batch_index = (self.batch_index + 1) % len(self)
+            self.epoch += self.batch_index == 0
+            self.total_batches_seen += 1
+        return self._batch(*place)
+
+    def _batch(self, epoch, index):
+        order = np.random.default_rng([self.key, epoch, 0]).permutation(self.n) if self.shuffle else np.arange(self.n)
+        places = range(self.n)[index * self.batch_size : (index + 1) * self.batch_size]
+        parts = []
+        for place in places:
+            rng, which = np.random.default_rng([self.key, epoch, 1, place]), order[place]
+            draw = self.generator.get_random_transform(self.images.shape[1:], rng)
+            image = self.generator.standardize(self.generator.apply_transform(self.images[which], draw))
+            masks = [None if part is None else self._along(part[which], draw) for part in (self.masks, self.weights)]
+            parts.append((image.astype(self.images.dtype, copy=False), *masks, *(part[which] for part in self.further)))
+            if self.saving[0]:
+                self._save(f"{which}_{epoch}", *parts[-1][:2])
+        x, y, weights, *further = [None if part[0] is None else np.stack(part) for part in zip(*parts, strict=True)]
+        x = [x, *further] if further else x
+        return x if y is None else (x, y) if weights is None else (x, y, weights)
+
+    def _along(self, array, draw):
+        return array if array.ndim == 0 else self.generator.apply_to_mask(array, draw)
+
+    def _save(self, name, image, mask):
+        folder, prefix, kind = self.saving
+        # values by their rank, since 1 and 2 cannot be told apart by eye, nor 1 and 0 beside 70000
+        ranks = None if mask is None else np.unique(mask, return_inverse=True)[1].reshape(mask.shape)
+        for end, array in (("", image), ("_mask", ranks)):
+            if array is not None:
+                array = array if array.ndim == 3 else array[..., np.newaxis]
+                picture = keras.utils.array_to_img(array, data_format="channels_last", scale=True)
+                picture.save(Path(folder) / f"{prefix}_{name}{end}.{kind}")
+
+
+def _stacked(arrays):
+    shapes = sorted({str(np.shape(array)) for array in arrays}) if isinstance(arrays, (list, tuple)) else []
+    if len(shapes) > 1:
+        raise ValueError(
+            f"arrays of the shapes {some(shapes)} received; expected one size. Take "
+            "`TrainingBatches`, which cuts crops from images of any size."
+        )
+    return np.asarray(arrays)
+
+
+def _refuse_shapes(x, y, weights, further):
+    """Raise ValueError where what `flow` received are not images with masks and weights of their own."""
+    if x.ndim != 4:
+        raise ValueError(f"`x` of shape {x.shape} received; expected images (n, height, width, channels).")
+    if y is not None and not (y.ndim in (3, 4) and y.shape[:3] == x.shape[:3]):
+        raise ValueError(
+            f"`y` of shape {y.shape} received; expected masks {x.shape[:3]} or {(*x.shape[:3], 'any')}. For a label of "
+            "each image take Keras' own ImageDataGenerator."
+        )
+    if weights is not None and weights.shape[:3] not in (x.shape[:1], x.shape[:3]):
+        raise ValueError(
+            f"`sample_weight` of shape {weights.shape} received; expected {x.shape[:1]}, or {x.shape[:3]} for pixels."
+        )
+    if any(part.shape[:1] != x.shape[:1] or part.shape[1:3] == x.shape[1:3] for part in further):
+        raise ValueError(
+            f"`x` with further inputs of the shapes {some(str(part.shape) for part in further)} received; expected "
+            f"{len(x)} numbers or vectors each, since pictures would not be augmented."
+        )
+
+
 def by_value(image, function, draw):
-    """`function` of an image (height, width, channels) in float32, by a table of its 256 values where it has 8 bits.
+    """`function` of an image (height, width[, channels]) in float32, by a table of its 256 values where it has 8 bits.
 
     function : changes float32 (any, any, channels) value by value, to float32; `draw`, which it follows, says whether
         it does: a channel shift looks at the whole image.
     """
     if image.dtype != np.uint8 or draw.get("channel_shift_intensity") is not None:
         return function(image.astype(np.float32, copy=False))
-    channels = image.shape[2]
+    channels = 1 if image.ndim == 2 else image.shape[2]
     values = np.repeat(np.arange(256, dtype=np.float32)[:, np.newaxis, np.newaxis], channels, axis=2)
     table = function(values).reshape(1, 256, channels)
     if (table == table[..., :1]).all():
         table = np.ascontiguousarray(table[..., :1])  # looked up in half the time
     return cv2.LUT(image, table).reshape(image.shape)
-
-
-def draw_matrix(draw, height, width):
-    """The (2, 3) matrix from a result's (row, column, 1) to the source's (row, column), flips included.
-
-    The composition of `ImageDataGenerator`: rotation · shift · shear · zoom about the centre, in (column, row) order.
-    Like the original it takes the centre of a (height, width) array as (height/2, width/2) before the axes are
-    exchanged, which is the true centre for square results only.
-    """
-    theta, shear = math.radians(draw.get("theta", 0)), math.radians(draw.get("shear", 0))
-    zx, zy, tx, ty = (draw.get(name, default) for name, default in (("zx", 1), ("zy", 1), ("tx", 0), ("ty", 0)))
-    cos, sin = math.cos(theta), math.sin(theta)
-    # rotation · shear · zoom, as ((a, b), (c, d))
-    a, b = cos * zx, -math.sin(theta + shear) * zy
-    c, d = sin * zx, math.cos(theta + shear) * zy
-    x, y = height / 2 - 0.5, width / 2 - 0.5
-    shift_x = cos * tx - sin * ty + x - a * x - b * y
-    shift_y = sin * tx + cos * ty + y - c * x - d * y
-    # in (row, column) order, and flipped: row → height − 1 − row
-    matrix = [[d, c, shift_y], [b, a, shift_x]]
-    for axis, length in ((0, height), (1, width)):
-        if draw.get(("flip_vertical", "flip_horizontal")[axis]):
-            for row in matrix:
-                row[2] += row[axis] * (length - 1)
-                row[axis] = -row[axis]
-    return np.array(matrix)
 
 
 def _draw_shift(shift_range, length, rng):
@@ -236,92 +331,7 @@ def _draw_shift(shift_range, length, rng):
     return shift * length if np.max(shift_range) < 1 else shift
 
 
-def _swap(matrix):
-    """A (row, column) matrix in OpenCV's (x, y) order."""
-    return np.array([[matrix[1, 1], matrix[1, 0], matrix[1, 2]], [matrix[0, 1], matrix[0, 0], matrix[0, 2]]])
-
-
-def _wrap(position, length):
-    """SciPy's "wrap": a period of length − 1, the first and last pixel being one."""
-    if length == 1:
-        return np.zeros_like(position)
-    return np.where((position < 0) | (position > length - 1), np.mod(position, length - 1), position)
-
-
-def _footprint(matrix, height, width):
-    """Lowest and highest row, and column, of the source that a result of this size sees."""
-    ends = []
-    for of_row, of_column, start in matrix.tolist():
-        steps = of_row * (height - 1), of_column * (width - 1)
-        ends.append((start + sum(min(0, step) for step in steps), start + sum(max(0, step) for step in steps)))
-    return ends
-
-
-def _visible(matrix, height, width, rows, columns, reach):
-    """First row and column of the source that a result needs, and the ones after the last; `reach` pixels more.
-
-    Of borders that it sees across, as much is needed inside as is seen outside, since reflection repeats it.
-    """
-    spans = []
-    for (low, high), length in zip(_footprint(matrix, height, width), (rows, columns), strict=True):
-        low, high, last = low - reach, high + reach, length - 1
-        first, end = min(low, 2 * last - high), max(high, -low)
-        spans.append((0, length) if first < 1 and end > last - 1 else (max(0, int(first)), min(length, int(end) + 2)))
-    return spans
-
-
 # ---------------------------------------------------------------------------------------------------------- batches
-
-
-@dataclass(frozen=True)
-class Example:
-    """One image in memory: as stored, with the grey values that become 0 and 1."""
-
-    image: np.ndarray
-    mask: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-
-class Examples:
-    """Images and masks by index, each made once and kept while `CACHE_BYTES` last; safe to use from threads.
-
-    mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`), to mark with `SEAM` where
-        objects touch, if the masks number them (`objects.numbered_objects`); None: not to.
-    contents : `file_cache.FileCache`, where the files have been read already.
-    """
-
-    def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None):
-        self.pairs, self.coding, self.channels, self.crop_px, self.fit = pairs, coding, channels, crop_px, fit
-        self.mask_values, self.contents = mask_values, contents or FileCache()
-        self._cache, self._bytes, self._lock = {}, 0, threading.Lock()
-
-    def __len__(self):
-        return len(self.pairs)
-
-    def __getitem__(self, index):
-        if index in self._cache:
-            return self._cache[index]
-        pair = self.pairs[index]
-        image = intensity.to_channels(self.contents.image(pair), self.channels)
-        stored = self.contents.mask(pair, image.shape[:2]).values
-        mask, labels = self.coding.decode(stored), None
-        low, high = intensity.intensity_range(image, pair.intensity_range)
-        if self.mask_values is not None:
-            labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored)
-        if self.fit:
-            size = fitted_size(*mask.shape, self.crop_px)
-            image, mask = resize(image, *size), resize(mask, *size, nearest=True)
-        if labels is not None:
-            labels = resize(labels.astype(np.float32), *mask.shape, nearest=True)
-            mask = np.where(seams(labels), np.uint8(SEAM), mask)
-        example = Example(image, mask, low, high)
-        self.contents.forget(pair)
-        with self._lock:
-            if self._bytes < CACHE_BYTES and index not in self._cache:
-                self._cache[index] = example
-                self._bytes += image.nbytes + mask.nbytes
-        return example
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -348,7 +358,7 @@ class TrainingBatches(keras.utils.PyDataset):
             drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]
             self._spots.append([_places(mask, value, ranks) for value, ranks in drawn])
         self.seams = 0.0  # their share of the foreground
-        if examples.coding.classes == 1 and pixels[SEAM] > 0:
+        if examples.classes == 1 and pixels[SEAM] > 0:
             self.seams = pixels[SEAM] / pixels[1:].sum()
             pixels[1], pixels[SEAM] = pixels[1:].sum(), 0
         self.class_shares = pixels / pixels.sum()
