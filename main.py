@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,11 +32,12 @@ def main(arguments=None):
     given = vars(parser.parse_args(arguments))
     if "minutes" in given and given.keys() & {"epochs", "steps"}:
         parser.error("--minutes received with --epochs or --steps, which it chooses; leave one out")
-    command, megapixels = given.pop("command", run_all), given.pop("max_megapixels", None)
+    command, megapixels, stack = (given.pop(name, None) for name in ("command", "max_megapixels", "stack"))
+    command = command or run_all
     values = options.for_command(parser, command, given)
     stop_on_sigterm()
     try:
-        return run_command(command, values, megapixels)
+        return run_command(command, values, megapixels, stack)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         if package in sys.stdlib_module_names or (ROOT / package).exists() or (ROOT / f"{package}.py").exists():
@@ -51,13 +52,14 @@ def main(arguments=None):
         return 2
 
 
-def run_command(command, values, megapixels):
+def run_command(command, values, megapixels, stack):
     """Run a command with its keyword arguments. Returns the exit status."""
     from reading.decoding import at_most
     from reading.files import InputError
+    from reading.stacks import as_one
 
     try:
-        with at_most(megapixels):
+        with at_most(megapixels), as_one(stack):
             command(**values)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -157,7 +159,8 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     from pairing.groups import field_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
-    from reading.files import counted, refuse_read_only
+    from reading import stacks
+    from reading.files import counted, refuse_read_only, stem_of
     from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
     from training.run_folder import newest_model
@@ -174,16 +177,18 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
         with quiet_start():
             from predicting.predictor import Predictor
 
-            return Predictor(model, wanted.flips)
+            predictor = Predictor(model, wanted.flips)
+        as_trained.enter_context(stacks.as_trained(predictor.metadata.get("settings", {}).get("stack")))
+        return predictor
 
-    with in_turn(out):
+    with in_turn(out), ExitStack() as as_trained:
         fields, cells = predict_paths(open_model, found, out, wanted)
         print(f"{counted(len(found), 'mask')} written to {out} by {model}")
         if cells:
             print(f"{counted(cells.total(), 'cell')}, one a row: {out / TABLE}")
         if fields and page:  # slides are for QuPath, not for a page
             ranges = field_ranges(fields)
-            pairs = [Pair(path.stem, path, None, path.stem, ranges.get(path)) for path in fields]
+            pairs = [Pair(stem_of(path), path, None, stem_of(path), ranges.get(path)) for path in fields]
             print(f"to look at them, open {write_page(out, pairs)}")
 
 
@@ -192,8 +197,10 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
     from predicting.evaluate import evaluate_folder
+    from predicting.record import read_record
     from preparing.tiles import prepared_classes
     from reading.folder_lock import in_turn, while_whole
+    from reading.stacks import as_one
     from reporting.page import write_page
     from scoring.metrics import table
 
@@ -201,8 +208,9 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     tests, out = data / "Test data", out or data / PREDICTED
     with in_turn(out), while_whole(data):
         _, foreground = in_tiles(data, classes, foreground)
-        scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data))
-        page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
+        with as_one(read_record(out).stack):
+            scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data))
+            page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
     if scores is None:
         print(f"no masks in {tests / 'Masks'}: nothing to score against")
     else:
@@ -246,12 +254,14 @@ def export(model=None, format="onnx", data=None):
 
 def begin(data, runs, name, resume, minutes, from_card, learning):
     """The `run.Run` that these options describe: a new one, one to go on with, or one to repeat."""
+    from reading import stacks
     from reading.files import refuse_read_only
     from training import run_card, run_folder
     from training.run import Run
     from training.settings import Settings
     from weights.model_files import NETWORKS, model_file
 
+    learning = {**learning, "stack": stacks.HOW} if stacks.HOW else learning
     started, folder, card = time.time(), None, None
     if learning.get("init", "none") != "none":  # a missing file is said before any other is read
         learning = learning | {"init": os.path.abspath(model_file(learning["init"], NETWORKS))}
@@ -283,19 +293,24 @@ def fit(run, command, data, runs):
     command, data : what the user typed, to be told how to go on after a stop. runs : the folder of all runs.
     """
     from checking.doctor import refuse_unfit
+    from preparing.tiles import stack_of_tiles
     from reading.folder_lock import while_whole
+    from reading.stacks import as_one
     from training import run_folder
 
     settings = run.settings
     with while_whole(run.data):
         settings.classes, settings.foreground = in_tiles(run.data, settings.classes, settings.foreground)
+        settings.stack = stack_of_tiles(run.data) or settings.stack
         # now, rather than after Keras has loaded or minutes of training
-        found = refuse_unfit(run.data, settings.classes, settings.foreground)
+        with as_one(settings.stack):
+            found = refuse_unfit(run.data, settings.classes, settings.foreground)
     with quiet_start():
         from training.train import train as fit_network
     run.folder = run.folder or run_folder.new_run(runs)
     try:
-        card = fit_network(run, found=found)
+        with as_one(settings.stack):
+            card = fit_network(run, found=found)
     except KeyboardInterrupt as stop:
         stop.args = (run_folder.how_to_go_on(run.folder, command, data_option(data)),)
         raise

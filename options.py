@@ -85,6 +85,13 @@ def _common():
     group.add_argument(
         "--max-megapixels", type=whole_number(1), metavar="N", help="refuse images that claim more (default: 500)"
     )
+    group.add_argument(
+        "--stack",
+        type=stack_reading,
+        metavar="focus|min|max|mean|N",
+        help="how a z-stack becomes one picture: the sharpest plane at each place, a projection, or plane N "
+        "(default: stacks are refused)",
+    )
     return group
 
 
@@ -283,6 +290,17 @@ def number(limit, expected):
         return value
 
     return parse
+
+
+def stack_reading(text):
+    """`focus` → "focus"; `3` → 3, for `reading.stacks.HOW`."""
+    if text in ("focus", "min", "max", "mean"):
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} received; expected focus, min, max, mean or a plane's number from 1"
+        )
+    return int(text)
 
 
 def rectangle(text):

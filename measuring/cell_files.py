@@ -15,7 +15,7 @@ from measuring.measurements import measure
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL
 from reading import images, intensity, pixel_size
-from reading.files import replacing
+from reading.files import replacing, stem_of
 from reading.show import OUTLINE_COLOURS, display
 
 TABLE, COUNTS = "cells.csv", "cell_counts.csv"
@@ -51,7 +51,7 @@ class CellWriter:
         outlines = polygonise(cells.labels)
         whole = None if cells.whole is None else polygonise(cells.whole)
         table = measure(cells, image, probability, size, outlines)
-        stem = self.out_dir / path.stem
+        stem = self.out_dir / stem_of(path)
         write_labels(stem, LABELS_SUFFIX, cells.labels)
         if whole is not None:
             write_labels(stem, f"_cell{LABELS_SUFFIX}", cells.whole)
@@ -92,7 +92,7 @@ class CellWriter:
                 tables.append(table)
                 yield from features(cells, table, outlines, whole, corner, place)
 
-        write_geojson(self.out_dir / f"{path.stem}.geojson", found())
+        write_geojson(self.out_dir / f"{stem_of(path)}.geojson", found())
         joined = {"cell": np.zeros(0, int)}
         if tables:
             joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

@@ -1,7 +1,7 @@
 """Which images the COCO files of a folder hold masks of: one file may list all images, by their names."""
 
 from pairing.annotations import coco_of, file_of, suffix_of
-from reading.files import InputError, some
+from reading.files import InputError, some, stem_of
 
 
 def pair_by_coco(pictures, sources):
@@ -17,7 +17,7 @@ def pair_by_coco(pictures, sources):
     own = {path.name[: len(path.name) - len(suffix_of(path))]: path for path in files}
     found, several, used = {}, [], {path: set() for path in files}
     for image in pictures:
-        named = own.get(image.stem) or own.get(image.name)  # a file an image, each of which may list them all
+        named = own.get(stem_of(image)) or own.get(image.name)  # a file an image, each of which may list them all
         holding = [named] if named and image in listed[named] else [path for path in files if image in listed[path]]
         several += [image] if len(holding) > 1 else []
         for path in holding[:1]:

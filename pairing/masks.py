@@ -10,8 +10,9 @@ import numpy as np
 from pairing import annotations
 from pairing.outlines import FIRST_NAMED
 from pairing.pairs import mask_sources
-from reading import images, intensity
+from reading import images, intensity, stacks
 from reading.files import InputError, some
+from reading.stacks import StackError
 
 MAIN_SHARE = 0.02  # of the foreground's pixels: what a colour must hold, shades included, to be one of the drawing
 SHADES = 48  # of 255: colours no further apart than this in each channel are shades of one
@@ -49,6 +50,13 @@ def read_mask_of(pair, size):
 
 def read_stored_mask_of(pair, size):
     """As `read_mask_of`: a `StoredMask`."""
+    if isinstance(stacks.HOW, int) and pair.mask.is_file() and not annotations.is_outlines(pair.mask):
+        drawn, shown = images.planes(pair.mask), images.planes(pair.image)
+        if drawn not in (1, shown):  # else its pages are something else, such as one an object
+            raise StackError(
+                f"{pair.mask}: a mask of {drawn} planes for an image of {shown} ({pair.image.name}), with --stack "
+                f"{stacks.HOW}; expected as many, or one. Save what is drawn on the planes as one mask."
+            )
     return _stored(pair.mask, size, pair.image.name)
 
 
@@ -75,6 +83,8 @@ def _stored(path, size, image_name):
 def _values(path):
     try:
         return images.read_mask(path)
+    except StackError:  # which `images.read` may be told to read as one picture
+        raise
     except InputError:
         colours = images.read(path)  # damaged files are refused here again, in the same words
         if colours.dtype != np.uint8 or intensity.is_grey(colours):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pairing import annotations
 from reading import images, slides
+from reading.files import stem_of, without_ome
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "originals", "imagestr")  # the last one is nnU-Net's
 MASK_FOLDERS = (
@@ -98,15 +99,15 @@ def _rules(paths, words):
 def _key(path, rule=None, fold=False):
     """What a file and its partner have in common in their names; None where `rule` does not apply to the file."""
     ending = "" if path.is_dir() else annotations.suffix_of(path) or path.suffix
-    key = unicodedata.normalize("NFC", path.name.removesuffix(ending))
+    key = unicodedata.normalize("NFC", without_ome(path.name.removesuffix(ending)))
     pictures = images.IMAGE_SUFFIXES | slides.SUFFIXES
     if ending.lower() in annotations.SUFFIXES and Path(key).suffix.lower() in pictures:
-        key = Path(key).stem  # a.tif.geojson belongs to a.tif
+        key = stem_of(key)  # a.tif.geojson belongs to a.tif
     if rule:
         match = _pattern(*rule).fullmatch(key)
         if not match:
             return None
-        key = match.group(1)
+        key = without_ome(match.group(1))  # a.ome_mask.tif belongs to a.ome.tif
     return key.casefold() if fold else key
 
 

@@ -21,7 +21,7 @@ from pairing.naming import (
     _rules,
 )
 from reading import images, slides
-from reading.files import InputError, some
+from reading.files import InputError, as_one_name, some, stem_of
 
 TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
 
@@ -301,19 +301,23 @@ def _only(fitting, folder):
 
 
 def _sorted_pairs(found):
-    groups = groups_of([image.stem for image in found])
-    made = [Pair(image.stem, image, found[image], group) for image, group in zip(found, groups, strict=True)]
+    stems = [stem_of(image) for image in found]
+    made = [
+        Pair(stem, image, found[image], group)
+        for stem, image, group in zip(stems, found, groups_of(stems), strict=True)
+    ]
     return sorted(made, key=lambda pair: pair.stem)
 
 
 def _refuse_twins(paths):
     seen = {}
     for path in paths:
-        key = _key(path)
+        key = as_one_name(_key(path))
         if key in seen:
+            same = "share one name" if _key(path) == _key(seen[key]) else "differ in upper and lower case alone"
             raise InputError(
-                f"{path.parent}: {seen[key].name} and {path.name} share one name; expected one file a name. "
-                "Rename or remove one."
+                f"{path.parent}: {seen[key].name} and {path.name} {same}; expected one file a name, since what is made "
+                "of them is named after them. Rename or remove one."
             )
         seen[key] = path
 

@@ -13,7 +13,7 @@ from pairing.groups import field_ranges
 from predicting.record import write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
-from reading.files import InputError, replacing
+from reading.files import InputError, as_one_name, replacing, stem_of
 from reading.large_images import is_large, open_source
 from reading.show import colour_preview
 
@@ -94,7 +94,7 @@ def predict_paths(open_model, paths, out_dir, wanted):
             broken.append(error)
         for path in whole:
             try:
-                target = out_dir / f"{path.stem}{SUFFIX}.tif"
+                target = out_dir / f"{stem_of(path)}{SUFFIX}.tif"
                 predict_whole(predictor, path, target, wanted, cells)
                 write_record(predictor, out_dir, {target: path}, cells is not None)
             except InputError as error:
@@ -114,12 +114,14 @@ def refuse_shared_names(paths):
     """Raise `InputError` where two masks would get one name."""
     first = {}
     for path in map(Path, paths):
-        if path.stem in first:
+        name = as_one_name(stem_of(path))
+        if name in first:
+            case = "" if stem_of(path) == stem_of(first[name]) else " but for upper and lower case"
             raise InputError(
-                f"{first[path.stem]} and {path} share the name {path.stem}; expected one image a name, since masks are "
-                "named after them. Rename one, or predict them one by one with another --out for each."
+                f"{first[name]} and {path} share the name {stem_of(path)}{case}; expected one image a name, since "
+                "masks are named after them. Rename one, or predict them one by one with another --out for each."
             )
-        first[path.stem] = path
+        first[name] = path
 
 
 def _missing(folder):
@@ -157,19 +159,19 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
                 continue
             probability = predictor.probability(image, ranges.get(path))
             mask = predictor.mask(probability)
-            target = out_dir / f"{path.stem}{SUFFIX}.png"
+            target = out_dir / f"{stem_of(path)}{SUFFIX}.png"
             if not written:
                 for name in (PROBABILITIES, PAGE):  # they speak of all masks in the folder, which change now
                     (out_dir / name).unlink(missing_ok=True)
             images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)
             if predictor.classes > 1:
-                images.write_png(target.with_name(f"{path.stem}{SUFFIX}_colour.png"), colour_preview(mask))
+                images.write_png(target.with_name(f"{stem_of(path)}{SUFFIX}_colour.png"), colour_preview(mask))
             foreground = probability[..., 0] if predictor.classes == 1 else 1 - probability[..., 0]
             if keep_probability:
                 images.write_png(
-                    target.with_name(f"{path.stem}_probability.png"), np.rint(foreground * 65535).astype(np.uint16)
+                    target.with_name(f"{stem_of(path)}_probability.png"), np.rint(foreground * 65535).astype(np.uint16)
                 )
-            with archive.open(f"{path.stem}.npy", "w") as file:
+            with archive.open(f"{stem_of(path)}.npy", "w") as file:
                 np.lib.format.write_array(file, intensity.to_8_bits(foreground))
             if cells:
                 cells.add(path, image, mask, probability)

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from reading import stacks
 from reading.files import InputError, sha256, write_json
 
 RECORD = "predictions.json"
@@ -24,6 +25,7 @@ class Record:
     listed : {name of a mask: {"sha256", "image", "image_sha256", "cells"}}; None where the file was written by hand,
         for the masks of another program: it then speaks of all masks in the folder.
     all_cells : whether the cells of all masks were separated; None where the list says it of each.
+    stack : how stacks of planes were read as one picture, `stacks.HOW`.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Record:
     dark_foreground: bool | None
     listed: dict | None
     all_cells: bool | None
+    stack: str | int | None = None
 
     def cells(self, mask):
         """Whether `predict` separated the cells of a mask, and wrote them beside it; None: not known."""
@@ -81,7 +84,7 @@ def read_record(folder):
         listed = found.get("predicted")
         for entry in (listed or {}).values():
             entry["sha256"], entry["image"], entry["image_sha256"]
-        more = {key: found.get(key) for key in ("model_sha256", "dark_foreground")}
+        more = {key: found.get(key) for key in ("model_sha256", "dark_foreground", "stack")}
         return Record(path, str(found.get("model", "")), **known, **more, listed=listed, all_cells=found.get("cells"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; expected what `predict` writes there. Run `predict` again.") from error
@@ -101,6 +104,7 @@ def write_record(predictor, folder, written, cells):
         "model": os.path.abspath(predictor.path),
         "model_sha256": sha256(predictor.path),
         "flips": predictor.flips,
+        "stack": stacks.HOW,
         **{key: predictor.metadata.get(key) for key in KEPT},
     }
     entries = {
@@ -119,7 +123,7 @@ def _earlier(path, record):
     """The masks that the same model wrote in the same way before, as far as they are still there."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if any(found[key] != record[key] for key in ("model_sha256", "flips")):
+        if any(found.get(key) != record[key] for key in ("model_sha256", "flips", "stack")):
             return {}
         return {name: entry for name, entry in found["predicted"].items() if (path.parent / name).is_file()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or another program's

@@ -33,7 +33,7 @@ from preparing.tiles import (
     table_text,
 )
 from reading import images, slides
-from reading.files import InputError, holds_files, is_hidden, some
+from reading.files import InputError, holds_files, is_hidden, some, stem_of
 from reading.folder_lock import in_turn, written_aside
 
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
@@ -219,7 +219,8 @@ def _annotated(image, annotations):
             f"{image}: no image or slide by its name; expected TIFF, PNG, JPEG, {', '.join(sorted(slides.SUFFIXES))}. "
             "Export it as TIFF, in QuPath for example."
         )
-    return pairs.Pair(image.stem, image, Path(annotations), slide_of(image.stem))
+    stem = stem_of(image)
+    return pairs.Pair(stem, image, Path(annotations), slide_of(stem))
 
 
 @contextmanager

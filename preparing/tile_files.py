@@ -17,7 +17,7 @@ from pairing.annotations import suffix_of
 from pairing.groups import TILE_TABLE
 from preparing.tiles import TILE_OPTIONS, raw_name
 from reading import images, intensity
-from reading.files import InputError, is_hidden, replacing
+from reading.files import InputError, as_one_name, is_hidden, replacing
 
 
 def in_the_way(path, reason=", since this prepare would not write it so"):
@@ -31,14 +31,16 @@ def in_the_way(path, reason=", since this prepare would not write it so"):
 def refuse_strangers(data_dir, tiles, copied):
     """`InputError` where two tiles would share a name, or a folder holds files that this run would not write."""
     expected = {f"{part} data/{kind}": set() for part in ("Train", "Test") for kind in ("Images", "Masks")}
+    named = set()
     for tile in tiles:
+        if as_one_name(tile.file) in named:
+            raise InputError(
+                f"{tile.image}: its tile would be named {tile.file} like that of another image; expected different "
+                "names. Rename one of the images."
+            )
+        named.add(as_one_name(tile.file))
         for kind in ("Images", "Masks"):
             names, stem = expected[f"{tile.part.capitalize()} data/{kind}"], Path(tile.file).stem
-            if tile.file in names:
-                raise InputError(
-                    f"{tile.image}: its tile would be named {tile.file} like that of another image; expected different "
-                    "names. Rename one of the images."
-                )
             names |= {f"{stem}.png", f"{stem}.tif"} if kind == "Images" else {f"{stem}.png"}
     if copied is not None:
         expected["Raw data/Images"] = {raw_name(pair) for pair in copied}

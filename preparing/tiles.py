@@ -3,12 +3,13 @@
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from pairing.groups import TILE_TABLE
+from reading import stacks
 from reading.files import InputError
 
 TILE_OPTIONS = "tiles.json"  # beside it: which values of the raw masks are foreground in the tiles
@@ -26,6 +27,7 @@ class Cutting:
     group_by : regular expression or CSV file for `groups.grouped_by`; None: groups by file name (`groups.groups_of`).
     classes, foreground : as in `survey.Survey.coding`. Masks are written with 0 and 255, or with the class ids.
     seed : decides which groups are tested and which empty tiles are kept.
+    stack : how stacks of planes are read as one picture, `stacks.HOW`.
     """
 
     tile_px: int = 256
@@ -36,6 +38,7 @@ class Cutting:
     classes: int = 1
     foreground: tuple | None = None
     seed: int = 0
+    stack: str | int | None = field(default_factory=lambda: stacks.HOW)
 
     def __post_init__(self):
         tile_px, most = self.tile_px, self.tile_px * 3 // 4
@@ -58,7 +61,8 @@ class Cutting:
     def recorded(self):
         """What `tiles.json` keeps of it, a dictionary: all but the groups, which `tiles.csv` has."""
         kept = {name: getattr(self, name) for name in OPTIONS}
-        return kept | {"foreground": self.foreground and sorted(self.foreground, key=str)}
+        kept |= {"foreground": self.foreground and sorted(self.foreground, key=str)}
+        return kept | ({"stack": self.stack} if self.stack else {})
 
 
 OPTIONS = {
@@ -166,7 +170,7 @@ def _mirrored(first, count, length):
 
 
 def raw_name(pair):
-    return pair.stem + pair.image.suffix
+    return pair.image.name
 
 
 def _in_order(foreground):
@@ -218,10 +222,11 @@ def read_standing(data_dir, cutting):
             left_out = set(cut["left_out"])
             if _json_text(cut) != text:
                 raise ValueError
+            then, now = ({"stack": None} | given for given in (cut, options))  # noted where it was given
             other = [
-                f"{OPTIONS[name]} {_shown(cut[name])}, now {_shown(options[name])}"
-                for name in OPTIONS
-                if cut[name] != options[name]
+                f"{option} {_shown(then[name])}, now {_shown(now[name])}"
+                for name, option in (OPTIONS | {"stack": "--stack"}).items()
+                if then[name] != now[name]
             ]
             if other:
                 raise InputError(
@@ -307,3 +312,12 @@ def foreground_in_tiles(data_dir, classes=1, foreground=None):
             f"the option out, or move Train data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away to cut them anew."
         )
     return None
+
+
+def stack_of_tiles(data_dir):
+    """How the stacks that tiles were cut from became one picture, as `stacks.HOW`; None where there were none.
+
+    `foreground_in_tiles`, asked first, refuses a damaged `tiles.json`.
+    """
+    path = Path(data_dir) / TILE_OPTIONS
+    return json.loads(path.read_text(encoding="utf-8")).get("stack") if path.is_file() else None

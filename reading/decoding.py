@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from reading.files import InputError
 
 IMAGE_SUFFIXES = {
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm", ".pnm",
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm", ".pnm", ".npy",
 }  # fmt: skip
 MAX_PIXELS = 500_000_000  # height × width; a file that claims more is refused from its header. Set it to raise it.
 ORIENTATION = 0x0112  # the number of the tag, the same in EXIF and in TIFF

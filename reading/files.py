@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +27,24 @@ def some(names, show=3):
 def counted(number, noun, plural=None):
     """`1 image`, `1,200 images`; plural : where that is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def stem_of(path):
+    """A file's name without its ending, of `x.ome.tif` (OME-TIFF) without both; what is made of it is called so.
+
+    >>> stem_of("Images/x.OME.TIF")
+    'x'
+    """
+    return without_ome(Path(path).stem)
+
+
+def without_ome(stem):
+    return stem[:-4] if stem[1:].lower().endswith(".ome") else stem
+
+
+def as_one_name(name):
+    """Equal for names that some file systems hold for one: those that differ in case alone, or in Unicode's forms."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 # ---------------------------------------------------------------------------------------------------------- writing

@@ -1,4 +1,4 @@
-"""Reading and writing image files: the only module that opens one, with the decoders of `pillow_files`, `tiff_files`.
+"""Reading and writing image files, with the decoders of `tiff_files`, `pillow_files` and `array_files`.
 
 Images come back as ``(height, width, channels)`` arrays, rows first, channels 1 or 3; masks as ``(height, width)``
 integers. Nothing is rescaled here: an 8-bit file gives uint8, a 16-bit file (also one that holds 12 bits) uint16, a
@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from reading.array_files import is_array_file, open_array, read_array
 from reading.decoding import IMAGE_SUFFIXES, ORIENTATION, one_line_errors
 from reading.files import InputError, replacing
 from reading.pillow_files import opened, read_pillow
-from reading.tiff_files import is_tiff, one_picture, read_tiff, tag_value
+from reading.tiff_files import is_tiff, one_picture, read_tiff, stack_axis, tag_value
 
 
 def list_images(folder, more=frozenset()):
@@ -40,12 +41,13 @@ def read(path):
     YCbCr become RGB, white-is-zero grey is turned over, and 1-bit becomes 0 and 255. Nothing else changes a value.
     Two measured channels (fluorescence) come back as three, the third all 0; a colour file whose three channels are
     equal stays three channels here. Of a GIF, WebP or PNG that moves the first frame is read, of a JPEG with further
-    pictures (MPO, as cameras write it) the first one, of a pyramid the full resolution.
+    pictures (MPO, as cameras write it) the first one, of a pyramid the full resolution. A stack of planes in a TIFF is
+    read as the one picture that `stacks.HOW` makes of it.
 
     Returns an ndarray of shape (height, width, channels), channels 1 or 3, dtype uint8, uint16 or float32 (for float
     and for integers of other widths).
-    Raises `InputError` for a missing, damaged, truncated or unsupported file, for one of several time points, z planes,
-    pages or more than three channels, and for more than `MAX_PIXELS` pixels.
+    Raises `InputError` for a missing, damaged, truncated or unsupported file, for one of several time points, z planes
+    or pages without `stacks.HOW`, for more than three channels, and for more than `decoding.MAX_PIXELS` pixels.
     """
     array = _read_any(Path(path), labels=False)
     if array.ndim == 2:
@@ -99,6 +101,8 @@ def size(path):
     """
     path = Path(path)
     with one_line_errors(path):
+        if is_array_file(path):
+            return open_array(path).shape[:2]
         if is_tiff(path):
             import tifffile
 
@@ -113,12 +117,28 @@ def size(path):
         return (width, height) if lying else (height, width)
 
 
+def planes(path):
+    """How many planes the stack in a file has, from its header; 1 for what is no stack."""
+    path = Path(path)
+    with one_line_errors(path):
+        if not is_tiff(path):
+            return 1
+        import tifffile
+
+        with tifffile.TiffFile(path) as tiff:
+            series, _, _ = one_picture(tiff, path)
+            axis = stack_axis(series)
+            return 1 if axis is None else series.shape[axis]
+
+
 def _read_any(path, labels):
     """Pixels of shape (height, width) or (height, width, channels), upright and without transparency.
 
     With `labels` the stored numbers are kept where they are indices (palettes) or truth values (1-bit).
     """
     with one_line_errors(path):
+        if is_array_file(path):
+            return read_array(path)
         return read_tiff(path, labels) if is_tiff(path) else read_pillow(path, labels)
 
 

@@ -14,6 +14,7 @@ from pairing import outlines
 from pairing.groups import grouped_by, groups_of, split_by_group, with_tile_table
 from pairing.masks import MaskCoding, read_mask_of
 from pairing.pairs import Pair, find_pairing, find_pairs
+from pairing.qupath_geojson import write_geojson
 from pairing.survey import survey
 from reading.files import InputError
 from reading.images import write_png
@@ -39,6 +40,9 @@ def test_pairs_are_found_by_exact_stem(tmp_path):
         (["a.png", "b.png"], ["a.png"], r"no mask for b\.png"),
         (["a.png"], ["a.png", "c.png"], r"no image for mask c\.png"),
         (["a.png", "a.bmp"], ["a.png"], "share one name"),
+        (["A.png", "a.bmp"], ["A.png", "a.png"], r"A\.png and a\.bmp differ in upper and lower case alone"),
+        (["ö.png", "o\u0308.bmp"], ["ö.png"], "share one name"),
+        (["a.tif", "a.ome.tif"], ["a.png"], "share one name"),
         (["img1.png"], ["img10.png"], r"no mask for img1\.png"),
     ],
 )
@@ -48,6 +52,35 @@ def test_faults_of_a_folder_are_named(tmp_path, image_names, mask_names, named):
     put(tmp_path / "Masks", *mask_names)
     with pytest.raises(InputError, match=named):
         find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image_names", "mask_names"),
+    [
+        (["a.ome.tif", "b.OME.TIF"], ["a.tif", "b.png"]),
+        (["a.tif", "b.png"], ["a.ome.tif", "b.ome.tiff"]),
+        (["a.ome.tif", "b.tif"], ["a_mask.ome.tif", "b_mask.png"]),
+        (["a.ome.tif", "b.ome.tif"], ["a.ome_mask.png", "b.ome_mask.png"]),  # by tools that know one ending
+        (["a.ome.tif", "b.ome.tif"], ["a.ome_nuclei.tif", "b.ome_nuclei.tif"]),
+        (["a.ome.tif", "b.ome.tif"], ["a.ome.png", "b.png"]),
+        (["image_1.ome.tif", "image_2.ome.tif"], ["mask_1.ome.tif", "mask_2.ome.tif"]),
+    ],
+)
+def test_the_two_endings_of_ome_tiff_are_one(tmp_path, image_names, mask_names):
+    put(tmp_path / "Images", *image_names)
+    put(tmp_path / "Masks", *mask_names)
+    found = find_pairs(tmp_path)
+    assert [pair.image.name for pair in found] == image_names and [pair.mask.name for pair in found] == mask_names
+    assert not any("ome" in pair.stem.lower() for pair in found)
+
+
+def test_outlines_of_ome_tiffs(tmp_path):
+    put(tmp_path / "Images", "a.ome.tif", "b.ome.tif", "c.ome.tif")
+    (tmp_path / "Masks").mkdir()
+    names = ["a.ome.tif.geojson", "b.ome.geojson", "c.geojson"]  # QuPath's, and two of people
+    for name in names:
+        write_geojson(tmp_path / "Masks" / name, [])
+    assert [pair.mask.name for pair in find_pairs(tmp_path)] == names
 
 
 @pytest.mark.parametrize(

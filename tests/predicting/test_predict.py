@@ -9,6 +9,7 @@ import pytest
 
 import main
 import model as networks
+from measuring.cell_files import CellWriter
 from pairing.groups import tile_ranges
 from pairing.masks import MaskCoding
 from predicting.evaluate import evaluate_folder
@@ -66,12 +67,26 @@ def test_classes_are_written_as_ids_with_a_colour_preview(tmp_path):
     assert read(tmp_path / "out" / "a_predict_colour.png").shape == (40, 40, 3)
 
 
-def test_images_of_one_name_do_not_overwrite_each_other(tmp_path, model_file):
-    for folder in ("x", "y"):
-        write_png(tmp_path / folder / "a.png", np.zeros((8, 8), np.uint8))
-    with pytest.raises(InputError, match="named a"):
-        predict_files(Predictor(model_file), [tmp_path / "x/a.png", tmp_path / "y/a.png"], tmp_path / "out")
+@pytest.mark.parametrize(
+    "names", [("x/a.png", "y/a.png"), ("A.png", "a.tif"), ("a.OME.tif", "a.png"), ("ö.png", "o\u0308.tif")]
+)
+def test_images_of_one_name_do_not_overwrite_each_other(tmp_path, model_file, names):
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        write_png(path, np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError, match="named (a|after)"):
+        predict_files(Predictor(model_file), paths, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_made_of_an_ome_tiff_has_its_name_alone(tmp_path, model_file):
+    write_png(tmp_path / "a.ome.tif", np.zeros((8, 8), np.uint8))
+    predict_files(
+        Predictor(model_file), [tmp_path / "a.ome.tif"], tmp_path / "out", True, cells=CellWriter(tmp_path / "out")
+    )
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"a_predict.png", "a_probability.png", "a_labels.png", "a.geojson", "a_overlay.png"} <= made
+    assert not any(".ome" in name for name in made)
 
 
 def test_one_bad_image_does_not_keep_the_others_from_their_masks(tmp_path, model_file):
