@@ -13,6 +13,7 @@ import cv2
 import keras
 import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator, Iterator
+from tqdm import tqdm
 
 from pairing.examples import SEAM, Examples
 from reading import intensity
@@ -349,7 +350,7 @@ class TrainingBatches(keras.utils.PyDataset):
         self.turns = []
         pixels = np.zeros(256, np.int64)  # of each class
         self._spots = []  # for each image, for each foreground class in it, some of its pixels as flat indices
-        for index in range(len(examples)):
+        for index in tqdm(range(len(examples)), "ready", unit="image", leave=False, delay=1, disable=None):
             mask = examples[index].mask
             self.turns += [index] * min(64, -(-mask.shape[0] // crop_px) * -(-mask.shape[1] // crop_px))
             held = intensity.value_counts(mask)

@@ -8,9 +8,10 @@ import numpy as np
 from pairing.file_cache import FileCache
 from pairing.objects import numbered_objects, seams
 from reading import intensity
+from reading.pixel_store import PixelStore
 from reading.resize import fitted_size, resize
 
-CACHE_BYTES = 3 * 2**27  # of images in memory, 384 MiB; what is beyond is read again for each crop
+CACHE_BYTES = 3 * 2**27  # of images in memory, 384 MiB; what is beyond lies decoded on the disk
 SEAM = 2  # in the masks of one class that training sees: foreground where two objects touch
 
 
@@ -25,18 +26,22 @@ class Example:
 
 
 class Examples:
-    """Images and masks by index, each made once and kept while `CACHE_BYTES` last; safe to use from threads.
+    """Images and masks by index, each made once and kept, in memory while `CACHE_BYTES` last, then on the disk.
+
+    Safe to use from threads. Where the disk has no room either (`store.lacking`), the rest is made again each time.
 
     mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`), to mark with `SEAM` where
         objects touch, if the masks number them (`objects.numbered_objects`); None: not to.
     contents : `file_cache.FileCache`, where the files have been read already.
+    store : `pixel_store.PixelStore`, for what memory has no room for; None: one among the temporary files.
     """
 
-    def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None):
+    def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None, store=None):
         self.pairs, self.coding, self.channels, self.crop_px, self.fit = pairs, coding, channels, crop_px, fit
         self.classes = coding.classes
         self.mask_values, self.contents = mask_values, contents or FileCache()
-        self._cache, self._bytes, self._lock = {}, 0, threading.Lock()
+        self.store = store or PixelStore()
+        self._cache, self._bytes, self._stored, self._lock = {}, 0, {}, threading.Lock()
 
     def __len__(self):
         return len(self.pairs)
@@ -44,6 +49,9 @@ class Examples:
     def __getitem__(self, index):
         if index in self._cache:
             return self._cache[index]
+        if index in self._stored:
+            places, low, high = self._stored[index]
+            return Example(*map(self.store.get, places), low, high)
         pair = self.pairs[index]
         image = intensity.to_channels(self.contents.image(pair), self.channels)
         stored = self.contents.mask(pair, image.shape[:2]).values
@@ -60,7 +68,11 @@ class Examples:
         example = Example(image, mask, low, high)
         self.contents.forget(pair)
         with self._lock:
-            if self._bytes < CACHE_BYTES and index not in self._cache:
+            if index in self._cache or index in self._stored:  # by another thread
+                return example
+            if self._bytes < CACHE_BYTES:
                 self._cache[index] = example
                 self._bytes += image.nbytes + mask.nbytes
+            elif places := self.store.add(image, mask):
+                self._stored[index] = places, low, high
         return example

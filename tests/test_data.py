@@ -204,6 +204,19 @@ def make_batches(folder, seed=0, workers=1):
     return TrainingBatches(examples, generator, crop_px=64, batch=3, steps=6, seed=seed, workers=workers)
 
 
+def test_what_memory_has_no_room_for_is_decoded_once_and_gives_the_same_crops(folder, monkeypatch):
+    expected = [make_batches(folder)[i] for i in range(6)]
+    monkeypatch.setattr("pairing.examples.CACHE_BYTES", 1)  # the first image alone
+    monkeypatch.setattr("pairing.file_cache.KEPT_BYTES", 0)
+    batches, read = make_batches(folder), []
+    monkeypatch.setattr("reading.images.read", read.append)
+    assert batches.examples.store.bytes >= 40 * 130 + 64 * 64
+    for one, other in zip(expected, (batches[i] for i in range(6)), strict=True):
+        for array, again in zip(one, other, strict=True):
+            np.testing.assert_array_equal(array, again)
+    assert not read
+
+
 def epochs_through_keras(folder, workers, epochs=2):
     """The batches as `fit` receives them: through Keras' own adapter, with its threads."""
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter

@@ -152,11 +152,12 @@ class Forecast(Stopwatch):
     epochs, steps : what is still to be done, epochs times steps.
     memory : bytes, of `memory_needed`.
     say : function that shows a line.
+    disk : bytes, of the `pixel_store.PixelStore`.
     """
 
-    def __init__(self, checks, epochs, steps, memory, say):
+    def __init__(self, checks, epochs, steps, memory, say, disk=0):
         super().__init__(checks)
-        self.todo, self.memory, self.say, self.line = (epochs, steps), memory, say, None
+        self.todo, self.memory, self.disk, self.say, self.line = (epochs, steps), memory, disk, say, None
         self.first_step = None
 
     def on_train_batch_end(self, batch, logs=None):
@@ -166,9 +167,10 @@ class Forecast(Stopwatch):
         super().on_train_batch_end(batch, logs)
         if self.steps and (self.timed >= ENOUGH_SECONDS or self.steps >= ENOUGH_STEPS or batch + 1 == self.todo[1]):
             self.seconds = self.speed().seconds(*self.todo)
+            disk = f", {_gigabytes(self.disk)} of disk" if self.disk else ""
             self.line = (
                 f"estimate: {duration(self.seconds)} of training, {_gigabytes(self.memory)} of memory "
-                f"({_gigabytes(memory_free())} more are free)"
+                f"({_gigabytes(memory_free())} more are free){disk}"
             )
             self.say(self.line)
 

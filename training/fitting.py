@@ -130,7 +130,8 @@ class Fitting:
         self._store()
         batches.epoch, self.history, self.before = self._take_up(done)
         checkpoint = checkpoints.Checkpoint(folder, self.history, self._progress)
-        forecast = budget.Forecast(self.checks, settings.epochs - batches.epoch, batches.steps, memory, self.say)
+        todo, disk = (settings.epochs - batches.epoch, batches.steps), self.data.examples.store.bytes
+        forecast = budget.Forecast(self.checks, *todo, memory, self.say, disk)
         try:
             self.network.fit(
                 batches,

@@ -18,6 +18,7 @@ from pairing.groups import split_by_group
 from pairing.pairs import TRAIN
 from pairing.survey import read_folder
 from reading.files import InputError
+from reading.pixel_store import PixelStore
 from reading.resize import choose_fit
 from scoring.baseline import foreground_is_dark
 from training import precision, run_card, run_folder
@@ -74,8 +75,10 @@ def train(run, quiet=False, found=None, callbacks=()):
     for line in (coding.explanation, *found.survey.notes(coding)):
         say(line)
     fit = choose_fit(found.survey.sizes, settings.crop_px)
-    data = _training_data(found, coding, fit, settings)
+    store = PixelStore(run.folder.parent)  # on the disk of the runs, which has to have room anyway
+    data = _training_data(found, coding, fit, settings, store)
     _tell_about(data, found.survey, fit, settings, say)
+    _tell_about_disk(store, say)
     metadata = _metadata(data, coding, fit, settings)
     with run_folder.alone(run.folder), run_folder.plain_disk_errors(run.folder):
         if not run.resume:
@@ -100,11 +103,11 @@ def _decided(settings):
     return replace(settings, precision=precision.fastest()) if settings.precision == "auto" else settings
 
 
-def _training_data(found, coding, fit, settings):
+def _training_data(found, coding, fit, settings, store):
     """The `TrainingData` of a `survey.FolderRead`."""
     training, validation = split_by_group(found.pairing.pairs, settings.validation_share, settings.seed)
     channels = 3 if found.survey.colour else 1
-    shape = {"coding": coding, "channels": channels, "crop_px": settings.crop_px, "fit": fit}
+    shape = {"coding": coding, "channels": channels, "crop_px": settings.crop_px, "fit": fit, "store": store}
     examples = Examples(training, **shape, mask_values=found.survey.mask_values, contents=found.contents)
     held_out = Examples(validation, **shape, contents=found.contents) if validation else None
     batches = TrainingBatches(
@@ -133,6 +136,21 @@ def _tell_about(data, survey, fit, settings, say):
         say(
             f"the masks number their objects: where two touch, the seam ({batches.seams:.1%} of the foreground) is "
             "learnt as background, to keep them apart; validation and scores count it as foreground"
+        )
+
+
+def _tell_about_disk(store, say):
+    """Lines on pixels that memory has no room for."""
+    if store.bytes:
+        say(
+            f"{store.bytes / 1e9:.1f} GB of decoded pixels, more than is kept in memory, lie in {store.folder} until "
+            "the training ends"
+        )
+    if store.lacking:
+        say(
+            f"the disk of {store.folder} has no room for {store.lacking / 1e9:.1f} GB of decoded pixels, so files are "
+            "read again for each crop, which can take several times as long; free some, or choose another disk with "
+            "--runs DIR"
         )
 
 
