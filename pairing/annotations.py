@@ -10,14 +10,14 @@ import struct
 import threading
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from pairing import coco_json
-from pairing.containers import split_containers
+from pairing.containers import split_containers, usual_containers
 from pairing.imagej_rois import read_rois
 from pairing.labelme_json import read_labelme
 from pairing.outlines import drawing_of, is_background, is_region, name_value, rasterise
@@ -58,7 +58,14 @@ def read_drawing(path):
     Raises `InputError` for a damaged file, for one that holds nothing but shapes without an area, and for one drawn on
     several planes of a stack.
     """
-    path = Path(path)
+    shapes, size, left_out, decided = _drawn(Path(path))
+    containers = [] if decided else split_containers(_outlines(shapes), _known_containers(Path(path), shapes))[1]
+    drawn = {id(shape) for shape in containers}
+    return drawing_of([shape for shape in shapes if id(shape) not in drawn], size, left_out, containers)
+
+
+def _drawn(path):
+    """Everything drawn on one image, as it stands: (shapes, size, what is left out, whether containers are too)."""
     planes, size = set(), None
     try:
         value = _contents(file_of(path))
@@ -81,12 +88,31 @@ def read_drawing(path):
             f"{path}: nothing but shapes {', '.join(without)}; expected closed outlines. Draw around the cells, as "
             "polygons for example."
         )
-    containers = []
-    if not (isinstance(value, dict) and CUT_FROM in value):  # else they were taken out before it was written
-        objects = [shape for shape in shapes if not is_region(shape.name) and not is_background(shape.name)]
-        _, containers = split_containers(objects)
-    drawn = {id(shape) for shape in containers}
-    return drawing_of([shape for shape in shapes if id(shape) not in drawn], size, left_out, containers)
+    return shapes, size, left_out, isinstance(value, dict) and CUT_FROM in value
+
+
+def _outlines(shapes):
+    return [shape for shape in shapes if not is_region(shape.name) and not is_background(shape.name)]
+
+
+def _known_containers(path, shapes):
+    """`usual_containers` of the folder, where one of `shapes` may be one: so large or so alone that they must tell."""
+    areas = [shape.area() for shape in _outlines(shapes)]
+    if not areas or (len(areas) > 3 and max(areas) < 8 * np.median(areas)):
+        return {}
+    with _FOLDER_TURN:
+        file = file_of(path)
+        return _usual_in(file.parent, file.parent.stat().st_mtime_ns) if file == path else {}
+
+
+@lru_cache(maxsize=4)
+def _usual_in(folder, _):
+    pictures = []
+    for path in sorted(folder.iterdir()):
+        if suffix_of(path) and path.is_file() and not path.name.startswith("."):
+            with suppress(InputError):  # which is said of the file itself
+                pictures.append(_outlines(_drawn(path)[0]))
+    return usual_containers(pictures)
 
 
 def _number(path, coco):
@@ -168,7 +194,7 @@ DAMAGED = (
     zipfile.BadZipFile,
 )  # fmt: skip
 NOTHING_DRAWN = ("without an area", "without an outline")
-_TURN = threading.Lock()  # one file is not parsed twice at the same time
+_TURN, _FOLDER_TURN = threading.Lock(), threading.Lock()  # no file or folder is read twice at the same time
 
 
 def _contents(path):

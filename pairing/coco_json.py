@@ -57,8 +57,8 @@ class Coco:
         for degree, (places, name) in enumerate(zip(self._places, _names(image.name), strict=True)):
             numbers = places.get(name, [])
             if len(numbers) > 1:
-                depth = [_common_folders(image, self.images[number]["file_name"]) for number in numbers]
-                numbers = [number for number, alike in zip(numbers, depth, strict=True) if alike == max(depth)]
+                here = {number: _lies_in(image, self.images[number]["file_name"]) for number in numbers}
+                numbers = [number for number in numbers if here[number]] or numbers
             if len(numbers) > 1:
                 named = some(self.images[number]["file_name"] for number in numbers)
                 raise InputError(
@@ -109,14 +109,11 @@ def _names(file_name):
     return name, plain, stem.casefold(), re.sub(r"[\W_]+", "_", own.casefold())
 
 
-def _common_folders(image, file_name):
-    """How many folders above an image are called as in `file_name`, from the innermost on."""
-    inner, count = re.split(r"[\\/]", file_name)[-2::-1], 0
-    for folder, name in zip(image.parents, inner, strict=False):
-        if folder.name != name:
-            break
-        count += 1
-    return count
+def _lies_in(image, file_name):
+    """True where all folders in `file_name` are those above an image, from the innermost on; False without any."""
+    inner = [part for part in re.split(r"[\\/]", file_name) if part][-2::-1]
+    above = [folder.name for folder in image.parents]
+    return bool(inner) and inner == above[: len(inner)]
 
 
 def _shape(name, segmentation):

@@ -4,6 +4,7 @@ A cell holds its nucleus too, a multinucleate one several, a nucleus its nucleol
 the tool nor the class name does, is that it holds many outlines that are small beside it, nearly all of the picture's.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ AROUND = {
     "slide", "section", "core", "tma core", "specimen", "boundary", "annotation",
 }  # fmt: skip
 NEVER = {"cell", "cells", "nucleus", "nuclei", "cytoplasm"}
+SURE, LIKELY = "sure", "likely"
 GRID = 256  # pixels of the longer side of a container's box when what lies in it is looked for
 CORNERS = 8  # of an outline that are looked up there
 
@@ -26,20 +28,50 @@ def split_containers(shapes, known=None):
     Parameters
     ----------
     shapes : list of `Shape`, without regions and background.
-    known : from class names to the area of the smallest container so called in other pictures, pixels: what is so
-        called here and at least a quarter as large is a container too.
+    known : `usual_containers` of the other pictures of the folder.
 
     Returns (objects, containers): two lists of `Shape`, each in the order given.
     """
-    held = _held(shapes)
-    found = {one.index for one in held if _is_container(one, held, shapes)}
-    least = dict(known or {})
-    for i in found:
-        least[shapes[i].name] = min(least.get(shapes[i].name, np.inf), shapes[i].area())
+    held, sure, likely = _held(shapes), set(), set()
+    for one in held:
+        judged = _is_container(one, held, shapes)
+        sure |= {one.index} if judged == SURE else set()
+        likely |= {one.index} if judged == LIKELY else set()
+    objects = [shape for i, shape in enumerate(shapes) if i not in sure | likely]
+    sizes = (known or {}) | _usual([shapes[i] for i in sorted(sure | likely)], objects)
     # One with a cell or two in it, or none, beside those with many.
-    found |= {i for i, shape in enumerate(shapes) if 4 * shape.area() >= least.get(shape.name, np.inf)}
+    found = sure | {
+        i for i, shape in enumerate(shapes) if shape.name in sizes and 4 * shape.area() >= sizes[shape.name]
+    }
     objects = [shape for i, shape in enumerate(shapes) if i not in found]
     return objects, [shapes[i] for i in sorted(found)]
+
+
+def usual_containers(pictures):
+    """What containers are called in a folder, and how large they are there.
+
+    pictures : list of lists of `Shape`, one a picture, as for `split_containers`.
+    Returns a dictionary from class names to an area in pixels: in several pictures, and not in a few of many, outlines
+    so called and at least a quarter as large are containers. So is then one with a cell or two in it, or none.
+    """
+    parted = [split_containers(shapes) for shapes in pictures]
+    several = Counter(name for _, containers in parted for name in {shape.name for shape in containers})
+    objects, containers = ([shape for part in parted for shape in part[which]] for which in (0, 1))
+    sizes = _usual(containers, objects, rivals_each=3)  # in a folder of sparse pictures most hold few
+    return {name: size for name, size in sizes.items() if several[name] > 1}
+
+
+def _usual(containers, objects, rivals_each=1):
+    """From class names to the median area of the containers so called, where objects of that size are hardly more."""
+    areas, sizes = {}, {}
+    for shape in containers:
+        areas.setdefault(shape.name, []).append(shape.area())
+    for name, those in areas.items():
+        usual = float(np.median(those))
+        rivals = sum(shape.name == name and 4 * shape.area() >= usual for shape in objects)
+        if len(those) * rivals_each >= rivals:
+            sizes[name] = usual
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -52,7 +84,7 @@ class _Held:
 
 
 def _held(shapes):
-    """A `_Held` of each outline that holds others with an area."""
+    """A `_Held` of each outline that holds others with an area, and may be a container."""
     if len(shapes) < 2:
         return []
     areas = np.array([shape.area() for shape in shapes])
@@ -66,11 +98,18 @@ def _held(shapes):
         within &= (bounds[near] <= (np.inf, np.inf, right + slack, bottom + slack)).all(1)
         within &= (areas[near] >= 1) & (areas[near] < 0.9 * areas[i])
         near = near[within]
+        if len(near) == 1 and not _may_hold_one(shapes[i]):
+            continue  # a cell with its nucleus
         if len(near):
             near = near[_lie_in(shapes[i], [shapes[j] for j in near])]
         if len(near):
             found.append(_Held(i, tuple(near.tolist()), float(np.median(areas[near]) / areas[i])))
     return found
+
+
+def _may_hold_one(outer):
+    """True for what may be a container with a single object in it, by other things than how much it holds."""
+    return outer.name.strip().casefold() in AROUND or outer.role == ANNOTATION or is_rectangle(outer)
 
 
 def _lie_in(outer, shapes):
@@ -90,25 +129,26 @@ def _lie_in(outer, shapes):
 
 
 def _is_container(one, held, shapes):
-    """True where an outline is drawn around objects."""
+    """Whether an outline is drawn around objects: `SURE`, `LIKELY` (unless its like are objects) or None."""
     outer, inner = shapes[one.index], [shapes[i] for i in one.children]
     count, share, name = len(inner), one.share, outer.name.strip().casefold()
     alike = sum(shape.name == outer.name for shape in inner) * 3 >= 2 * count  # an object is not made of its like
     if outer.role == DETECTION or ((name in NEVER or name.isdigit()) and not (alike and count > 2)):
-        return False
+        return None
     if name in AROUND:
-        return True
+        return SURE
     if outer.role == ANNOTATION and any(shape.role == DETECTION for shape in inner):
-        return count > 2 or share < 1 / 50
-    same = [other for other in held if shapes[other.index].name == outer.name and len(other.children) > 1]
+        return SURE if count > 2 or share < 1 / 50 else None
     if is_rectangle(outer) and not all(is_rectangle(shape) for shape in inner):
-        return count > 1 or not any(is_rectangle(shapes[other.index]) for other in held if other is not one)
+        only = not any(is_rectangle(shapes[other.index]) for other in held if other is not one)
+        return SURE if count > 1 or only else None
+    same = [other for other in held if shapes[other.index].name == outer.name and len(other.children) > 1]
     together = _share_held(same, held, len(shapes)) if count > 1 else 0
     if alike or not name:
         many = count >= 10 and share < 1 / 50
         few = together > 2 / 3 and (count >= 2 and share < 1 / 200 or count >= 3 and share < 1 / 100)
-        return many or few or (together > 0.8 and count >= 6)
-    return together > 0.8 and count >= 10 and share < 1 / 100
+        return LIKELY if many or few or (together > 0.8 and count >= 6) else None
+    return LIKELY if together > 0.8 and count >= 10 and share < 1 / 150 else None
 
 
 def _share_held(same, held, count):

@@ -14,7 +14,7 @@ def read_rois(contents):
     """The shapes of ROIs, each the bytes of one: (shapes, what is left out, the planes they were drawn on).
 
     Polygon, freehand, traced, oval, rectangle and composite ROIs are read; their group number is their class. A plane
-    is (position in a plain stack, slice, frame), counted from 1, 0 where it is not said.
+    is (position in a plain stack, slice, frame), counted from 1, 0 where it is not said; ROIs without any are on all.
     """
     import roifile  # only where there are such files
 
@@ -27,7 +27,8 @@ def read_rois(contents):
             continue
         # With channels, the position is counted over all of them, and slice and frame say where it is.
         hyperstack = roi.c_position or roi.z_position or roi.t_position
-        planes.add((0 if hyperstack else roi.position, roi.z_position, roi.t_position))
+        plane = (0 if hyperstack else roi.position, roi.z_position, roi.t_position)
+        planes |= {plane} if any(plane) else set()
         if kind.name == "OVAL":  # roifile draws ovals with 32 corners, too few for a large cell
             corners = np.array([(roi.left, roi.top), (roi.right, roi.bottom)], float)
             rings = [ellipse(corners.mean(0), (corners[1] - corners[0]) / 2)]

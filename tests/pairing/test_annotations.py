@@ -1,7 +1,9 @@
 """Outlines become exactly the pixels whose centres they enclose."""
 
 import base64
+import gzip
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -87,6 +89,164 @@ def test_labelme_polygons_rectangles_and_circles(tmp_path):
     mask, *_ = read_annotation(circle, (8, 10))
     rows, columns = np.mgrid[:8, :10]
     np.testing.assert_array_equal(mask, np.hypot(rows + 0.5 - 4, columns + 0.5 - 5) < 3)
+
+
+def polygons(*shapes):
+    """LabelMe JSON of polygons: (label, points) or (label, points, group id)."""
+    made = [{"label": label, "points": points, "group_id": (*more, None)[0]} for label, points, *more in shapes]
+    return {"version": "5.5.0", "shapes": made, "imageHeight": 60, "imageWidth": 80}
+
+
+def box(left, top, right, bottom):
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def boxes(*filled):
+    """A mask of 60×80 pixels: rectangles of a value each, later ones on top."""
+    mask = np.zeros((60, 80), int)
+    for value, left, top, right, bottom in filled:
+        mask[top:bottom, left:right] = value
+    return mask
+
+
+OUTER, HOLE_IN_IT, ISLAND = (10, 10, 50, 50), (20, 20, 40, 40), (25, 25, 35, 35)
+
+
+@pytest.mark.parametrize("word", ["_background_", "__background__", "Background"])
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        ([("a", OUTER), ("", HOLE_IN_IT)], [(1, *OUTER), (0, *HOLE_IN_IT)]),
+        ([("", HOLE_IN_IT), ("a", OUTER)], [(1, *OUTER), (0, *HOLE_IN_IT)]),  # the hole drawn first
+        ([("a", OUTER), ("", HOLE_IN_IT), ("a", ISLAND)], [(1, *OUTER), (0, *HOLE_IN_IT), (1, *ISLAND)]),
+        ([("a", ISLAND), ("", HOLE_IN_IT), ("a", OUTER)], [(1, *OUTER), (0, *HOLE_IN_IT), (1, *ISLAND)]),
+        ([("a", OUTER), ("", (40, 0, 80, 60))], [(1, *OUTER), (0, 40, 0, 80, 60)]),  # larger, over one side of it
+        ([("", (40, 0, 80, 60)), ("a", OUTER)], [(1, *OUTER)]),  # the cell on top
+        ([("", (0, 0, 80, 60)), ("a", OUTER)], [(1, *OUTER)]),
+        ([("a", OUTER), ("", (0, 0, 80, 60))], [(1, *OUTER)]),  # what lies wholly in it was not drawn to vanish
+    ],
+)
+def test_background_takes_pixels_back(tmp_path, word, drawn, expected):
+    value = polygons(*[(label or word, box(*corners)) for label, corners in drawn])
+    path = write(tmp_path / "a.json", value)
+    mask, names, left_out = read_annotation(path, (60, 80))
+    np.testing.assert_array_equal(mask > 0, boxes(*expected))
+    assert list(names.values()) == ["a"] and not left_out
+
+
+def test_background_as_a_circle_or_a_mask_cuts_as_well(tmp_path):
+    write_png(tmp_path / "m.png", np.uint8(255) * np.eye(4, dtype=np.uint8))
+    encoded = base64.b64encode((tmp_path / "m.png").read_bytes()).decode()
+    value = polygons(("a", box(*OUTER)))
+    value["shapes"] += [
+        {"label": "_background_", "points": [[30, 30], [30, 35]], "shape_type": "circle"},
+        {"label": "_background_", "points": [[12, 12], [15, 15]], "shape_type": "mask", "mask": encoded},
+    ]
+    mask = read_annotation(write(tmp_path / "a.json", value), (60, 80))[0] > 0
+    rows, columns = np.mgrid[:60, :80]
+    expected = boxes((1, *OUTER)) * (np.hypot(rows + 0.5 - 30, columns + 0.5 - 30) > 5)
+    expected[[12, 13, 14, 15], [12, 13, 14, 15]] = 0
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_polygons_of_one_label_and_group_are_one_object(tmp_path):
+    left, right, over = (5, 5, 15, 15), (30, 5, 40, 15), (10, 10, 20, 20)
+    grouped = [("a", left), ("a", right), ("b", ISLAND), ("a", over)]
+    value = polygons(*[(label, box(*corners), 1) for label, corners in grouped], ("a", box(60, 40, 70, 50)))
+    shapes, _ = read_shapes(write(tmp_path / "a.json", value))
+    assert [shape.name for shape in shapes] == ["a", "b", "a"]
+    found = rasterise([shapes[0]], (60, 80)) > 0
+    np.testing.assert_array_equal(found, boxes((1, *left), (1, *right), (1, *over)), "overlapping parts add up")
+
+
+def test_what_is_called_ignore_is_left_out(tmp_path):
+    value = polygons(("__ignore__", box(*OUTER)), ("a", box(*ISLAND)), ("ignore", box(0, 0, 5, 5)))
+    drawing = read_drawing(write(tmp_path / "a.json", value))
+    assert [shape.name for shape in drawing.shapes] == ["a"]
+    assert drawing.left_out == {"of the class __ignore__": 1, "of the class ignore": 1}
+
+
+@pytest.mark.parametrize("suffix", [".geojson.gz", ".zip", ".geojson.zip", ".json"])
+def test_packed_geojson(tmp_path, suffix):
+    content = json.dumps([feature("Polygon", [SQUARE], "Nucleus")]).encode()
+    path = tmp_path / f"a{suffix}"
+    if suffix.endswith(".gz"):
+        path.write_bytes(gzip.compress(content))
+    elif suffix.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.geojson", content)
+            archive.writestr("__MACOSX/._a.geojson", b"")
+    else:
+        path.write_bytes(content)
+    assert np.count_nonzero(read_annotation(path, (8, 10))[0]) == 12
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError, match="not a readable annotation file"):
+        read_annotation(path, (8, 10))
+
+
+def test_features_as_other_programs_write_them(tmp_path):
+    square = feature("Polygon", [SQUARE])
+    features = [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [SQUARE]}},
+        {"type": "Feature", "geometry": None, "properties": {"objectType": "annotation"}},
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": []}, "properties": None},
+        feature("MultiPoint", [[1, 1], [2, 2]]),
+        square | {"properties": {"classification": None}},
+        square | {"properties": {"classification": {"color": [255, 0, 0]}}},
+        square | {"properties": {"classification": "Tumor"}},
+        square | {"properties": {"classification": {"names": ["Tumor", "Positive"]}}},
+    ]
+    drawing = read_drawing(write(tmp_path / "a.geojson", features))
+    assert [shape.name for shape in drawing.shapes] == ["", "", "", "Tumor", "Tumor: Positive"]
+    assert drawing.left_out == {"without a place": 2, "without an area (MultiPoint)": 1}
+    assert read_drawing(write(tmp_path / "b.geojson", features[1])).shapes == []
+
+
+def test_a_collection_is_one_object_of_all_its_polygons(tmp_path):
+    parts = [
+        {"type": "Polygon", "coordinates": [SQUARE]},
+        {"type": "LineString", "coordinates": [[0, 0], [9, 7]]},
+        {"type": "GeometryCollection", "geometries": [{"type": "MultiPolygon", "coordinates": [[box(4, 1, 8, 4)]]}]},
+    ]
+    collection = {"type": "GeometryCollection", "geometries": parts}
+    for value in (collection, {"type": "Feature", "geometry": collection, "properties": {}}):
+        (shape,) = read_shapes(write(tmp_path / "a.geojson", value))[0]
+        expected = np.zeros((8, 10), bool)
+        expected[1:4, 2:8] = True
+        np.testing.assert_array_equal(rasterise([shape], (8, 10)) > 0, expected)
+
+
+@pytest.mark.parametrize(
+    ("places", "refused"),  # position in a plain stack, channel, slice, frame
+    [
+        ([(0, 0, 0, 0), (0, 0, 0, 0)], False),
+        ([(3, 0, 0, 0), (3, 0, 0, 0), (0, 0, 0, 0)], False),
+        ([(1, 0, 0, 0), (4, 0, 0, 0)], True),  # pictures opened as a stack, or slices, or frames
+        ([(1, 1, 2, 1), (2, 2, 2, 1)], False),  # other channels of one field
+        ([(1, 1, 2, 1), (4, 1, 5, 1)], True),
+        ([(1, 1, 1, 1), (9, 1, 1, 2)], True),
+    ],
+)
+def test_rois_of_several_planes_are_refused(tmp_path, places, refused):
+    path = tmp_path / "a.zip"
+    for number, place in enumerate(places):
+        roi = roifile.ImagejRoi.frompoints(np.array(SQUARE) + number)
+        roi.position, roi.c_position, roi.z_position, roi.t_position = place
+        roi.tofile(path, mode="a" if number else "w")
+    if refused:
+        with pytest.raises(InputError, match="2 planes of a stack"):
+            read_drawing(path)
+    else:
+        assert len(read_drawing(path).shapes) == len(places)
+
+
+def test_outlines_of_several_planes_in_qupath(tmp_path):
+    features = [feature("Polygon", [SQUARE]), feature("Polygon", [HOLE])]
+    features[1]["geometry"]["plane"] = {"c": -1, "z": 0, "t": 0}
+    assert len(read_drawing(write(tmp_path / "a.geojson", features)).shapes) == 2
+    features[1]["geometry"]["plane"]["z"] = 3
+    with pytest.raises(InputError, match="2 planes of a stack"):
+        read_drawing(write(tmp_path / "b.geojson", features))
 
 
 def test_qupath_holes_parts_classes_and_ignored_areas(tmp_path):
