@@ -80,7 +80,7 @@ def test_a_container_holds_many_small_ones(drawn):
         with_nuclei(5, "nucleus", "focus", number=12, size=1.5),
         [circle(200, 200, 100, "osteoclast"), *cells(18, "nucleus")],
         [circle(200, 200, 60), *cells(4), *with_nuclei(12)],
-        [*(rectangle(60 * i, 0, 50, 50, "LSIL") for i in range(6)), *(circle(60 * i + 25, 25, 9, "n") for i in range(6))],
+        [rectangle(x, 0, 50, 50, "LSIL") for x in (0, 60, 120)] + [circle(x, 25, 9, "n") for x in (25, 85, 145)],
         [circle(200, 200, 100, role=DETECTION), *cells(20, role=DETECTION)],
         cells(30),
     ],
