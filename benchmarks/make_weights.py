@@ -20,10 +20,11 @@ from real_data import run, write_cervix
 from predicting.export import export_onnx
 from preparing.sample import write_sample
 from reading import images
-from reading.files import fingerprint, write_json
+from reading.files import write_json
 from training.settings import Settings
 from training.train import train
 from weights.files import load, save
+from weights.known_pictures import remember
 from weights.start import SAMPLE, WEIGHTS
 
 SAMPLES = {"sample": (0, 1, 2), "pap_smear": (0,)}  # seeds of the samples trained on
@@ -53,7 +54,7 @@ def main():
             settings["init"] = Path(settings["init"]).name  # not where this copy of the repository lies
         pictures = sorted((data / "Train data" / "Images").iterdir())
         stored["threshold"] = THRESHOLDS.get(args.weights, stored["threshold"])
-        stored["trained_on"] = [fingerprint(images.read(path)) for path in pictures]
+        stored["trained_on"] = [remember(images.read(path)) for path in pictures]
         WEIGHTS.mkdir(exist_ok=True)
         target = WEIGHTS / f"{args.weights}.keras"
         save(network, target, stored)

@@ -1,7 +1,8 @@
 """What a model file says of itself beside its weights: a dictionary, in `.keras` files and their ONNX exports alike.
 
 `classes`, `channels`, `depth`, `crop_px` (the size of the crops that it was trained on), `fit` (whether single cells
-were scaled to it), `normalisation`, `threshold`, `masks` (what the values of the masks meant) and the run's settings.
+were scaled to it), `normalisation`, `threshold`, `masks` (what the values of the masks meant) and the run's settings;
+of the shipped weights also `trained_on`, what `known_pictures.remember` kept of each picture.
 """
 
 import json

@@ -22,24 +22,25 @@ def start_from(init, network, pictures):
     init : path of a model file or a run folder; "none" for nothing; "auto" for the first of the shipped weights,
         `PAP_SMEAR`, then `SAMPLE`, that fits the network and was not trained on the very pictures at hand: validation
         would then measure what was learnt by heart.
-    pictures : function giving the `fingerprint`s of all pictures at hand, asked only for "auto".
+    pictures : function giving the pictures at hand, images of shape (height, width, channels), asked only for "auto".
 
     Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
     """
     from weights.files import load, transfer  # only now: `predict` asks for the path alone, before Keras loads
+    from weights.known_pictures import any_known
 
     if init == "none":
         return "starting from nothing (--init none)"
     if init != "auto":
         transfer(load(model_file(init, NETWORKS))[0], network)
         return f"starting from {init}"
-    here, why_not = set(pictures()), "no weights are shipped with this copy"
+    why_not = "no weights are shipped with this copy"
     for path in (PAP_SMEAR, SAMPLE):
         if not path.is_file():
             continue
         source, metadata = load(path)
-        if here & set(metadata["trained_on"]):
-            why_not = f"{path.name} was trained on some of these very pictures"
+        if any_known(pictures(), metadata["trained_on"]):
+            why_not = f"{path.name} was trained on some of these very pictures, or parts of them"
             continue
         try:
             transfer(source, network)

@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 
 import model as networks
+from preparing.sample import make_field
 from reading.files import InputError, fingerprint
 from weights import start
 from weights.files import save
+from weights.known_pictures import remember
+
+
+def field(seed):
+    """A synthetic field: uint8 (512, 512, 1)."""
+    return make_field(seed, 0, size=512)[0].reshape(512, 512, 1)
 
 
 @pytest.fixture
@@ -15,8 +22,8 @@ def shipped(tmp_path, monkeypatch):
     """Shipped weights of a small network, trained on one picture; its kernel of the first layer."""
     keras.utils.set_random_seed(1)
     network = networks.unet(1, 1, filters=2, depth=1)
-    picture = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
-    save(network, tmp_path / "pap_smear.keras", {"trained_on": [fingerprint(picture)]})
+    picture = field(1)
+    save(network, tmp_path / "pap_smear.keras", {"trained_on": [remember(picture)]})
     monkeypatch.setattr(start, "PAP_SMEAR", tmp_path / "pap_smear.keras")
     monkeypatch.setattr(start, "SAMPLE", tmp_path / "sample.keras")
     return network, picture
@@ -33,24 +40,23 @@ def same(one, other):
 
 def test_shipped_weights_are_taken_where_they_fit(shipped):
     network = untrained()
-    other = fingerprint(np.zeros((3, 4, 1), np.uint8))
-    line = start.start_from("auto", network, lambda: [other])
+    line = start.start_from("auto", network, lambda: [field(2)])
     assert same(network, shipped[0]) and line.startswith("starting from pap_smear.keras")
 
 
 def test_shipped_weights_are_not_taken_for_the_pictures_they_were_trained_on(shipped):
     network = untrained()
-    line = start.start_from("auto", network, lambda: ["other", fingerprint(shipped[1])])
+    line = start.start_from("auto", network, lambda: [field(2), shipped[1]])
     assert same(network, untrained()) and "trained on some of these very pictures" in line
 
 
 def test_the_second_weights_are_taken_where_the_first_have_seen_the_pictures(shipped, tmp_path):
     second = networks.unet(1, 1, filters=2, depth=1)
-    save(second, tmp_path / "sample.keras", {"trained_on": ["another"]})
+    save(second, tmp_path / "sample.keras", {"trained_on": [remember(field(3))]})
     network = untrained()
-    line = start.start_from("auto", network, lambda: [fingerprint(shipped[1])])
+    line = start.start_from("auto", network, lambda: [shipped[1]])
     assert same(network, second) and line.startswith("starting from sample.keras")
-    line = start.start_from("auto", untrained(), lambda: ["another", fingerprint(shipped[1])])
+    line = start.start_from("auto", untrained(), lambda: [field(3), shipped[1]])
     assert line.startswith("starting from nothing")
 
 
@@ -69,7 +75,7 @@ def test_none_is_nothing(shipped):
 
 def test_a_file_that_was_named_must_fit(shipped, tmp_path):
     network = untrained()
-    start.start_from(tmp_path / "pap_smear.keras", network, lambda: [fingerprint(shipped[1])])
+    start.start_from(tmp_path / "pap_smear.keras", network, lambda: [shipped[1]])
     assert same(network, shipped[0])
     with pytest.raises(InputError, match="do not fit"):
         start.start_from(tmp_path / "pap_smear.keras", untrained(depth=2), lambda: [])
