@@ -262,7 +262,7 @@ UNREAD_SUFFIXES = {
 
 def _check_reading(case):
     """Files that cannot be read, masks that do not fit, folders that are swapped."""
-    swapped = {id(facts) for facts in case.of() if facts.mask_is_picture and facts.distinct <= 4 and not facts.constant}
+    swapped = {id(facts) for facts in case.of() if facts.exchanged}
     case.add_if("swapped Images and Masks", [
         path for facts in case.all_facts if id(facts) in swapped for path in (facts.pair.image, facts.pair.mask)
     ])  # fmt: skip

@@ -29,7 +29,10 @@ def check_values(case, classes, foreground):
         case.add("no background", [facts.pair.mask for facts in all_facts])
         return None
     try:
-        coding = survey_of(all_facts).coding(classes, foreground)
+        read = survey_of(all_facts)
+        coding = read.coding(classes, foreground)
+        if foreground:
+            read.refuse_rare(coding, foreground)
         all_facts = case.of(masks=True)
         coding.check(_total(all_facts))  # the masks of the tests are read by the same rule
         return coding

@@ -7,6 +7,7 @@ import numpy as np
 
 from checking.copies import take_print
 from pairing import annotations
+from pairing.exchanged import are_exchanged, looks_like_picture
 from pairing.pairs import Pair
 from reading import images, intensity
 from reading.files import InputError, fingerprint
@@ -38,6 +39,7 @@ class PairFacts:
     picture_hash: str = None
     mask_hash: str = None
     mask_is_picture: bool = False
+    exchanged: bool = False  # with its image, which looks like a mask
     soft: bool = False
     values: dict = None
     names: dict = field(default_factory=dict)
@@ -104,9 +106,10 @@ def _facts_of_mask(facts, image, contents):
         if path.is_dir():  # the error names which of its files is at fault
             named = Path(str(error).partition(": ")[0])
             path = named if path in named.parents else path
-        facts.faults.append((_mask_fault(facts, path), path, error))
+        facts.faults.append((_mask_fault(facts, path, image), path, error))
         return
-    facts.mask_is_picture = _is_picture(mask)
+    facts.exchanged = image is not None and are_exchanged(image, mask)
+    facts.mask_is_picture = facts.exchanged or looks_like_picture(mask)
     if facts.mask_is_picture:
         return
     lowest, highest = int(mask.min()), int(mask.max())
@@ -136,7 +139,7 @@ def _facts_of_mask(facts, image, contents):
         )  # the same values are the same mask, however they are stored
 
 
-def _mask_fault(facts, path):
+def _mask_fault(facts, path, image):
     """Which fault a mask has that was refused."""
     if annotations.is_outlines(path):
         try:
@@ -153,16 +156,9 @@ def _mask_fault(facts, path):
             stored = images.read(path)
         except InputError:
             return "unreadable mask"
-        facts.mask_is_picture = _is_picture(intensity.to_channels(stored, 1)[..., 0])
+        facts.exchanged = image is not None and are_exchanged(image, stored)
+        facts.mask_is_picture = facts.exchanged or looks_like_picture(intensity.to_channels(stored, 1)[..., 0])
     return "mask is a picture" if facts.mask_is_picture else "mask encoding"
-
-
-def _is_picture(array):
-    """True for the restless grey values of a photograph: most pixels differ from their neighbour."""
-    if array.shape[1] < 2:
-        return False
-    differ = (array[:, 1:] != array[:, :-1]).mean()
-    return bool(differ > 0.4 and len(np.unique(array[:: max(1, array.shape[0] // 64)])) > 16)
 
 
 def files_of(folder):

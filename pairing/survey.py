@@ -9,15 +9,17 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing import annotations
+from pairing.exchanged import refuse_exchanged
 from pairing.file_cache import FileCache
 from pairing.groups import with_tile_table
 from pairing.masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ignore, read_stored_mask_of
 from pairing.outlines import FIRST_NAMED, left_out_lines
 from pairing.pairs import Pairing, find_pairing
 from reading import images, intensity
-from reading.files import InputError, some
+from reading.files import InputError, counted, some
 from reading.folder_lock import while_whole
 
+STRAY = 3  # so many pixels of a value may be an accident
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
 
 
@@ -66,6 +68,21 @@ class Survey:
             return replace(coding, threshold=0, background=0, explanation=coding.explanation + note)
         lossy = any(mask.lossy for mask in self.masks)
         return mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy)
+
+    def refuse_rare(self, coding, foreground):
+        """Raise `InputError` where almost no mask holds what --foreground names: mostly it is another value.
+
+        Masks of nothing at all do not count, nor do a few stray pixels.
+        """
+        drawn = [mask for mask in self.masks if len(mask.values) > 1 or mask.values[0]]
+        holding = [mask for mask in drawn if mask.counts[coding.decode(mask.values[np.newaxis])[0] > 0].sum() > STRAY]
+        if len(drawn) >= 4 and len(holding) <= max(1, len(drawn) // 20):
+            given, named = ",".join(map(str, foreground)), some(mask.name for mask in holding) or "none"
+            raise InputError(
+                f"--foreground {given}: {len(holding)} of {counted(len(drawn), 'mask')} that something is drawn in "
+                f"hold more of it than a stray pixel ({named}); expected it in most of them ({coding.explanation}). "
+                "Choose another value; or if it is so rare, take out pictures that do not show it."
+            )
 
     def _refuse_tiny_jpeg(self):
         """Raise `InputError` for JPEG files of values such as 0/1: their noise is as large as what they mean."""
@@ -219,7 +236,13 @@ def _facts_of(pair, contents):
         image = contents.image(pair) if contents else images.read(pair.image)
         size, mask = image.shape[:2], None
         if pair.mask:
-            mask = mask_facts(pair.mask, *(contents.mask(pair, size) if contents else read_stored_mask_of(pair, size)))
+            try:
+                stored = contents.mask(pair, size) if contents else read_stored_mask_of(pair, size)
+            except InputError:
+                refuse_exchanged(pair, image)
+                raise
+            refuse_exchanged(pair, image, stored.values)
+            mask = mask_facts(pair.mask, *stored)
         return size, not intensity.is_grey(image), mask
     except InputError as error:
         return error

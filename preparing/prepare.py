@@ -116,6 +116,8 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
             contents = FileCache()
             seen = survey(found, quiet, contents)
             coding = seen.coding(cutting.classes, cutting.foreground)
+            if cutting.foreground:
+                seen.refuse_rare(coding, cutting.foreground)
             tested = _tested_groups(found, standing, left_out, cutting)
             planned = []
             for pair, size in zip(found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
