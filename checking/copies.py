@@ -8,7 +8,6 @@ tests at 8 differing bits of 64, but at 14 it accuses single cells, in 1.7 s ins
 not in the package without windows.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from pairing.pairs import TRAIN
 from reading import images, intensity
 from reading.files import InputError
+from reading.machine import cores
 
 WORKING_PIXELS = 70_000_000  # what overlaps are searched in, all images together; more are shrunk first
 PRINT_PX = 64  # side of the small print that near duplicates are found by
@@ -160,7 +160,7 @@ def overlaps(all_facts, quiet):
         shifts, owners = spots[best] - facts.spots[[m.queryIdx for m in found]], owner[best]
         return [base[i] for i in np.unique(owners) if _overlap(facts, base[i], shifts[owners == i])]
 
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         done = pool.map(search, all_facts)
         bar = tqdm(done, total=len(all_facts), desc="compare", unit="image", leave=False, disable=quiet, delay=1)
         for facts, others in zip(all_facts, bar, strict=True):

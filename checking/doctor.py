@@ -26,6 +26,7 @@ from pairing.groups import groups_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
 from pairing.survey import FolderRead, Survey
 from reading.files import InputError, holds_files, some
+from reading.machine import cores
 
 
 @dataclass
@@ -73,7 +74,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
         case.gather(part)
     shrink = copies.working_scale(case.all_facts) if thorough else None
     contents = FileCache(hashing=not thorough)  # a training, which follows, notes the hashes
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
+    with ThreadPoolExecutor(min(8, cores())) as pool:
         done = pool.map(lambda facts: gather_facts(facts, shrink, contents), case.all_facts)
         for _ in tqdm(
             done, total=len(case.all_facts), desc="read", unit="image", leave=False, disable=quiet, delay=1

@@ -3,13 +3,13 @@
 ONNX Runtime starts in a fifth of a second, where Keras and TensorFlow take four, and computes the same.
 """
 
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from reading.files import InputError, sha256
+from reading.machine import cores
 from weights.metadata import parse
 
 METADATA = "card"  # entries of an ONNX file's own metadata: what prediction must know,
@@ -43,7 +43,7 @@ def _open_onnx(path, source=None):
     if not path.is_file():
         raise InputError(f"There is no model file {path}: train one first, or correct the path.")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.intra_op_num_threads = cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the processor alone
     options.log_severity_level = 4
     try:

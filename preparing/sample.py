@@ -7,7 +7,6 @@ challenge (Lu et al.) and vary more widely from slide to slide than those fields
 sample also reads other people's slides.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from reading.files import InputError
 from reading.folder_lock import written_aside
 from reading.images import write_png
+from reading.machine import cores
 
 # Absorption in (red, green, blue), scaled below to mean 1 so that a density looks equally dark in grey and in colour.
 # Haematoxylin and eosin: Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23 (2001). Orange G (peak about 480 nm) and
@@ -473,7 +473,7 @@ def write_sample(data_dir, *, seed=0, classes=1, colour=False, train=(12, 2), te
             write_png(folder / "Images" / name, image)
             write_png(folder / "Masks" / name, mask if classes == 3 else np.uint8(255) * (mask == NUCLEUS))
 
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(4, cores())) as pool:
             done = pool.map(work, jobs)
             for _ in tqdm(done, total=len(jobs), desc="sample", unit="field", leave=False, disable=None):
                 pass

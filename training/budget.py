@@ -9,20 +9,19 @@ import math
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import psutil
 from keras import layers, ops
 
 from reading.files import InputError
+from reading.machine import memory_free
 
 # Measured with TensorFlow on a CPU, 2 to 16 filters, batches of 2 to 8: what its graphs and threads take, and the bytes
 # held at the peak of a step for each byte that the layers put out.
 RUNTIME, ACTIVATIONS = 350e6, 1.0
 ENOUGH_SECONDS, ENOUGH_STEPS = 5, 30  # of timed steps, whichever comes first
 SHORTEST = 5  # steps; a smaller budget of time is refused
-CGROUP = Path("/sys/fs/cgroup")  # where Linux keeps the limits of a container
 
 
 # -------------------------------------------------------------------------------------------------------------- memory
@@ -57,16 +56,6 @@ def memory_needed(network, crop_px, batch, held):
     put_out = sum(size * math.prod(shape) for size, shape in zip(sizes, shapes, strict=True))
     weights = 4 * network.count_params()
     return int(held + RUNTIME + ACTIVATIONS * put_out + 4 * weights)  # gradients, two moments, a copy
-
-
-def memory_free():
-    """Bytes that this process may still take: of the machine, or of its container where that has less."""
-    free = psutil.virtual_memory().available
-    try:
-        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
-    return min(free, limit - used)
 
 
 def memory_advice(network, crop_px, batch, filters, held):

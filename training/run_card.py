@@ -5,7 +5,6 @@ It is written when training starts ("finished": false) and again when it has end
 
 import csv
 import json
-import os
 import platform
 import subprocess
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from reading.files import InputError, replacing, sha256, some
+from reading.machine import cores
 from training.settings import FLOAT32, Settings
 from weights import start as weights
 from weights.metadata import with_present_names
@@ -52,7 +52,7 @@ def hardware():
     return {
         "system": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": _gpu_models(),
     }
