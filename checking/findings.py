@@ -63,6 +63,9 @@ KINDS = {
         "Keep the whole slide, patient or field either in Train data or in Test data."),
     "inverted mask": ("warning", "Foreground is here what the other masks call background.",
         "Look at the contact sheet; invert these masks."),
+    "masks turned over": ("warning", "", "Say with --foreground which values were marked."),
+    "perhaps inverted": ("warning", "", "Say with --foreground which values were marked."),
+    "contours": ("warning", "", "Fill them."),
     "mask does not fit": ("warning", "The other masks outline what is brighter (or darker) than its surroundings, this "
         "one does not: it is another image's, or was shifted, turned or mirrored.",
         "Look at it on the contact sheet; export the mask of this image again."),

@@ -8,10 +8,11 @@ from collections import Counter
 import numpy as np
 
 from checking.findings import FEW, in_parts
+from pairing.doubts import doubts, drawn_as_lines
 from pairing.masks import value_text
 from pairing.outlines import AROUND_OTHERS, HOLDS_OTHERS
 from pairing.pairs import TEST, TRAIN
-from pairing.survey import MaskFacts, Survey
+from pairing.survey import Survey
 from reading.files import InputError, some
 
 
@@ -46,16 +47,9 @@ def check_values(case, classes, foreground):
 
 def survey_of(all_facts):
     """The `survey.Survey` of pairs whose facts are known, as training makes it of the same files."""
-    masks = []
-    for facts in all_facts:
-        if facts.values:
-            values = np.array(list(facts.values), np.int64)
-            counts, edges = (np.array([found[i] for found in facts.values.values()], np.int64) for i in (0, 2))
-            border = int(values[edges.argmax()])
-            masks.append(MaskFacts(facts.pair.mask, values, counts, border, facts.names, facts.left_out))
-    return Survey(
-        [facts.size for facts in all_facts], any(facts.colour for facts in all_facts), _total(all_facts), masks
-    )
+    colour = any(facts.colour for facts in all_facts)
+    masks = [facts.mask for facts in all_facts if facts.mask]
+    return Survey([facts.size for facts in all_facts], colour, _total(all_facts), masks)
 
 
 def _total(all_facts):
@@ -100,6 +94,7 @@ def check_masks(case, coding):
     for facts in case.of(masks=True):
         _weigh(facts, coding)
     training = case.of(TRAIN, masks=True)
+    _check_doubts(case, coding, training)
     shares = [facts.share for facts in training]
     if all(share == 1 for share in shares):
         case.add("no background", [facts.pair.mask for facts in training])
@@ -133,6 +128,16 @@ def _say_what_is_left_out(case):
         remedy = f"Nothing, if {HOLDS_OTHERS}" if why.startswith(AROUND_OTHERS) else ""
         seen = f"{count} shape{'s' * (count > 1)} {why}."
         case.add("shapes left out", [facts.pair.mask for facts in all_facts], seen, remedy=remedy)
+
+
+def _check_doubts(case, coding, training):
+    """What may be meant otherwise: of the training masks, and of the test masks what they alone show."""
+    tests = case.of(TEST, masks=True)
+    for doubt in (*doubts(survey_of(training), coding), *drawn_as_lines(survey_of(tests))):
+        seen = doubt.seen[:1].upper() + doubt.seen[1:]
+        case.add(doubt.kind, [mask.path for mask in doubt.masks], seen, remedy=doubt.remedy)
+        if doubt.kind == "inverted mask":
+            case.told |= {id(facts) for facts in training if facts.mask in doubt.masks}
 
 
 def _upside_down(facts):

@@ -9,6 +9,7 @@ from checking.copies import take_print
 from pairing import annotations
 from pairing.exchanged import are_exchanged, looks_like_picture
 from pairing.pairs import Pair
+from pairing.survey import MaskFacts, mask_facts
 from reading import images, intensity
 from reading.files import InputError, fingerprint
 
@@ -18,6 +19,7 @@ class PairFacts:
     """What one pass over a pair found; fields stay None where a file cannot be read.
 
     values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
+    mask : the `survey.MaskFacts`, as a survey finds them.
     names : dictionary from mask value to class name, for outlines that were named.
     left_out : what else was drawn and is no object, as `outlines.Drawing.left_out`.
     """
@@ -42,6 +44,7 @@ class PairFacts:
     exchanged: bool = False  # with its image, which looks like a mask
     soft: bool = False
     values: dict = None
+    mask: MaskFacts = None
     names: dict = field(default_factory=dict)
     left_out: dict = field(default_factory=dict)
     print: np.ndarray = None
@@ -112,6 +115,7 @@ def _facts_of_mask(facts, image, contents):
     facts.mask_is_picture = facts.exchanged or looks_like_picture(mask)
     if facts.mask_is_picture:
         return
+    facts.mask = mask_facts(path, mask, facts.names, facts.left_out)
     lowest, highest = int(mask.min()), int(mask.max())
     listed = lowest >= 0 and highest < 2**16  # else the values are too far apart to be counted by their number
     values = np.arange(highest + 1) if listed else np.unique(mask)

@@ -30,7 +30,7 @@ class Examples:
 
     Safe to use from threads. Where the disk has no room either (`store.lacking`), the rest is made again each time.
 
-    mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`), to mark with `SEAM` where
+    mask_values : the values drawn in all masks of the folder (`survey.Survey.drawn`), to mark with `SEAM` where
         objects touch, if the masks number them (`objects.numbered_objects`); None: not to.
     contents : `file_cache.FileCache`, where the files have been read already.
     store : `pixel_store.PixelStore`, for what memory has no room for; None: one among the temporary files.

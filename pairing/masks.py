@@ -17,6 +17,7 @@ from reading.stacks import StackError
 MAIN_SHARE = 0.02  # of the foreground's pixels: what a colour must hold, shades included, to be one of the drawing
 SHADES = 48  # of 255: colours no further apart than this in each channel are shades of one
 TINY = 32  # values below are numbers of classes or objects, as a rule: too dark to be drawn for the eye
+MOST_CLASSES = 16  # masks with more different numbers or colours than this number their objects, not classes
 COLOUR = 2**24  # colours in masks become numbers from here on, out of the way of labels of 16 bits
 
 
@@ -155,7 +156,7 @@ class MaskCoding:
         return ((stored >= self.threshold) != self.inverted).astype(np.uint8)
 
 
-def mask_coding(mask_values, classes=1, foreground=None, background=None, names=None, lossy=False):
+def mask_coding(mask_values, classes=1, foreground=None, background=None, names=None, lossy=False, drawn=()):
     """Find what the mask values of a folder mean. `survey.Survey.coding` calls this with all that the files tell.
 
     Parameters
@@ -165,9 +166,10 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
         become the classes in ascending order (named outlines by name), after the background.
     foreground : sequence of what counts as foreground (classes=1 only): values, names of outline classes, or colours
         such as "#ff0000"; None detects.
-    background : the value around the objects where it is known (`survey.Survey.background`).
+    background : the value around the objects where the drawing shows it (`survey.Survey.background`).
     names : dictionary from value to class name, for named outlines.
     lossy : True where masks are in files that do not keep values exactly (JPEG).
+    drawn : the values that form areas, where it is known which others are edges (`survey.Survey.drawn`).
 
     Returns a `MaskCoding`. Raises `InputError` where the values do not fit `classes` or nothing is foreground.
     """
@@ -179,12 +181,13 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
     values, names = sorted(mask_values), names or {}
     listed = _listed(values, names)
     coloured = any(COLOUR <= value < 2 * COLOUR for value in values)
-    soft = is_soft(mask_values)
+    numbered = len(drawn) > MOST_CLASSES and not lossy
+    soft = is_soft(mask_values, drawn) and not (numbered and 2 * len(drawn) >= len(values))
     main = None  # of smoothed or compressed colours: those that were drawn
     named = values[-1] >= FIRST_NAMED
     if lossy and len(values) > 2 and not soft and not named:
         main = _drawn(mask_values)
-    elif coloured and not named and len(values) > max(16, classes):
+    elif coloured and not named and not numbered and len(values) > max(MOST_CLASSES, classes):
         main = _blended(mask_values)
     if main:
         listed = f"{_listed(main, names)} (soft edges)"
@@ -253,19 +256,14 @@ def _main_coding(values, main, background, names, listed):
 def _grey_coding(mask_values, background, soft, listed):
     """The `MaskCoding` of grey values without colours and names; background: around the objects, or None."""
     values = sorted(mask_values)
-    most = background is not None and mask_values.get(background, 0) * 2 > sum(mask_values.values())
     if soft:  # 0/255 with smoothed or JPEG-compressed edges
-        inverted = most and background >= 128
-        text = f"below 128 ({background} fills the borders and most of the area; if it is the cells: --foreground "
-        text = f"{text}{background})"
-        text = text if inverted else "128 and above"
+        inverted = background is not None and background >= 128
+        text = "below 128" if inverted else "128 and above"
         return MaskCoding(None, 128, 1, f"mask values {listed} (soft edges); foreground: {text}", inverted=inverted)
-    if len(values) == 2 and most and background == values[1]:
-        text = f"{values[0]} ({background} fills the borders and most of the area; if it is the cells: --foreground "
-        return MaskCoding((values[0],), 0, 1, f"mask values {listed}; foreground: {text}{background})")
-    # Such as 1 background, 2 cell; or −1 background, objects from 0 on.
-    if background is not None and (values[0] > 0 or values[-1] <= 0 or background == values[0]) and background != 0:
-        text = f"everything but {background}"
+    # Such as 1 background, 2 cell; or −1 background, objects from 0 on; or black cells on white.
+    if background is not None and (background != 0 or values[-1] <= 0):
+        (one, *more) = [value for value in values if value != background]
+        text = f"everything but {background}" if more else f"{one}"
         return MaskCoding(None, 0, 1, f"mask values {listed}; foreground: {text}", background=background)
     return above_zero(mask_values, hint=_hint(mask_values))
 
@@ -359,15 +357,18 @@ def _background_first(palette, background, names):
     return tuple(sorted(palette, key=lambda value: (value != background, names.get(value, ""), value)))
 
 
-def is_soft(mask_values):
+def is_soft(mask_values, drawn=()):
     """True for 0/255 masks with smoothed or compressed edges: many values, and among the brighter most near 255.
 
-    Label images have many values too, but as many around 128 as near 255.
+    Label images have many values too, but as many around 128 as near 255. Where it is known which values were `drawn`,
+    these being others than their edges, it is told by them.
     """
     if len(mask_values) <= 4 or max(mask_values) > 255 or max(mask_values) < 240:
         return False
     if all(value < TINY or value == 255 for value in mask_values):
         return False  # class ids, and 255 for what is to be ignored
+    if 2 * len(drawn) < len(mask_values) and drawn and all(min(value, 255 - value) <= SHADES for value in drawn):
+        return True
     middle = sum(count for value, count in mask_values.items() if 16 <= value < 240)
     high = sum(count for value, count in mask_values.items() if value >= 240)
     return high > middle
@@ -376,8 +377,8 @@ def is_soft(mask_values):
 def _drawn(mask_values):
     """The main values of lossy files; with less weight each where together they are not most of the foreground."""
     main = _main_values(mask_values, MAIN_SHARE)
-    points, counts = _rgb(list(mask_values)), np.array(list(mask_values.values()))
-    near = [np.abs(points - _rgb(one)).max(1) <= SHADES for one in main]
+    points, counts = colour_points(list(mask_values)), np.array(list(mask_values.values()))
+    near = [np.abs(points - colour_points(one)).max(1) <= SHADES for one in main]
     foreground = ~near[0]
     shown = np.any(near[1:], axis=0) & foreground if len(main) > 1 else ~foreground & foreground
     return main if 2 * counts[shown].sum() > counts[foreground].sum() else _main_values(mask_values)
@@ -392,7 +393,7 @@ def _blended(mask_values):
     if not 2 <= len(main) <= 16:
         return None
     values, counts = np.array(list(mask_values)), np.array(list(mask_values.values()))
-    points, ends = _rgb(values), _rgb(main)
+    points, ends = colour_points(values), colour_points(main)
     rest = (np.abs(points[:, np.newaxis] - ends).max(-1) > SHADES // 8).all(1)
     if not rest.any() or min(mask_values[value] for value in main) < 10 * np.median(counts[rest]):
         return None
@@ -408,7 +409,7 @@ def _main_values(mask_values, share=0, most=None, exact=False):
     others and without a peak. In files that keep values (`exact`) a peak is one value with a tenth of the foreground.
     """
     values = np.array(sorted(mask_values, key=lambda value: (-mask_values[value], value)))
-    counts, points = np.array([mask_values[value] for value in values.tolist()]), _rgb(values)
+    counts, points = np.array([mask_values[value] for value in values.tolist()]), colour_points(values)
     total, found, left = counts.sum(), [], np.ones(len(values), bool)
     while left.any():
         first = left.argmax()
@@ -423,8 +424,8 @@ def _main_values(mask_values, share=0, most=None, exact=False):
     found = sorted((one for one in found if one[1] >= least), key=lambda one: -one[1])
     main, blends = [], []
     for value, pixels, peaked in found:
-        ends = _rgb([other[0] for other in found if other[0] != value and (other[1] >= pixels or other[2])])
-        is_blend = not peaked and _is_between(_rgb(value), ends, SHADES)
+        ends = colour_points([other[0] for other in found if other[0] != value and (other[1] >= pixels or other[2])])
+        is_blend = not peaked and _is_between(colour_points(value), ends, SHADES)
         (blends if is_blend else main).append(value)
     return (main + blends)[:most] if most else main[:255]
 
@@ -440,16 +441,16 @@ def _is_between(point, ends, tolerance):
 
 
 def _apart(value, others):
-    return all(np.abs(_rgb(value) - _rgb(other)).max() > SHADES for other in others)
+    return all(np.abs(colour_points(value) - colour_points(other)).max() > SHADES for other in others)
 
 
 def _nearest(stored, palette):
     values, where = np.unique(stored, return_inverse=True)
-    distance = ((_rgb(values)[:, np.newaxis] - _rgb(np.array(palette))) ** 2).sum(-1)
+    distance = ((colour_points(values)[:, np.newaxis] - colour_points(np.array(palette))) ** 2).sum(-1)
     return distance.argmin(1).astype(np.uint8)[where].reshape(stored.shape)
 
 
-def _rgb(values):
+def colour_points(values):
     """Values as points (n, 3) between which distances make sense: colours, and greys v as (v, v, v)."""
     values = np.asarray(values, np.int64)
     colour = np.stack([values >> 16 & 255, values >> 8 & 255, values & 255], axis=-1)

@@ -6,11 +6,9 @@ import cv2
 import numpy as np
 
 from pairing import annotations
-from pairing.masks import COLOUR, read_mask_of
+from pairing.masks import COLOUR, MOST_CLASSES, read_mask_of
 from pairing.outlines import Shape, filled
 from pairing.pairs import mask_sources
-
-MOST_CLASSES = 16  # masks with more different numbers than this number their objects, not classes
 
 
 def components(mask):
@@ -37,15 +35,15 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     Binary masks only (`coding.classes` 1) can. They do where the mask is
     - a folder of files: one file an object ("files");
     - a file of outlines all of one class: one outline an object, smaller ones on top ("outlines");
-    - a label image: the folder's masks hold more than 16 different numbers, none of them colours, smoothed edges or
-      values chosen with --foreground ("labels"). Fewer numbers may be classes, and are not taken for objects.
+    - a label image: the folder's masks hold more than 16 different numbers or colours, none of them smoothed edges or
+      values chosen with --foreground ("labels"). Fewer may be classes, and are not taken for objects.
 
     Parameters
     ----------
     pair : `pairs.Pair`, the image and its mask.
     mask : bool or integer ndarray of shape (height, width), the foreground that `coding` finds in the mask file.
     coding : `masks.MaskCoding` of the folder.
-    mask_values : the values stored in all masks of the folder (`survey.Survey.mask_values`).
+    mask_values : the values drawn in all masks of the folder (`survey.Survey.drawn`).
     stored : the mask as it is stored, where it has been read already.
 
     Returns (labels, source): int ndarray of shape (height, width), 0 on background and another number on each object,
@@ -53,17 +51,39 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     """
     one_value = sum(value > 0 for value in mask_values) == 1
     mask = mask > 0
-    plain = coding.classes == 1 and coding.values is None and coding.palette is None and not coding.soft
-    plain &= coding.threshold == 1 and not coding.inverted
+    plain = coding.classes == 1 and coding.values is None and coding.palette is None
+    plain &= coding.threshold <= 1 and coding.background != 0  # 0: of files that are stored in different ways
     if coding.classes == 1 and pair.mask.is_dir():
         parts = (coding.decode(read_mask_of(replace(pair, mask=path), mask.shape)) for path in mask_sources(pair.mask))
         return _numbered(((..., part > 0) for part in parts), mask), "files"
     if coding.classes == 1 and one_value and annotations.is_outlines(pair.mask):
         shapes = sorted(annotations.read_shapes(pair.mask)[0], key=Shape.area, reverse=True)
         return _numbered((filled(shape, mask.shape) for shape in shapes), mask), "outlines"
-    if plain and len(mask_values) > MOST_CLASSES and max(mask_values) < COLOUR:
-        return np.where(mask, read_mask_of(pair, mask.shape) if stored is None else stored, 0), "labels"
+    if plain and len(mask_values) > MOST_CLASSES:
+        stored = read_mask_of(pair, mask.shape) if stored is None else stored
+        return _labels(stored, mask, mask_values, as_stored=coding.background is None), "labels"
     return None, None
+
+
+def _labels(stored, mask, drawn, as_stored):
+    """A label image on the foreground `mask`; its smoothed edges, not `drawn`, belong to the object beside them.
+
+    as_stored : whether the numbers may stay as they are; colours, and numbers around which is not 0, become others.
+    """
+    values, place = np.unique(stored, return_inverse=True)
+    place = place.reshape(stored.shape)
+    edges = ~np.isin(values, list(drawn))[place] & mask
+    inner = mask & ~edges
+    if edges.any() and inner.any():
+        _, nearest = cv2.distanceTransformWithLabels(
+            (~inner).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        number = np.zeros(nearest.max() + 1, place.dtype)
+        number[nearest[inner]] = place[inner]
+        place[edges] = number[nearest[edges]]
+    if as_stored and values[-1] < COLOUR:
+        return np.where(mask, values[place] if edges.any() else stored, 0)
+    return np.where(mask, place + 1, 0)
 
 
 def _numbered(parts, mask):

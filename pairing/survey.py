@@ -8,18 +8,32 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pairing import annotations
+from pairing import annotations, doubts
 from pairing.exchanged import refuse_exchanged
 from pairing.file_cache import FileCache
 from pairing.groups import with_tile_table
-from pairing.masks import COLOUR, TINY, above_zero, is_soft, mask_coding, may_ignore, read_stored_mask_of
+from pairing.masks import (
+    COLOUR,
+    MAIN_SHARE,
+    SHADES,
+    TINY,
+    above_zero,
+    colour_points,
+    is_soft,
+    mask_coding,
+    may_ignore,
+    read_stored_mask_of,
+)
 from pairing.outlines import FIRST_NAMED, left_out_lines
 from pairing.pairs import Pairing, find_pairing
+from pairing.topology import Topology, histogram, topology_of
 from reading import images, intensity
 from reading.files import InputError, counted, some
 from reading.folder_lock import while_whole
 
 STRAY = 3  # so many pixels of a value may be an accident
+MANY_IN_ONE = 8  # separate pieces a mask, from which on they are many;
+MANY, FEW_IN_ONE = 20, 3  # or so many in all masks and so many a mask
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
 
 
@@ -45,13 +59,54 @@ class Survey:
         return f"{spread} px (height×width), {'colour' if self.colour else 'grey'}"
 
     def background(self):
-        """The value that fills the borders of at least two thirds of the masks; None where no value does.
+        """The value around the objects where something shows it; None where the numbers alone decide: 0, or the lowest.
 
-        Masks of a single value say nothing and have no vote.
+        0 is nothing, so with 0 among the values only a drawing shows another: a sea around many separate pieces. Where
+        no mask holds 0, or where some values are below it, what fills the borders of most masks counts as well.
         """
-        votes = Counter(mask.border for mask in self.masks if len(mask.values) > 1)
-        value, count = votes.most_common(1)[0] if votes else (None, 0)
-        return value if votes and count * 3 >= votes.total() * 2 else None
+        values, telling = self.mask_values, self.telling()
+        borders, nothing = _most(mask.border for mask in telling), self.nothing()
+        seas = [mask.topology for mask in telling]
+        sea = _most(sea.sea if sea.is_convex or sea.sea == min(values) else None for sea in seas)
+        if nothing is None or min(values) < 0:
+            return borders if sea is None or max(values) >= FIRST_NAMED else sea
+        shown = _shown(seas)
+        if nothing == 0:
+            plain = len(values) == 2 or max(values) >= COLOUR or is_soft(values) or any(m.lossy for m in self.masks)
+            return shown if plain else None
+        return shown or (borders if borders == sea else nothing)
+
+    def telling(self):
+        """The masks that say what lies around what: those of more than one value."""
+        return [mask for mask in self.masks if len(mask.values) > 1]
+
+    def nothing(self):
+        """The value that is nothing by its number: 0, else the lowest; None for outlines and where all are colours.
+
+        Among colours, as edges of others make a little black, only much of it is.
+        """
+        values = self.mask_values
+        if not values or max(values) >= FIRST_NAMED:
+            return None
+        if max(values) < COLOUR:
+            return 0 if 0 in values else min(values)
+        points, counts = colour_points(list(values)), np.array(list(values.values()))
+        shades = SHADES if any(mask.lossy for mask in self.masks) else 0
+        for end in (0, 255):
+            if counts[np.abs(points - end).max(1) <= shades].sum() >= MAIN_SHARE * counts.sum():
+                return end
+        return None
+
+    def drawn(self):
+        """`mask_values` without those of smoothed edges, where these are the most: what numbers objects if anything.
+
+        The values of edges nowhere form areas (`topology.Topology.areas`).
+        """
+        areas = Counter()
+        for mask in self.masks:
+            areas.update(dict(zip(mask.values.tolist(), (mask.counts * mask.topology.areas).tolist(), strict=True)))
+        held = {value: count for value, count in self.mask_values.items() if 2 * areas[value] >= count}
+        return held if 2 * len(held) < len(self.mask_values) else self.mask_values
 
     def coding(self, classes=1, foreground=None):
         """What the mask values of the whole folder mean: `mask_coding`, knowing also each file's values and borders.
@@ -67,7 +122,7 @@ class Survey:
             # Not as a threshold, by which numbers of labels are taken for objects: 255 in 0/255 files is all cells.
             return replace(coding, threshold=0, background=0, explanation=coding.explanation + note)
         lossy = any(mask.lossy for mask in self.masks)
-        return mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy)
+        return mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy, self.drawn())
 
     def refuse_rare(self, coding, foreground):
         """Raise `InputError` where almost no mask holds what --foreground names: mostly it is another value.
@@ -126,26 +181,36 @@ class Survey:
         return f"; stored in different ways that mean the same: {listed}"
 
     def notes(self, coding):
-        """Lines for people about masks without foreground, with nothing else, or contrary to the other masks."""
-        shares = []
-        for mask in self.masks:
-            is_foreground = coding.decode(mask.values[np.newaxis])[0] > 0
-            border = coding.decode(np.array([[mask.border]]))[0, 0] > 0
-            shares.append((mask.name, mask.counts[is_foreground].sum() / mask.counts.sum(), border))
-        lines = []
-        for text, names in (
-            ("without any foreground", [name for name, share, _ in shares if share == 0]),
-            ("with foreground everywhere", [name for name, share, _ in shares if share == 1]),
-            ("with foreground along the border and in most of the area, perhaps inverted",
-             [name for name, share, border in shares if border and 0.5 < share < 1]),
-        ):  # fmt: skip
-            if names:
-                lines.append(f"{len(names)} of {len(shares)} masks {text}: {some(names)}")
-        return lines + self.left_out()
+        """Lines for people: `doubts.doubts` and `doubts.oddities` of the masks."""
+        found = doubts.doubts(self, coding)
+        told = {mask.path for doubt in found for mask in doubt.masks}
+        return [*map(str, found), *doubts.oddities(self, coding, told), *self.left_out()]
 
     def left_out(self):
         """A line for people on each kind of what was drawn and is no object, and in which files."""
         return left_out_lines({mask.name: mask.left_out for mask in self.masks})
+
+
+def _most(votes):
+    """What two thirds of the votes are for, or None."""
+    votes = Counter(votes)
+    value, count = votes.most_common(1)[0] if votes else (None, 0)
+    return value if count * 3 >= votes.total() * 2 else None
+
+
+def _shown(found):
+    """The value other than 0 that two thirds of the `topology.Topology`s show around many separate pieces, or None.
+
+    Lines between cells are no sea, which holds most of the pixels; nor is a sheet of cells, whose gaps have sharp
+    corners.
+    """
+    value = _most(one.sea for one in found)
+    seas = [one for one in found if one.sea == value]
+    if not value or np.mean([sea.share for sea in seas]) <= 0.5:
+        return None
+    pieces, inside, convex = (sum(getattr(sea, name) for sea in seas) for name in ("pieces", "inside", "convex"))
+    many = pieces >= MANY_IN_ONE * len(seas) or (pieces >= MANY and pieces >= FEW_IN_ONE * len(seas))
+    return value if many and 2 * inside >= pieces and 2 * convex >= inside else None
 
 
 @dataclass(frozen=True)
@@ -170,24 +235,26 @@ def read_folder(folder, data_dir, quiet=False):
 class MaskFacts:
     """What one mask holds: its distinct `values` (ascending) and their pixel `counts`, int64 ndarrays of shape (n,);
     the value `border` that is the most frequent one in the outermost pixels; `names`, from value to class name;
-    `left_out`, as `outlines.Drawing.left_out`."""
+    `left_out`, as `outlines.Drawing.left_out`; and its `topology`."""
 
     path: Path
     values: np.ndarray
     counts: np.ndarray
     border: int
     names: dict
+    topology: Topology
     left_out: dict = field(default_factory=dict)
 
     @property
     def lossy(self):
         """True for a kind of file that does not keep values exactly."""
-        return self.path.suffix.lower() in LOSSY_SUFFIXES and not annotations.is_outlines(self.path)
+        return _is_lossy(self.path)
 
     @property
     def inverted(self):
-        """True where a value other than 0 fills most of the border and of the area."""
-        return self.border != 0 and 2 * self.counts[self.values == self.border].sum() > self.counts.sum() > 0
+        """True where a value other than 0 lies around convex pieces, as in black cells on white."""
+        sea = self.topology
+        return bool(sea.sea and sea.share > 0.5 and sea.is_convex)
 
     @property
     def name(self):
@@ -250,18 +317,15 @@ def _facts_of(pair, contents):
 
 def mask_facts(path, mask, names, left_out):
     """The `MaskFacts` of a mask, as `masks.read_stored_mask_of` gives it."""
-    values, counts = _histogram(mask)
-    around, times = _histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])[:, np.newaxis])
-    return MaskFacts(path, values, counts, int(around[times.argmax()]), names, left_out)
+    values, counts = histogram(mask)
+    around, times = histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])[:, np.newaxis])
+    border = int(around[times.argmax()])
+    topology = topology_of(mask, values, counts, border, _is_lossy(path))
+    return MaskFacts(path, values, counts, border, names, topology, left_out)
 
 
-def _histogram(array):
-    if array.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
-        counts = intensity.value_counts(array)
-        values = np.flatnonzero(counts)
-        return values, counts[values]
-    values, counts = np.unique(array, return_counts=True)
-    return values.astype(np.int64), counts
+def _is_lossy(path):
+    return path.suffix.lower() in LOSSY_SUFFIXES and not annotations.is_outlines(path)
 
 
 def _kind(values, lossy):

@@ -51,11 +51,12 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
     else:
         coding = found.coding(record.classes, foreground)
     coding.check(found.mask_values)
+    drawn = found.drawn()
     results, counted = [], np.zeros((calibration.STEPS, 2), np.int64)
     kept_path = predicted_dir / PROBABILITIES
     with _open_probabilities(kept_path) as kept:
         for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
-            truth, result = _result(pair, predicted[pair.stem], record, coding, found.mask_values, contents)
+            truth, result = _result(pair, predicted[pair.stem], record, coding, drawn, contents)
             results.append(result)
             contents.forget(pair)
             if counted is not None:

@@ -108,7 +108,7 @@ def _training_data(found, coding, fit, settings, store):
     training, validation = split_by_group(found.pairing.pairs, settings.validation_share, settings.seed)
     channels = 3 if found.survey.colour else 1
     shape = {"coding": coding, "channels": channels, "crop_px": settings.crop_px, "fit": fit, "store": store}
-    examples = Examples(training, **shape, mask_values=found.survey.mask_values, contents=found.contents)
+    examples = Examples(training, **shape, mask_values=found.survey.drawn(), contents=found.contents)
     held_out = Examples(validation, **shape, contents=found.contents) if validation else None
     batches = TrainingBatches(
         examples,

@@ -375,6 +375,7 @@ FATAL = {
 
 
 ALONGSIDE = {  # what is true beside the fault itself
+    "all training masks inverted": ["masks turned over"],
     "a mask misspelt": ["orphan mask"],
     "a look-alike": ["missing mask"],
     "hardly any foreground": ["duplicate mask"],
