@@ -72,7 +72,7 @@ def topology_of(mask, values, counts, border, lossy=False):
 
 def histogram(array):
     """(values, counts) of an integer array: the distinct values ascending, and how often each occurs, int64 (n,)."""
-    if array.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
+    if array.size and array.dtype in (np.uint8, np.uint16):  # ten times faster than sorting
         counts = intensity.value_counts(array)
         values = np.flatnonzero(counts)
         return values, counts[values]

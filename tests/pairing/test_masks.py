@@ -220,7 +220,7 @@ def test_what_fills_the_field_is_not_turned_over(tmp_path, case):
         (pair, *_) = found = store(tmp_path / name, array, np.roll(array, 3, axis=0))
         coding = survey(found).coding()
         np.testing.assert_array_equal(coding.decode(read_mask_of(pair, (64, 64))), truth, name)
-    found = store(tmp_path / "soft", *[cv2.GaussianBlur(np.uint8(255) * truth, (0, 0), 0.6)] * 2)
+    found = store(tmp_path / "soft", *[cv2.GaussianBlur(np.uint8(255) * truth, (0, 0), 0.4)] * 2)
     assert (survey(found).coding().decode(read_mask_of(found[0], (64, 64))) != truth).mean() < 0.03
 
 
