@@ -88,6 +88,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     image_checks.check_exact_copies(case)
     if thorough:
         image_checks.check_likeness(case, quiet)
+    image_checks.check_edges(case)
     image_checks.check_copied_masks(case)
     mask_checks.check_fit(case)
     if case.all_facts and len([facts for facts in case.all_facts if facts.part == TRAIN]) < FEW:
@@ -124,14 +125,14 @@ def check_folder(data_dir, classes=1, foreground=None):
 
 
 def refuse_unfit(data_dir, classes=1, foreground=None):
-    """The `survey.FolderRead` of `Train data`, read once; says where test images are trained on.
+    """The `survey.FolderRead` of `Train data`, read once; says where test or validation images are trained on.
 
     Raises `InputError`, one line, where a training on the folder would be spoilt.
     """
     diagnosis = examine(data_dir, classes, foreground, thorough=False)
     diagnosis.refuse()
     for finding in diagnosis.findings:
-        if finding.kind == "leakage":
+        if finding.kind in ("leakage", "continuing fields"):
             print(finding)
     for facts in diagnosis.all_facts:
         if facts.part == TEST:  # training has no use for their pixels

@@ -85,6 +85,9 @@ KINDS = {
         "be in training and validation.", "Keep one; training makes turned and mirrored versions itself."),
     "overlapping fields": ("warning", "Parts of one field under different names can be in training and validation.",
         "Name them alike (slide1_tile1, slide1_tile2) so that they are kept together."),
+    "continuing fields": ("warning", "These continue each other at their edges: parts of one field, which can be in "
+        "training and validation.", "Name them alike (slide1_tile1, slide1_tile2), or cut with prepare --group-by, so "
+        "that they are kept together."),
     "constant image": ("warning", "Every pixel has one value: there is no picture.",
         "Export it again, or take the pair out."),
     "exposure": ("warning", "Much brighter, darker, flatter or more saturated than the rest: detail is lost or the "

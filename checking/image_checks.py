@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from checking import copies
+from checking import copies, edges
 from checking.findings import FEW
 from pairing.groups import groups_of
 from pairing.pairs import TEST, TRAIN
@@ -199,3 +199,35 @@ def check_likeness(case, quiet):
         case.add("leakage", files, f"{what} in training and test.")
     for kind, files in rest.items():
         case.add(kind, files)
+
+
+def check_edges(case):
+    """Pictures of different names that continue each other, in training and test or among those to train on."""
+    all_facts = [facts for facts in case.of() if not facts.constant and id(facts) not in case.swapped]
+    found = [
+        (first, second, clear) for first, second, clear in edges.continuations(all_facts)
+        if (first.pair.group != second.pair.group or first.part != second.part)
+        and frozenset((id(first), id(second))) not in case.copies | case.near  # a mirrored copy goes on in the original
+    ]  # fmt: skip
+    sizes = Counter(facts.pair.group for facts in all_facts)
+    links = Counter(_groups(one, two) for one, two, _ in found)
+
+    def is_sure(one, two, clear):
+        """Few couples may be chance, and so may one of two slides that have many tiles each."""
+        single = max(sizes[one.pair.group], sizes[two.pair.group]) < MANY_TILES
+        return clear > edges.VERY_CLEAR or (len(found) > 2 and (single or links[_groups(one, two)] > 1))
+
+    found = [couple for couple in found if is_sure(*couple)]
+    leaks = [_both(case, one, two) for one, two, _ in found if one.part != two.part]
+    rest = [_both(case, one, two) for one, two, _ in found if one.part == two.part == TRAIN]
+    case.add_if(
+        "leakage", leaks, "Pictures in training and test continue each other at their edges: parts of one field."
+    )
+    case.add_if("continuing fields", rest)
+
+
+MANY_TILES = 4
+
+
+def _groups(first, second):
+    return frozenset((first.pair.group, second.pair.group))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from checking.copies import take_print
+from checking.edges import take_edges
 from pairing import annotations
 from pairing.exchanged import are_exchanged, looks_like_picture
 from pairing.pairs import Pair
@@ -51,6 +52,7 @@ class PairFacts:
     working: np.ndarray = None
     spots: np.ndarray = None
     patches: np.ndarray = None
+    edges: list = None
     # Known once the meaning of the mask values is: share of foreground in the image and on its border, and how much
     # brighter it is than the background, in units of the image's spread.
     share: float = None
@@ -68,6 +70,7 @@ def gather_facts(facts, shrink, contents):
         image = None
     if image is not None:
         _facts_of_image(facts, image)
+        take_edges(facts, image)
         if shrink:
             take_print(facts, image, shrink)
     if facts.pair.mask:

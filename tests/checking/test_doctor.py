@@ -125,8 +125,8 @@ def test_nothing_is_named_on_real_single_cells(tmp_path, real_data):
         assert complaints(doctor.examine(tmp_path, classes, foreground, quiet=True)) == []
 
 
-def test_the_real_fields_are_good_but_for_two_that_truly_overlap(tmp_path, real_data):
-    """EDF007, a training field, and EDF010, a test field, show 606×760 pixels of one place."""
+def test_the_real_fields_are_good_but_for_some_that_truly_belong_together(tmp_path, real_data):
+    """EDF007, to train on, and EDF010, to test, show 606×760 pixels of one place; EDF000 to EDF003 are one row."""
     rows = (real_data / "cervix_cc0" / "index.csv").read_text().split()[1:]
     for field, source, split, _ in (row.split(",") for row in rows):
         folder = real_data / "cervix_cc0" / "stage1_train" / source
@@ -135,9 +135,11 @@ def test_the_real_fields_are_good_but_for_two_that_truly_overlap(tmp_path, real_
         store(part / "Images" / f"{field}.png", read(image)[..., 0])
         nuclei = np.max([read_mask(path) for path in (folder / "masks").iterdir()], 0)
         store(part / "Masks" / f"{field}.png", np.where(nuclei > 0, 255, 0).astype(np.uint8))
-    (finding,) = complaints(doctor.examine(tmp_path, quiet=True))
-    assert finding.kind == "leakage" and finding.severity == "warning"
-    assert finding.files == ("Test data/Images/EDF010.png = Train data/Images/EDF007.png",)
+    leak, row = complaints(doctor.examine(tmp_path, quiet=True))
+    assert leak.kind == "leakage" and leak.severity == "warning"
+    assert leak.files == ("Test data/Images/EDF010.png = Train data/Images/EDF007.png",)
+    assert row.kind == "continuing fields" and row.severity == "warning"
+    assert row.files == tuple(f"Train data/Images/EDF00{n}.png = Train data/Images/EDF00{n + 1}.png" for n in range(3))
 
 
 # --------------------------------------------------------------------------------------------------- damaged copies

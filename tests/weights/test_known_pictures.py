@@ -72,7 +72,7 @@ def test_the_shipped_weights_know_their_real_fields_and_no_others(real_data):
     for row in csv.DictReader((real_data / "cervix_cc0" / "index.csv").read_text(encoding="utf-8").splitlines()):
         (path,) = (real_data / "cervix_cc0" / "stage1_train" / row["source_id"] / "images").iterdir()
         picture = images.read(path)
-        changed = [picture, tinted(picture[..., :1]), saved_as_jpeg(scaled(picture, 0.6))]
-        assert [any_known([p], kept) for p in changed] == [row["split"] == "train"] * 3
+        changed = [tinted(picture[..., :1]), saved_as_jpeg(scaled(picture, 0.6))]
+        assert [any_known([p], kept) for p in changed] == [row["split"] == "train"] * 2
     cells = [images.read(path) for path in sorted((real_data / "herlev" / "Images").iterdir())[::10]]
     assert not any_known(cells, kept)
