@@ -205,7 +205,8 @@ class _Case:
         if training:
             if not made and not elsewhere:
                 self._say_what_raw_holds()
-            self.add_if("missing mask", without)
+            files = sorted({file_of(pair.mask).name for pair in made if pair.mask and file_of(pair.mask) != pair.mask})
+            self.add_if("missing mask", without, f"Not listed in the COCO file {some(files)}." if files else "")
             self.add_if("orphan mask", orphans)
         elif made:
             self.add_if("orphan mask", orphans, severity="warning")

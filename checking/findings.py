@@ -58,7 +58,8 @@ KINDS = {
         "Put the mask there instead."),
     "no foreground": ("fatal", "All masks are empty: there is nothing to learn.", "Check the export of the masks."),
     "no background": ("fatal", "All masks are foreground everywhere: there is nothing to learn.",
-        "Check the export of the masks, or name the values to learn with --foreground."),
+        "Check the export of the masks: of the cells, not of the tissue or the field of view around them. Or name the "
+        "values to learn with --foreground."),
     "leakage": ("warning", "The network is trained on what it is tested with, so its score will be too good.",
         "Keep the whole slide, patient or field either in Train data or in Test data."),
     "inverted mask": ("warning", "Foreground is here what the other masks call background.",
@@ -72,7 +73,8 @@ KINDS = {
     "mixed mask encodings": ("warning", "These masks use other values than the rest; one rule is used for all of them.",
         "Export all masks in the same way."),
     "full mask": ("warning", "Foreground everywhere, not one background pixel: often a failed export.",
-        "Look at it; export it again, or take the pair out."),
+        "Look at it; export it again, the cells and not the tissue or the field of view around them, or take the pair "
+        "out."),
     "empty mask": ("warning", "No foreground, though the image has as much in it as the others: cells in it would be "
         "learned as background.", "Annotate it, or take the pair out; leave it if there truly is no cell."),
     "picture is a mask": ("warning", "The image holds the few values of a mask, unlike the other images.",

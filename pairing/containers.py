@@ -14,8 +14,9 @@ from pairing.outlines import ANNOTATION, DETECTION, inside
 # Class names of what is drawn around objects, and of what never is, whatever it holds.
 AROUND = {
     "tissue", "region", "region of interest", "roi", "field", "field of view", "fov", "area", "frame", "image",
-    "slide", "section", "core", "tma core", "specimen", "boundary", "annotation",
+    "slide", "section", "core", "tma core", "specimen", "annotation",
 }  # fmt: skip
+TISSUES = {"tumor", "tumour", "stroma", "necrosis", "epithelium", "gland", "immune cells"}  # or cells of these
 NEVER = {"cell", "cells", "nucleus", "nuclei", "cytoplasm"}
 SURE, LIKELY = "sure", "likely"
 GRID = 256  # pixels of the longer side of a container's box when what lies in it is looked for
@@ -135,20 +136,22 @@ def _is_container(one, held, shapes):
     alike = sum(shape.name == outer.name for shape in inner) * 3 >= 2 * count  # an object is not made of its like
     if outer.role == DETECTION or ((name in NEVER or name.isdigit()) and not (alike and count > 2)):
         return None
-    if name in AROUND:
+    if name in AROUND and not (alike and count < 3):
         return SURE
     if outer.role == ANNOTATION and any(shape.role == DETECTION for shape in inner):
         return SURE if count > 2 or share < 1 / 50 else None
     if is_rectangle(outer) and not all(is_rectangle(shape) for shape in inner):
-        only = not any(is_rectangle(shapes[other.index]) for other in held if other is not one)
-        return SURE if count > 1 or only else None
+        like = [other for other in held if shapes[other.index].name == outer.name and is_rectangle(shapes[other.index])]
+        boxes = len(like) > 1 and np.median([len(other.children) for other in like]) < 3  # drawn around single cells
+        return SURE if not boxes and (count > 1 or share < 1 / 20) else None
     same = [other for other in held if shapes[other.index].name == outer.name and len(other.children) > 1]
     together = _share_held(same, held, len(shapes)) if count > 1 else 0
     if alike or not name:
         many = count >= 10 and share < 1 / 50
         few = together > 2 / 3 and (count >= 2 and share < 1 / 200 or count >= 3 and share < 1 / 100)
         return LIKELY if many or few or (together > 0.8 and count >= 6) else None
-    return LIKELY if together > 0.8 and count >= 10 and share < 1 / 150 else None
+    least, small = (3, 1 / 100) if name in TISSUES else (10, 1 / 150)
+    return LIKELY if together > 0.8 and count >= least and share < small else None
 
 
 def _share_held(same, held, count):

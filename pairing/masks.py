@@ -231,7 +231,7 @@ def _refuse_one_sided(values, background, listed):
     if len(values) == 1:
         raise InputError(
             f"all masks are full (only the value {listed}); expected background too. Check that the masks are not the "
-            "wrong files, or that the annotation was exported."
+            "wrong files, or that the annotation was exported: the cells, not the tissue or the field around them."
         )
     if values[-1] <= 0 and background is None:
         raise InputError(

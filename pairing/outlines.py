@@ -20,7 +20,10 @@ FAR = 2**40  # pixels: no image reaches further
 UNNAMED = 1  # the mask value of an outline to which no class was given
 FIRST_NAMED = 2**30  # class names become numbers from here on, out of the way of class ids and colours
 AROUND_OTHERS = "around many others"
-HOLDS_OTHERS = "that is the tissue or the field of view. What is a cell all the same: give it the class cell"
+HOLDS_OTHERS = (
+    "that is the tissue or the field of view. If cells outside it are not outlined, give it the class Region*; if it "
+    "is a cell itself, the class cell"
+)
 DETECTION, ANNOTATION = "detection", "annotation"  # roles: found by a program within what was drawn by hand (QuPath)
 
 

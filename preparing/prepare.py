@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing import pairs
+from pairing.coco_pairs import pair_by_coco
 from pairing.file_cache import FileCache
 from pairing.groups import TILE_TABLE, grouped_by, split_by_group
 from pairing.masks import MaskCoding
@@ -221,8 +222,8 @@ def _annotated(image, annotations):
             f"{image}: no image or slide by its name; expected TIFF, PNG, JPEG, {', '.join(sorted(slides.SUFFIXES))}. "
             "Export it as TIFF, in QuPath for example."
         )
-    stem = stem_of(image)
-    return pairs.Pair(stem, image, Path(annotations), slide_of(stem))
+    stem, mask = stem_of(image), Path(annotations)
+    return pairs.Pair(stem, image, pair_by_coco([image], [mask])[0].get(image, mask), slide_of(stem))
 
 
 @contextmanager

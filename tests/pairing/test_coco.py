@@ -220,3 +220,11 @@ def test_prepare_gives_each_picture_a_file_of_its_own(tmp_path):
         for pair in read_folder(tmp_path / "data" / part, tmp_path / "data", quiet=True).pairing.pairs:
             expected = np.eye(8, 10, "abc".index(pair.stem)) > 0
             np.testing.assert_array_equal(read_mask_of(pair, (8, 10)) > 0, expected)
+
+
+def test_one_image_with_the_file_of_its_folder(tmp_path):
+    put(tmp_path, "a.png", "b.png")
+    write(tmp_path / "x.json", coco(["a.png", "b.png"], [(1, 0, [SQUARE])]))
+    done = prepare_tiles(tmp_path / "data", tmp_path / "b.png", tmp_path / "x.json", quiet=True)
+    (tile,) = done.tiles
+    assert tile.foreground == 12 / 80

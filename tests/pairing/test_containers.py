@@ -4,10 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import roifile
 
+from checking.doctor import examine
 from pairing.annotations import read_drawing
 from pairing.containers import split_containers
 from pairing.outlines import ANNOTATION, DETECTION, make_shape
+from pairing.pairs import find_pairs
+from pairing.survey import survey
+from reading.files import InputError
+from reading.images import write_png
 
 
 def circle(x, y, radius, name="", role=""):
@@ -56,11 +62,12 @@ def test_a_container_is_told_by_tool_name_or_form(around, inner, count):
     [
         [circle(200, 200, 190), *cells(3, radius=5)],
         [circle(200, 200, 150), *cells(40, name="Lymphocyte")],
-        [circle(200, 200, 150, "Epithelium"), *cells(30, "Lymphocyte")],
+        [circle(200, 200, 150, "Schnitt"), *cells(30, "Lymphocyte")],
+        [circle(200, 200, 150, "Tumor"), *cells(4, "Lymphocyte")],
         [circle(200, 200, 150, "cell"), *cells(12, "cell")],  # the class that QuPath gives to all that is drawn
         [circle(0, 0, 90), *cells(16)[:8], circle(200, 150, 110)],
     ],
-    ids=["few and small", "unnamed", "another class", "of one class", "beside others"],
+    ids=["few and small", "unnamed", "another class", "a tissue", "of one class", "beside others"],
 )
 def test_a_container_holds_many_small_ones(drawn):
     objects, containers = split_containers(drawn)
@@ -123,3 +130,32 @@ def test_one_giant_cell_does_not_make_containers_of_the_others(tmp_path):
         write(tmp_path / f"{number}.geojson", with_nuclei(2 + number) + [circle(900, 900, 80), circle(900, 900, 20)])
     kept = [len(read_drawing(tmp_path / f"{number}.geojson").shapes) for number in range(4)]
     assert kept == [6, 8, 10, 12]
+
+
+def test_check_and_survey_name_what_is_left_out(tmp_path):
+    folder = tmp_path / "Train data"
+    for number in range(5):
+        (folder / "Images").mkdir(parents=True, exist_ok=True)
+        write_png(
+            folder / f"Images/p{number}.png", np.random.default_rng(number).integers(0, 255, (400, 400), np.uint8)
+        )
+        rois = [roifile.ImagejRoi(roitype=roifile.ROI_TYPE.RECT, left=9, top=5, right=390, bottom=380, version=227)]
+        rois += [roifile.ImagejRoi.frompoints(shape.rings[0]) for shape in cells(1 + 4 * number)]
+        (folder / "Masks").mkdir(exist_ok=True)
+        roifile.roiwrite(folder / f"Masks/p{number}.zip", rois, mode="w")
+    (finding,) = [one for one in examine(tmp_path, quiet=True).findings if one.kind == "shapes left out"]
+    assert len(finding.files) == 5 and finding.text.startswith("5 shapes around many others.")
+    found = survey(find_pairs(folder), quiet=True)
+    assert any("5 shapes around many others, in p0.zip" in line for line in found.notes(found.coding()))
+    assert max(mask.counts[-1] / mask.counts.sum() for mask in found.masks) < 0.1
+
+
+def test_masks_of_nothing_but_containers_are_said_to_be_full(tmp_path):
+    for folder in ("Images", "Masks"):
+        (tmp_path / "Train data" / folder).mkdir(parents=True)
+    for number in range(3):
+        write_png(tmp_path / f"Train data/Images/p{number}.png", np.full((40, 40), number, np.uint8))
+        write(tmp_path / f"Train data/Masks/p{number}.geojson", [rectangle(0, 0, 40, 40)])
+    with pytest.raises(InputError, match="not the tissue or the field around them"):
+        survey(find_pairs(tmp_path / "Train data"), quiet=True).coding()
+    assert "not of the tissue" in next(one.remedy for one in examine(tmp_path).findings if one.kind == "no background")
