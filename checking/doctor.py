@@ -130,6 +130,9 @@ def refuse_unfit(data_dir, classes=1, foreground=None):
     Raises `InputError`, one line, where a training on the folder would be spoilt.
     """
     diagnosis = examine(data_dir, classes, foreground, thorough=False)
+    for finding in diagnosis.findings:
+        if finding.kind == "file not read":  # which may be what a fault comes from
+            print(f"not read: {finding.text}{'' if finding.severity == 'note' else f' {finding.remedy}'}")
     diagnosis.refuse()
     for finding in diagnosis.findings:
         if finding.kind in ("leakage", "continuing fields"):
@@ -215,8 +218,9 @@ class _Case:
         if refused and (made or elsewhere) and len(self.findings) == before:
             seen, remedy = in_parts(refused)
             self.add("pairing", [], seen, remedy=remedy)
-        for kind in ("Images", "Masks"):
-            self.add_if("file not read", _unread(folder / kind, used))
+        for unread in pairing.not_read(folder, made):
+            severity, remedy = ("note", "") if unread.aside else (None, f"{unread.remedy}.")
+            self.add("file not read", unread.files, f"{unread.what}.", severity, remedy)
         self.all_facts += [PairFacts(pair, part) for pair in made]
 
     def _say_what_raw_holds(self):
@@ -237,27 +241,6 @@ class _Case:
     def add_if(self, kind, files, detail="", severity=None):
         if files:
             self.add(kind, files, detail, severity)
-
-
-def _unread(folder, used):
-    """Pictures in formats or places that nobody reads; text files beside the images are no concern."""
-    if not folder.is_dir():
-        return []
-    unread = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path in used:
-            continue
-        if path.is_dir():
-            unread += [p for p in files_of(path) if not any(parent in used for parent in (p, *p.parents))][:1]
-        elif path.suffix.lower() in UNREAD_SUFFIXES:
-            unread.append(path)
-    return unread
-
-
-UNREAD_SUFFIXES = {
-    ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi", ".oir", ".mrxs", ".scn", ".dcm", ".psd", ".xcf", ".heic", ".raw",
-    ".npy", ".npz", ".mat", ".h5", ".zip", ".pdf", ".svg", ".mp4", ".avi",
-}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ the checks

@@ -104,7 +104,7 @@ KINDS = {
     "missing test mask": ("warning", "Some test images have a mask and these have none: they will not be scored.",
         "Add the masks, or go on: a mask is predicted all the same."),
     "file not read": ("warning", "Files of this kind, or in subfolders, are not used.",
-        "Export them as PNG or TIFF directly into the folder."),
+        "Nothing, if they are notes; pictures and masks are read as PNG or TIFF directly in the folder."),
     "shapes left out": ("note", "They are in no mask: their places are background, or belong to the cell around them.",
         "Nothing, where they mark no cell. Otherwise draw around it, and give it the class of the others."),
     "few images": ("note", "So few images teach little, and the scores depend on chance.",

@@ -15,7 +15,7 @@ from measuring.measurements import measure
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL
 from reading import images, intensity, pixel_size
-from reading.files import replacing, stem_of
+from reading.files import MADE_BY, replacing, stem_of
 from reading.show import OUTLINE_COLOURS, display
 
 TABLE, COUNTS = "cells.csv", "cell_counts.csv"
@@ -57,7 +57,7 @@ class CellWriter:
             write_labels(stem, f"_cell{LABELS_SUFFIX}", cells.whole)
         write_geojson(f"{stem}.geojson", features(cells, table, outlines, whole))
         write_rois(f"{stem}_rois.zip", cells, outlines, whole)
-        images.write_png(f"{stem}_overlay.png", draw(image, cells))
+        images.write_png(f"{stem}_overlay.png", draw(image, cells), MADE_BY)
         self.tables[path.name], self.sizes[path.name] = table, size
 
     def add_bands(self, path, bands, classes, um_per_px=None, light=None, place=WHERE_IT_IS):
@@ -127,7 +127,7 @@ def write_labels(stem, suffix, labels):
     """
     deep = labels.max(initial=0) > np.iinfo(np.uint16).max
     path, other = (Path(f"{stem}{suffix}{kind}") for kind in ((".tif", ".png") if deep else (".png", ".tif")))
-    images.write(path, labels.astype(np.uint32 if deep else np.uint16))
+    images.write(path, labels.astype(np.uint32 if deep else np.uint16), MADE_BY)
     other.unlink(missing_ok=True)  # of an earlier run: one image, one label image
     return path
 
@@ -188,7 +188,7 @@ def _geometry(parts, corner, place):
 def write_geojson(path, features):
     """Write GeoJSON features as a FeatureCollection, one a line, atomically; they may come from a generator."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
+        file.write(f'{{"type": "FeatureCollection", "software": "{MADE_BY}", "features": [')
         for number, feature in enumerate(features):
             file.write((",\n" if number else "\n") + json.dumps(feature, allow_nan=False))
         file.write("\n]}\n")
@@ -208,6 +208,7 @@ def write_rois(path, cells, outlines, whole=None):
         return False
     grouped = whole is not None or len(set(cells.classes.tolist())) > 1
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = MADE_BY.encode()
         for (number, parts), class_id in zip(outlines.items(), cells.classes.tolist(), strict=True):
             if whole is not None:
                 _write_roi(archive, f"{number:05}_cell", whole[number], WHOLE)

@@ -24,6 +24,28 @@ MASK_WORDS = (
 )  # fmt: skip
 
 
+CELLPOSE_MASKS = "_cp_masks"
+# What Cellpose writes beside a picture and its masks: a_seg.npy, a_flows.tif, a_outlines_cp_masks.png …
+_OF_CELLPOSE = re.compile(r"(.+?)(_cp_masks|_seg|(_cp)?_flows|_dP|_cp_output|_cp_outlines|_outlines_cp_masks|_rois)")
+
+
+def of_cellpose(paths):
+    """Which files of one folder Cellpose made of a picture beside them: a set of paths, its masks among them."""
+    stems, found = {stem_of(path) for path in paths}, set()
+    for path in paths:
+        match = _OF_CELLPOSE.fullmatch(stem_of(path))
+        if match and match.group(1) in stems:
+            its_own = path.name.endswith("_seg.npy") or f"{match.group(1)}{CELLPOSE_MASKS}" in stems
+            found |= {path} if its_own else set()
+    return found
+
+
+def is_cellpose_mask(path):
+    """True for the name of Cellpose's masks, a_cp_masks.png; not of the picture of them, a_outlines_cp_masks.png."""
+    match = _OF_CELLPOSE.fullmatch(stem_of(path))
+    return bool(match) and match.group(2) == CELLPOSE_MASKS
+
+
 # What follows tries conventions. An attempt is (image → mask, images left over, masks left over).
 
 

@@ -1,7 +1,7 @@
 """Folders of images and masks → pairs, by exact names or one convention for a whole folder."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pairing import annotations
@@ -19,9 +19,13 @@ from pairing.naming import (
     _fitting,
     _key,
     _rules,
+    is_cellpose_mask,
+    of_cellpose,
 )
+from pairing.unread import Unread, first_unread, unread_in
 from reading import images, slides
-from reading.files import InputError, as_one_name, some, stem_of
+from reading.array_files import ARRAY_SUFFIX
+from reading.files import InputError, as_one_name, is_result, some, stem_of
 
 TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
 
@@ -52,11 +56,13 @@ class Pairing:
     """Pairs, sorted by stem, and one line for people on how image and mask were recognised as belonging together.
 
     plain : True where the line says nothing new, since all masks are image files of exactly the image's name.
+    unread : `unread.Unread` of what else is there, and is not read.
     """
 
     pairs: list
     explanation: str
     plain: bool = False
+    unread: tuple = ()
 
 
 def find_pairs(folder, masks="required"):
@@ -86,7 +92,38 @@ def find_pairing(folder, masks="required", with_slides=False):
     Returns a `Pairing`. Raises `InputError` naming the files when there is no image, when two files share a stem, when
     several conventions fit, when a mask has no image, or when a required mask is missing.
     """
-    folder, required, more = Path(folder), masks == "required", slides.SUFFIXES if with_slides else frozenset()
+    found = _pairing(Path(folder), masks == "required", slides.SUFFIXES if with_slides else frozenset())
+    return replace(found, unread=tuple(not_read(folder, found.pairs)))
+
+
+def not_read(folder, pairs):
+    """What is not read of a folder in which `pairs` were found, or none: a list of `unread.Unread`."""
+    folder = Path(folder)
+    read = {path for pair in pairs for path in (pair.image, pair.mask and annotations.file_of(pair.mask)) if path}
+    image_dir, mask_dir = (_subfolder(folder, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS))
+    places = {True: {pair.image.parent for pair in pairs} or {image_dir} - {None}}
+    in_use = {annotations.file_of(pair.mask).parent for pair in pairs if pair.mask}
+    places[False] = (in_use | {mask_dir} - {None}) - places[True]
+    found = []
+    for is_images, inside in places.items():
+        for place in inside if len(places[True]) == 1 else ():  # else each image has a folder of its own
+            known = {
+                *_files(place),
+                *(() if is_images else _annotation_files(place)),
+            }  # without a partner: said elsewhere
+            found += unread_in(place, read | known - of_cellpose(known), masks=not is_images)
+    within = _folders(folder) if folder.is_dir() else []
+    if folder not in places[True] | places[False]:
+        found += unread_in(folder, read, below=False)
+        sets = [sub for sub in within if sub not in places[True] | places[False] and _subfolder(sub, IMAGE_FOLDERS)]
+        for sub in sets if len(places[True]) == 1 else ():
+            what = f"{folder.name}/{sub.name} holds images of its own"
+            remedy = f'For these: python main.py prepare --source "{sub}"'
+            found.append(Unread((sub,), what, "one set of images", remedy, False))
+    return found
+
+
+def _pairing(folder, required, more):
     image_dir, mask_dir = _subfolder(folder, IMAGE_FOLDERS), _subfolder(folder, MASK_FOLDERS)
     if image_dir is None and folder.is_dir():
         if any(_subfolder(sub, IMAGE_FOLDERS) for sub in _folders(folder)):
@@ -94,7 +131,7 @@ def find_pairing(folder, masks="required", with_slides=False):
         if _files(folder, more):
             _refuse_one_of_two(folder)
             return _pair_mixed(folder, required, more)
-    pictures = _files(image_dir or folder / "Images", more) if image_dir or not folder.is_dir() else []
+    pictures = _pictures(image_dir or folder / "Images", more) if image_dir or not folder.is_dir() else []
     if not pictures:
         raise _no_images(folder, image_dir, more)
     sources = mask_sources(mask_dir) if mask_dir else []
@@ -141,6 +178,8 @@ def _no_images(folder, image_dir, more):
     where, wanted = image_dir or folder / "Images", "expected files such as PNG, TIFF or JPEG."
     found = _with_images(folder, more) if folder.is_dir() else None
     if found is None:
+        if unread := first_unread(where if where.is_dir() else folder, ()):
+            return InputError(f"{where}: no images found; {unread}")
         return InputError(f"{where}: no images found; {wanted} Put your images there.")
     if image_dir:
         inner = [sub.name for sub in _folders(image_dir) if _with_images(sub, more)]
@@ -149,6 +188,8 @@ def _no_images(folder, image_dir, more):
                 f"{image_dir}: no images found; those in its subfolders ({some(inner)}) are not read; {wanted} Move "
                 "them up into this folder, with the name of the subfolder before theirs where names are equal."
             )
+        if unread := first_unread(image_dir, ()):
+            return InputError(f"{where}: no images found; {unread}")
         return InputError(f"{where}: no images found; {wanted} Put your images there.")
     named = (*IMAGE_FOLDERS, *MASK_FOLDERS)
     above = [found.parent, found.parent.parent] if found.name.casefold() in named else []
@@ -156,7 +197,7 @@ def _no_images(folder, image_dir, more):
     if fits:
         return InputError(
             f"{folder}: no images found in it; expected the folder that holds Images and Masks, or a folder for each "
-            f"image. Name this one instead: {fits[0]}"
+            f'image. Name this one instead: {fits[0]} (python main.py prepare --source "{fits[0]}")'
         )
     seen = some((sub.name for sub in _folders(folder)), 6)
     return InputError(
@@ -213,6 +254,8 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
     found, left, orphans = closest
     how = f" (the others as in {_example(found)})" if found else ""
     if required and left:
+        if not orphans and (unread := first_unread(mask_dir, [*pictures, *sources], masks=True)):
+            raise InputError(f"{mask_dir}: no mask for {some(path.name for path in left)}{how}; {unread}")
         unused = f"; masks without an image: {some(path.name for path in orphans)}" if orphans else ""
         raise InputError(
             f"{mask_dir}: no mask for {some(path.name for path in left)}{how}{unused}; expected for each image a mask "
@@ -226,7 +269,14 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
 
 def _pair_mixed(folder, required, more):
     """Images and masks in one folder: annotation files beside images, or mask names with a word of their own."""
-    files, outlines = _files(folder, more), _annotation_files(folder)
+    files, outlines = _pictures(folder, more), _annotation_files(folder)
+    made = of_cellpose([*files, *outlines])
+    masks = {path for path in made if is_cellpose_mask(path)}
+    if masks:  # the rest is no mask, nor a picture
+        files, outlines = ([path for path in paths if path not in made - masks] for paths in (files, outlines))
+    named = {stem_of(path) for path in files if path.suffix.lower() != ARRAY_SUFFIX}
+    arrays = [path for path in files if path.suffix.lower() == ARRAY_SUFFIX and stem_of(path) in named]
+    files, outlines = [path for path in files if path not in arrays], outlines + arrays
     if outlines:
         return _pair_lists(files, outlines, required, folder, folder)
     _refuse_twins(files)
@@ -238,6 +288,8 @@ def _pair_mixed(folder, required, more):
             [_attempt(pictures, masks, other, rule) for other in (None, *_rules(pictures, IMAGE_WORDS))], required
         )
     if not fitting:
+        if required and (unread := first_unread(folder, files, masks=True, below=False)):
+            raise InputError(f"{folder}: no masks for {some(path.name for path in files)}; {unread}")
         raise InputError(
             f"{folder}: no folder Images, and images and masks that cannot be told apart by name "
             f"({some(path.name for path in files)}); expected Images and Masks with the same names, or a.png with "
@@ -257,7 +309,7 @@ def _pair_nested(folder, required, more):
             sets = [other.name for other in _folders(folder) if _subfolder(other, IMAGE_FOLDERS)]
             raise InputError(
                 f"{folder}: holds several sets of images with masks ({some(sets, 6)}); expected one. Name one of them "
-                f"instead, such as {sub}"
+                f'instead, such as {sub} (python main.py prepare --source "{sub}")'
             )
         if len(pictures) > 1:
             raise InputError(
@@ -342,6 +394,11 @@ def _files(folder, more=frozenset()):
                 "or remove it."
             )
     return images.list_images(folder, more)
+
+
+def _pictures(folder, more=frozenset()):
+    """The image files of a folder but those that `predict` wrote beside them."""
+    return [path for path in _files(folder, more) if not is_result(path)]
 
 
 def _annotation_files(folder):

@@ -14,7 +14,7 @@ from measuring.cells import LABELS_SUFFIX
 from pairing.file_cache import FileCache
 from pairing.masks import MaskCoding
 from pairing.objects import components, true_objects
-from pairing.pairs import find_pairs
+from pairing.pairs import find_pairing
 from pairing.survey import survey
 from predicting.folder import PROBABILITIES, SUFFIX
 from predicting.record import read_record
@@ -38,7 +38,10 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
     test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
     record, contents = read_record(predicted_dir), FileCache()
     _refuse_other_classes(record, classes, foreground, truth_classes)
-    pairs = find_pairs(test_dir, masks="optional")
+    pairing = find_pairing(test_dir, masks="optional")
+    for unread in pairing.unread:
+        print(f"not read: {unread}")
+    pairs = pairing.pairs
     predicted = _predicted(record, pairs, predicted_dir, contents)
     pairs = [pair for pair in pairs if pair.mask]
     if not pairs:

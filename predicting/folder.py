@@ -10,10 +10,12 @@ from tqdm import tqdm
 
 from measuring.cell_files import CellWriter
 from pairing.groups import field_ranges
+from pairing.naming import MASK_FOLDERS, of_cellpose
+from pairing.unread import OWN, unread_in
 from predicting.record import write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
-from reading.files import InputError, as_one_name, replacing, stem_of
+from reading.files import MADE_BY, InputError, as_one_name, counted, is_hidden, is_result, replacing, some, stem_of
 from reading.large_images import is_large, open_source
 from reading.show import colour_preview
 
@@ -47,17 +49,57 @@ def find_images(given):
     """
     paths = []
     for path in map(Path, given):
-        paths += images.list_images(path, slides.SUFFIXES) if path.is_dir() else [path]
+        paths += _pictures(path) if path.is_dir() else [path]
     if not paths:
-        raise InputError(
-            f"{given[0]}: no images to predict; expected PNG, TIFF or JPEG files. "
-            "Put images there, or name them: python main.py predict my_image.png"
-        )
+        raise _nothing_to_predict(given[0])
     for path in paths:
         if not path.is_file():  # said before the seconds that loading a model takes
             raise InputError(f"{path}: no such file or folder; expected images there. Check the path.")
     refuse_shared_names(paths)
     return paths
+
+
+def _nothing_to_predict(folder):
+    """The `InputError` for a folder without pictures: what it holds instead, or where there are some."""
+    inner = _pictures_within(Path(folder))
+    if inner:
+        return InputError(
+            f"{folder}: no images to predict in it, but in {some(sub.name for sub in inner)}; expected the folder that "
+            f'holds them. Name that: python main.py predict "{next(iter(inner))}"'
+        )
+    for unread in unread_in(folder, ()):
+        if not unread.aside:
+            return InputError(f"{folder}: no images to predict; {unread}")
+    return InputError(
+        f"{folder}: no images to predict; expected PNG, TIFF or JPEG files. "
+        "Put images there, or name them: python main.py predict my_image.png"
+    )
+
+
+def _pictures(folder):
+    """The pictures directly in a folder but those that `predict` or Cellpose made there; says what is left out."""
+    there = images.list_images(folder, slides.SUFFIXES)
+    paths = [path for path in there if not is_result(path) and path.name.lower() not in OWN]
+    others = of_cellpose(paths)
+    if others:
+        print(f"{folder}: {some(sorted(path.name for path in others))} made by Cellpose beside its pictures: left out")
+    paths = [path for path in paths if path not in others]
+    if paths:
+        for unread in unread_in(folder, there, below=False):
+            print(f"not read: {unread}")
+        for sub, count in _pictures_within(folder).items():
+            print(f'not read: {counted(count, "picture")} in {sub}; for them: python main.py predict "{sub}"')
+    return paths
+
+
+def _pictures_within(folder):
+    """{folder below this one: how many pictures lie in it}, without those that hold results."""
+    found = {}
+    for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path)):
+        pictures = [path for path in images.list_images(sub, slides.SUFFIXES) if not is_result(path)]
+        deeper = {} if pictures else _pictures_within(sub)
+        found |= {sub: len(pictures)} if pictures and sub.name.lower() not in MASK_FOLDERS else deeper
+    return found
 
 
 def predict_paths(open_model, paths, out_dir, wanted):
@@ -81,11 +123,13 @@ def predict_paths(open_model, paths, out_dir, wanted):
             raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
     if wanted.probability and whole:
         print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
+    with_cells = bool(wanted.cells or wanted.um_per_px or wanted.min_area)
+    _refuse_to_overwrite(paths, out_dir, with_cells)
     made, broken, cells = _missing(out_dir), [], None
     out_dir.mkdir(parents=True, exist_ok=True)
     try:
         predictor = open_model()
-        if wanted.cells or wanted.um_per_px or wanted.min_area:
+        if with_cells:
             cells = CellWriter(out_dir, wanted.um_per_px, wanted.min_area)
         try:
             if fields:
@@ -122,6 +166,22 @@ def refuse_shared_names(paths):
                 "masks are named after them. Rename one, or predict them one by one with another --out for each."
             )
         first[name] = path
+
+
+def _refuse_to_overwrite(paths, out_dir, with_cells):
+    """Raise `InputError` where a result would take the place of a picture, or of outlines that a person made of one."""
+    pictures = {path.resolve(): path for path in map(Path, paths)}
+    endings = [f"{SUFFIX}.png", f"{SUFFIX}.tif", f"{SUFFIX}_colour.png", "_probability.png"]
+    endings += ["_labels.png", "_labels.tif", "_overlay.png", ".geojson", "_rois.zip"] if with_cells else []
+    for path in pictures:
+        for ending in endings:
+            target = (out_dir / f"{stem_of(path)}{ending}").resolve()
+            beside = target.parent == path.parent and ending in (".geojson", "_rois.zip") and target.is_file()
+            if target in pictures or (beside and not is_result(target)):
+                raise InputError(
+                    f"{target}: would be overwritten by what is predicted of {path.name}; expected no such file, or "
+                    "one that `predict` wrote. Choose another place with --out DIR."
+                )
 
 
 def _missing(folder):
@@ -163,13 +223,15 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             if not written:
                 for name in (PROBABILITIES, PAGE):  # they speak of all masks in the folder, which change now
                     (out_dir / name).unlink(missing_ok=True)
-            images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask)
+            images.write_png(target, mask * np.uint8(255) if predictor.classes == 1 else mask, MADE_BY)
             if predictor.classes > 1:
-                images.write_png(target.with_name(f"{stem_of(path)}{SUFFIX}_colour.png"), colour_preview(mask))
+                images.write_png(target.with_name(f"{stem_of(path)}{SUFFIX}_colour.png"), colour_preview(mask), MADE_BY)
             foreground = probability[..., 0] if predictor.classes == 1 else 1 - probability[..., 0]
             if keep_probability:
                 images.write_png(
-                    target.with_name(f"{stem_of(path)}_probability.png"), np.rint(foreground * 65535).astype(np.uint16)
+                    target.with_name(f"{stem_of(path)}_probability.png"),
+                    np.rint(foreground * 65535).astype(np.uint16),
+                    MADE_BY,
                 )
             with archive.open(f"{stem_of(path)}.npy", "w") as file:
                 np.lib.format.write_array(file, intensity.to_8_bits(foreground))

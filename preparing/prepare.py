@@ -109,6 +109,8 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
         pairing, copying = _find(data_dir, source, annotations)
         if not quiet:
             print(f"{len(pairing.pairs)} pairs: {pairing.explanation}", flush=True)
+            for unread in pairing.unread:
+                print(f"not read: {unread}", flush=True)
         standing, left_out = read_standing(data_dir, cutting)
         with _fields_of(pairing, data_dir, copying, quiet) as (found, remarks):
             found = found if cutting.group_by is None else grouped_by(found, cutting.group_by)

@@ -5,10 +5,12 @@ import numpy as np
 from reading.decoding import refuse_too_large
 from reading.files import InputError
 
+ARRAY_SUFFIX = ".npy"
+
 
 def is_array_file(path):
     """True for a file that is called .npy, whatever is in it."""
-    return path.suffix.lower() == ".npy"
+    return path.suffix.lower() == ARRAY_SUFFIX
 
 
 def open_array(path):

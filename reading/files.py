@@ -42,6 +42,24 @@ def without_ome(stem):
     return stem[:-4] if stem[1:].lower().endswith(".ome") else stem
 
 
+MADE_BY = "Made by predict of the U-Net for cells"  # a note in the files that show or outline what it found
+
+
+def is_result(path):
+    """True for a file that holds the note `MADE_BY`: a mask, label image, overlay or outlines, as `predict` wrote it.
+
+    The note is among the first or last bytes of such a file. It stays with a file that is moved or renamed, and is lost
+    when another program saves it anew.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4096)
+            file.seek(-min(256, os.fstat(file.fileno()).st_size), os.SEEK_END)
+            return MADE_BY.encode() in start or MADE_BY.encode() in file.read()
+    except OSError:
+        return False
+
+
 def as_one_name(name):
     """Equal for names that some file systems hold for one: those that differ in case alone, or in Unicode's forms."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from reading.array_files import is_array_file, open_array, read_array
 from reading.decoding import IMAGE_SUFFIXES, ORIENTATION, one_line_errors
@@ -158,19 +159,27 @@ def _plain_dtype(array, path):
     raise InputError(f"{path}: pixels of type {array.dtype}; expected 8-bit, 16-bit or float. Save it as one of those.")
 
 
-def write_png(path, array):
-    """Write a uint8 or uint16 (height, width) or a uint8 (height, width, 3) array as PNG, atomically."""
+def write_png(path, array, software=None):
+    """Write a uint8 or uint16 (height, width) or a uint8 (height, width, 3) array as PNG, atomically.
+
+    software : a note in the file, such as `files.MADE_BY`.
+    """
+    notes = PngInfo()
+    if software:
+        notes.add_text("Software", software)
     with replacing(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", compress_level=3)
+        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", compress_level=3, pnginfo=notes)
 
 
-def write_tiff(path, array):
+def write_tiff(path, array, software=None):
     """Write a (height, width) or (height, width, 3) array of numbers, such as uint16 colour or float32, atomically."""
     import tifffile
 
     photometric = "rgb" if array.ndim == 3 else "minisblack"
     with replacing(path) as temporary:
-        tifffile.imwrite(temporary, array, photometric=photometric, compression="zlib", metadata=None)
+        tifffile.imwrite(
+            temporary, array, photometric=photometric, compression="zlib", metadata=None, software=software
+        )
 
 
 def lossless_suffix(image):
@@ -178,7 +187,7 @@ def lossless_suffix(image):
     return ".png" if image.dtype == np.uint8 or (image.dtype == np.uint16 and image.shape[2] == 1) else ".tif"
 
 
-def write(path, array):
+def write(path, array, software=None):
     """Write (height, width) or (height, width, 1 or 3) as PNG or TIFF, by the suffix of `path`, atomically."""
     array = array[..., 0] if array.shape[2:] == (1,) else array
-    (write_png if Path(path).suffix == ".png" else write_tiff)(path, array)
+    (write_png if Path(path).suffix == ".png" else write_tiff)(path, array, software)

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from reading.files import replacing
+from reading.files import MADE_BY, replacing
 
 TILE_PX = 512
 SMALLEST_LEVEL_PX = 1024
@@ -73,5 +73,6 @@ def write_pyramid(path, bands, mpp=None):
                 resolution=(1e4 / mpp / step,) * 2 if mpp else None,
                 resolutionunit="CENTIMETER" if mpp else None,
                 metadata=None,
+                software=MADE_BY,
             )
             step *= 2

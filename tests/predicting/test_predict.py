@@ -13,7 +13,7 @@ from measuring.cell_files import CellWriter
 from pairing.groups import tile_ranges
 from pairing.masks import MaskCoding
 from predicting.evaluate import evaluate_folder
-from predicting.folder import predict_files
+from predicting.folder import Wanted, find_images, predict_files, predict_paths
 from predicting.predictor import Predictor
 from preparing.prepare import prepare_tiles
 from reading.files import InputError, sha256
@@ -87,6 +87,76 @@ def test_what_is_made_of_an_ome_tiff_has_its_name_alone(tmp_path, model_file):
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"a_predict.png", "a_probability.png", "a_labels.png", "a.geojson", "a_overlay.png"} <= made
     assert not any(".ome" in name for name in made)
+
+
+def make_wells(folder):
+    for name in ("w0.png", "w1.tif"):
+        write_png(folder / name, np.random.default_rng(3).integers(0, 99, (40, 40), np.uint8))
+    return folder
+
+
+def predict_in_place(model_file, folder):
+    """The paths that a second command finds in a folder where the first one wrote all that it can write."""
+    wanted = Wanted(probability=True, cells=True)
+    found = find_images([folder])
+    predict_paths(lambda: Predictor(model_file), found, folder, wanted)
+    return found
+
+
+def test_results_in_the_folder_of_the_pictures_are_not_pictures(tmp_path, model_file, capsys):
+    folder = make_wells(tmp_path)
+    wells = [folder / "w0.png", folder / "w1.tif"]
+    assert predict_in_place(model_file, folder) == predict_in_place(model_file, folder) == wells
+    (folder / "predictions.json").unlink()  # as after a stop in the middle
+    (folder / "w0_predict.png").rename(folder / "first try.png")
+    assert find_images([folder]) == wells
+    assert "not read" not in capsys.readouterr().out
+    assert find_images([folder / "w1_overlay.png"]) == [folder / "w1_overlay.png"]  # named by its name
+
+
+def test_a_picture_of_the_users_is_a_picture_whatever_its_name(tmp_path, model_file):
+    folder = make_wells(tmp_path)
+    write_png(folder / "other_predict.png", np.zeros((40, 40), np.uint8))
+    assert folder / "other_predict.png" in predict_in_place(model_file, folder)
+    write_png(folder / "w1_predict.png", np.full((40, 40), 7, np.uint8))  # now a picture, in the place of a mask
+    before = (folder / "w1_predict.png").read_bytes()
+    with pytest.raises(InputError, match=r"w1_predict\.png: would be overwritten by what is predicted of w1\.tif"):
+        predict_in_place(model_file, folder)
+    assert (folder / "w1_predict.png").read_bytes() == before
+
+
+def test_outlines_that_a_person_drew_are_not_overwritten(tmp_path, model_file):
+    folder = make_wells(tmp_path)
+    (folder / "w0.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(InputError, match=r"w0\.geojson: would be overwritten"):
+        predict_in_place(model_file, folder)
+    assert not (folder / "w0_predict.png").exists()
+
+
+def test_pictures_further_down_and_files_of_other_kinds_are_said(tmp_path, capsys):
+    folder = make_wells(tmp_path / "plate")
+    make_wells(folder / "B")
+    (folder / "x.czi").write_bytes(b"ZISRAWFILE")
+    assert len(find_images([folder])) == 2
+    said = capsys.readouterr().out
+    assert f'not read: 2 pictures in {folder / "B"}; for them: python main.py predict "{folder / "B"}"' in said
+    assert "not read: plate holds 1 .czi file (Zeiss: x.czi)" in said
+    with pytest.raises(InputError, match=f'python main.py predict "{folder}"'):
+        find_images([tmp_path])
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/x.czi").write_bytes(b"ZISRAWFILE")
+    with pytest.raises(InputError, match="no images to predict; only holds 1 .czi file .*Bio-Formats"):
+        find_images([tmp_path / "only"])
+
+
+def test_what_cellpose_made_is_no_picture(tmp_path, capsys):
+    folder = make_wells(tmp_path)
+    write_png(folder / "w0_cp_masks.png", np.zeros((40, 40), np.uint16))
+    write_png(folder / "w0_flows.tif", np.zeros((40, 40, 3), np.uint8))
+    np.save(folder / "w1_seg.npy", {"masks": 0}, allow_pickle=True)
+    write_png(folder / "x_cp_masks.png", np.zeros((40, 40), np.uint16))  # of no picture here
+    assert [path.name for path in find_images([folder])] == ["w0.png", "w1.tif", "x_cp_masks.png"]
+    assert "w0_cp_masks.png, w0_flows.tif, w1_seg.npy made by Cellpose" in capsys.readouterr().out
 
 
 def test_one_bad_image_does_not_keep_the_others_from_their_masks(tmp_path, model_file):
