@@ -182,13 +182,13 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
         return predictor
 
     with in_turn(out), ExitStack() as as_trained:
-        fields, cells = predict_paths(open_model, found, out, wanted)
+        cells = predict_paths(open_model, found, out, wanted)
         print(f"{counted(len(found), 'mask')} written to {out} by {model}")
         if cells:
             print(f"{counted(cells.total(), 'cell')}, one a row: {out / TABLE}")
-        if fields and page:  # slides are for QuPath, not for a page
-            ranges = field_ranges(fields)
-            pairs = [Pair(stem_of(path), path, None, stem_of(path), ranges.get(path)) for path in fields]
+        if page:
+            ranges = field_ranges(found)
+            pairs = [Pair(stem_of(path), path, None, stem_of(path), ranges.get(path)) for path in found]
             print(f"to look at them, open {write_page(out, pairs)}")
 
 

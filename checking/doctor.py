@@ -25,7 +25,7 @@ from pairing.file_cache import FileCache
 from pairing.groups import groups_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
 from pairing.survey import FolderRead, Survey
-from reading.files import InputError, holds_files, some
+from reading.files import InputError, counted, holds_files, some
 from reading.machine import cores
 
 
@@ -51,7 +51,9 @@ class Diagnosis:
         fatal = [finding for finding in self.findings if finding.severity == "fatal"]
         if fatal:
             worst = fatal[0]
-            more = "" if len(fatal) == 1 else f" ({len(fatal) - 1} more kinds of fault: python main.py check)"
+            more = (
+                "" if len(fatal) == 1 else f" ({counted(len(fatal) - 1, 'more kind')} of fault: python main.py check)"
+            )
             named = f"{some(worst.files)}: " if worst.files else ""
             raise InputError(f"{self.data_dir}: {worst.kind}: {named}{worst.text} {worst.remedy}{more}")
 
@@ -118,9 +120,10 @@ def check_folder(data_dir, classes=1, foreground=None):
     except OSError as error:  # a folder that only its owner may write to
         print(f"no contact sheet: {error}")
     if fatal := sum(finding.severity == "fatal" for finding in diagnosis.findings):
-        counted, them = ("1 kind", "it") if fatal == 1 else (f"{fatal} kinds", "them")
+        them = "it" if fatal == 1 else "them"
         raise InputError(
-            f"{counted} of fault above would spoil a training; expected none. Mend {them} and run check again."
+            f"{counted(fatal, 'kind')} of fault above would spoil a training; expected none. Mend {them} and run check "
+            "again."
         )
 
 
@@ -228,7 +231,7 @@ class _Case:
         seen, raw_dir, remedy = f"{self.data_dir / TRAIN / 'Images'} holds none.", self.data_dir / "Raw data", ""
         if holds_files(raw_dir):
             try:
-                count = f"{len(pairing.find_pairs(raw_dir, 'optional'))} images"
+                count = counted(len(pairing.find_pairs(raw_dir, "optional")), "image")
             except InputError:  # `prepare` says what is wrong with them
                 count = "files"
             seen = f"{seen} {raw_dir} holds {count} that are not cut into tiles yet."

@@ -22,7 +22,7 @@ from pairing.imagej_rois import read_rois
 from pairing.labelme_json import read_labelme
 from pairing.outlines import drawing_of, is_background, is_region, name_value, rasterise
 from pairing.qupath_geojson import CUT_FROM, read_geojson
-from reading.files import InputError
+from reading.files import InputError, counted
 
 SUFFIXES = (".json", ".geojson", ".roi", ".zip", ".json.gz", ".geojson.gz", ".geojson.zip", ".json.zip")
 
@@ -120,8 +120,8 @@ def _number(path, coco):
     number = coco.number_of(path.relative_to(file).as_posix()) if file != path else 0 if len(coco.images) == 1 else None
     if number is None:
         raise InputError(
-            f"{path}: a COCO file of {len(coco.images)} images; expected it to list the image that is read. Put it "
-            "beside the images, or into their folder Masks."
+            f"{path}: a COCO file of {counted(len(coco.images), 'image')}; expected it to list the image that is read. "
+            "Put it beside the images, or into their folder Masks."
         )
     return number
 

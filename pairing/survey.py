@@ -292,7 +292,7 @@ def survey(pairs, quiet=False, contents=None):
                 for value, count in zip(mask.values.tolist(), mask.counts.tolist(), strict=True):
                     values[value] = values.get(value, 0) + count
     if problems:
-        more = f" (and {len(problems) - 1} more files with problems)" if len(problems) > 1 else ""
+        more = f" (and {counted(len(problems) - 1, 'more file')} with problems)" if len(problems) > 1 else ""
         raise InputError(f"{problems[0]}{more}")
     return Survey(sizes, colour, values, masks)
 

@@ -111,8 +111,8 @@ def predict_paths(open_model, paths, out_dir, wanted):
     paths : of `find_images`. out_dir : path of the folder.
     wanted : `Wanted`.
 
-    Returns (fields, cells): the paths that are no slides, and the `cell_files.CellWriter`, None without cells. Raises
-    `InputError`, after the masks of all others are written, for what cannot be read.
+    Returns the `cell_files.CellWriter`, None without cells. Raises `InputError`, after the masks of all others are
+    written, for what cannot be read.
     """
     out_dir, large = Path(out_dir), {path: is_large(path) for path in paths}
     fields, whole = ([path for path in paths if large[path] == kind] for kind in (False, True))
@@ -151,7 +151,7 @@ def predict_paths(open_model, paths, out_dir, wanted):
                 folder.rmdir()
     if broken:
         raise InputError("; ".join(map(str, broken)))
-    return fields, cells
+    return cells
 
 
 def refuse_shared_names(paths):

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from predicting.overview import OVERVIEW, write_overview
 from predicting.sliding_window import OUTER_PX, predict_bands
 from reading import intensity
-from reading.files import InputError, replacing, sha256
+from reading.files import InputError, replacing, sha256, stem_of
 from reading.intensity import to_8_bits
 from reading.large_images import SMALL, open_source
 from reading.pyramid import Bands, write_pyramid
@@ -59,7 +60,7 @@ def probability_bands(predictor, source, first=0):
 
 
 def predict_whole(predictor, path, target, wanted, cells=None):
-    """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`.
+    """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`, and a small picture of it beside it.
 
     wanted : `folder.Wanted`; of it `mpp` and `region` as for `large_images.open_source`, `flips` as the predictor has
         it.
@@ -110,6 +111,7 @@ def _predict_source(predictor, source, path, target, options, cells):
                     bar.update(round(mask.size / 1e6, 3))
                 writing.result()
         write_pyramid(target, bands, source.mpp)
+        write_overview(target.with_name(f"{stem_of(path)}{OVERVIEW}"), source, bands)
         if cells:
             spread = source.spread_pixels()  # in colour, also where the network sees grey
             light = None if intensity.is_grey(spread) else intensity.intensity_range(spread)[1]

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from reading import images, intensity
-from reading.files import InputError, replacing, sha256, write_json
+from reading.files import InputError, counted, replacing, sha256, write_json
 from reading.folder_lock import in_turn, written_aside
 from reading.machine import cores
 
@@ -151,7 +151,10 @@ def fetch_cervix(data_dir, base_url=BASE_URL, registry=REGISTRY, wait_s=0.5, tim
             "to, with 50 MB free. Name another with --data, then run it again: files that are whole are kept."
         ) from error
     counts = [sum(field.part == part for field in fields) for part in ("Train data", "Test data")]
-    print(f"{counts[0]} fields to train on and {counts[1]} to test written to {data_dir}; licence: {CACHE}/LICENCE.txt")
+    print(
+        f"{counted(counts[0], 'field')} to train on and {counts[1]} to test written to {data_dir}; "
+        f"licence: {CACHE}/LICENCE.txt"
+    )
     return len(fields)
 
 

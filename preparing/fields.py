@@ -14,7 +14,7 @@ from pairing.outlines import filled, inside, left_out_lines
 from pairing.pairs import Pair
 from pairing.qupath_geojson import write_geojson
 from reading import decoding, images, slides
-from reading.files import InputError, some
+from reading.files import InputError, counted, some
 
 MARGIN = 32  # pixels around everything drawn, where no area is marked
 HOW = "draw rectangles around areas in which every cell is outlined, give them the class Region* and export again"
@@ -60,7 +60,7 @@ def cut_fields(found, folder, quiet=False):
             guessed.append(pair.image.name)
     remarks += left_out_lines(left_out)
     if marked:
-        line = f"{areas} Region* areas of {some(marked)}: each is a field"
+        line = f"{counted(areas, 'Region* area')} of {some(marked)}: each is a field"
         line += f"; {unused} of {shapes} outlines lie outside them and are left out" if unused else ""
         line += f"; {odd} are no rectangles: around these areas the field is filled with one colour" if odd else ""
         remarks.append(line)

@@ -34,7 +34,7 @@ from preparing.tiles import (
     table_text,
 )
 from reading import images, slides
-from reading.files import InputError, holds_files, is_hidden, some, stem_of
+from reading.files import InputError, counted, holds_files, is_hidden, some, stem_of
 from reading.folder_lock import in_turn, written_aside
 
 ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
@@ -81,7 +81,7 @@ class Prepared:
             lines.append(f"{self.empty - kept} of {self.empty} empty training tiles were left out")
         padded = sum(tile.pad_bottom + tile.pad_right > 0 for tile in self.tiles)
         if padded:
-            lines.append(f"{padded} tiles at the border of their field are filled up by reflection")
+            lines.append(f"{counted(padded, 'tile')} at the border of a field filled up by reflection")
         return "\n".join(lines)
 
 
@@ -108,7 +108,7 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
     with in_turn(data_dir):
         pairing, copying = _find(data_dir, source, annotations)
         if not quiet:
-            print(f"{len(pairing.pairs)} pairs: {pairing.explanation}", flush=True)
+            print(f"{counted(len(pairing.pairs), 'pair')}: {pairing.explanation}", flush=True)
             for unread in pairing.unread:
                 print(f"not read: {unread}", flush=True)
         standing, left_out = read_standing(data_dir, cutting)

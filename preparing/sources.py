@@ -6,7 +6,7 @@ from pairing.groups import TILE_TABLE
 from pairing.pairs import has_files
 from preparing.prepare import is_cut_short, prepare_tiles, refuse_forgotten_source
 from preparing.tiles import TILE_OPTIONS
-from reading.files import InputError, holds_files, refuse_read_only, write_json
+from reading.files import InputError, counted, holds_files, refuse_read_only, write_json
 from reading.folder_lock import in_turn
 
 
@@ -56,7 +56,8 @@ def _fill(data_dir, source, annotations, colour, cutting):
         done = prepare_tiles(data_dir, source, annotations, **cutting)
         print(done.table())
         if done.written:
-            print(f"{done.written} files written to {data_dir}; where each tile came from: {data_dir / TILE_TABLE}")
+            table = data_dir / TILE_TABLE
+            print(f"{counted(done.written, 'file')} written to {data_dir}; where each tile came from: {table}")
         else:
             print(f"already prepared: {data_dir} holds all of this")
 

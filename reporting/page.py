@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from pairing.masks import MaskCoding
 from predicting.folder import PAGE, SUFFIX
+from predicting.overview import OVERVIEW
 from predicting.record import read_record
 from reading import images
 from reading.files import InputError, replacing
@@ -62,7 +63,7 @@ def write_page(out_dir, pairs, scores=None):
     ----------
     out_dir : the folder with the masks that `predicting.folder.predict_files` wrote.
     pairs : list of `pairing.pairs.Pair`; those without a predicted mask in `out_dir`, or with another model's, are left
-        out.
+        out. Of slides the overview is shown.
     scores : what `predicting.evaluate.evaluate_folder` returned; None for a report without scores.
 
     Returns the path of the page. Images that cannot be read are listed in it with the reason.
@@ -73,6 +74,11 @@ def write_page(out_dir, pairs, scores=None):
     shown = [pair for pair in pairs if masks[pair.stem].is_file() and predictions.speaks_of(masks[pair.stem])]
     shown.sort(key=lambda pair: (own_scores[pair.stem]["dice"] if pair.stem in own_scores else 2, _natural(pair)))
     coding = None if scores is None else MaskCoding(**scores["masks"])
+    slides = [
+        {"file": pair.image.name, "mask": mask.name, "picture": out_dir / f"{pair.stem}{OVERVIEW}"}
+        for pair in pairs
+        if (mask := masks[pair.stem].with_suffix(".tif")).is_file() and predictions.speaks_of(mask)
+    ]
     entries = [*_entries(out_dir, shown, predictions.classes, coding, own_scores)]
     measured = any(predictions.cells(masks[pair.stem]) is not False for pair in shown)  # else the table is an older one
     columns = _add_cells(out_dir / CELLS, entries) if measured else {}
@@ -82,6 +88,7 @@ def write_page(out_dir, pairs, scores=None):
     page = template.render(
         predictions=predictions,
         entries=entries,
+        slides=[slide | {"picture": _jpeg(slide["picture"])} for slide in slides if slide["picture"].is_file()],
         for_script=[_for_script(entry) for entry in entries],
         scores=scores,
         now=time.strftime("%d %B %Y, %H:%M"),
@@ -124,6 +131,11 @@ def _breakable(name):
 def _sha256(text):
     """As a Content-Security-Policy names a script."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _jpeg(png):
+    """A colour picture as a JPEG of the page."""
+    return picture_layers.jpeg(images.read(png))
 
 
 def _embedded(png):

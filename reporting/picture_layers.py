@@ -75,7 +75,11 @@ def bytes_of(pictures):
 def _jpeg(picture, intensity_range, side):
     """An image of any intensity as a JPEG, its longer side at most `side` pixels, as a data URI."""
     height, width = fitted_size(*picture.shape[:2], min(side, max(picture.shape[:2])))
-    picture = intensity.to_channels(show.display(resize(picture, height, width), intensity_range), 3)
+    return jpeg(intensity.to_channels(show.display(resize(picture, height, width), intensity_range), 3))
+
+
+def jpeg(picture):
+    """uint8 (height, width, 3) as a JPEG, as a data URI."""
     _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return _uri("jpeg", encoded.tobytes())
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 import model as networks
-from reading.files import InputError, write_json
+from reading.files import InputError, counted, write_json
 from scoring.calibration import validation_scores
 from training import budget, checkpoints, precision, run_card, run_folder
 from training.callbacks import KeepBest
@@ -99,8 +99,8 @@ class Fitting:
         left = 60 * minutes - (time.time() - self.run.started)
         epochs, steps = budget.plan(left, speed, self.batches.steps)
         self._set(replace(self.run.settings, epochs=epochs, steps=steps))
-        epochs = f"{epochs} epoch{'s' * (epochs > 1)}"
-        self.say(f"--minutes {minutes:g}: {epochs} of {steps} steps, by {speed.step:.2f} s a step")
+        steps = counted(steps, "step")
+        self.say(f"--minutes {minutes:g}: {counted(epochs, 'epoch')} of {steps}, by {speed.step:.2f} s a step")
 
     def fit(self, callbacks):
         """Train to the end; from another start where memory runs out."""

@@ -17,7 +17,7 @@ from data import Examples, PairedImageDataGenerator, TrainingBatches, Validation
 from pairing.groups import split_by_group
 from pairing.pairs import TRAIN
 from pairing.survey import read_folder
-from reading.files import InputError
+from reading.files import InputError, counted
 from reading.pixel_store import PixelStore
 from reading.resize import choose_fit
 from scoring.baseline import foreground_is_dark
@@ -88,7 +88,7 @@ def train(run, quiet=False, found=None, callbacks=()):
         if run.minutes and not run.resume:
             fitting.choose_steps()
         if settings.classes > 2:
-            steps = f"{data.batches.steps} steps an epoch"
+            steps = f"{counted(data.batches.steps, 'step')} an epoch"
             say(f"{settings.classes} classes take longer to learn: loss {settings.loss}, {steps}")
         fitting.fit([*([] if quiet else [ProgressBar()]), *callbacks])
         return fitting.finish()
@@ -127,7 +127,7 @@ def _tell_about(data, survey, fit, settings, say):
     """Lines on what the network is trained on."""
     batches = data.batches
     say(
-        f"{len(data.training)} images to train on, {len(data.validation)} held out to validate; "
+        f"{counted(len(data.training), 'image')} to train on, {len(data.validation)} held out to validate; "
         f"{'colour' if survey.colour else 'grey'}, foreground {batches.foreground_share:.1%} of the pixels"
         f"{', rare, so half of the crops lie around it' if batches.centred and not fit else ''}; "
         + (f"small images, each scaled to fill {settings.crop_px} px" if fit else "images at their own scale")

@@ -9,7 +9,7 @@ import h5py
 import keras
 
 from model import NormalizedConv2D, UNet, classic_unet
-from reading.files import InputError, settle
+from reading.files import InputError, counted, settle
 from reading.intensity import LUMINANCE
 from weights.metadata import MEMBER, parse
 
@@ -156,8 +156,8 @@ def _load_classic(path):
     convolutions = 24
     if len(found) != convolutions or found[0][1][0].ndim != 4:
         raise InputError(
-            f"{path} holds {len(found)} layers with weights, expected the {convolutions} convolutions of the classic "
-            "U-Net: rebuild the network it was trained with and save that as a .keras file."
+            f"{path} holds {counted(len(found), 'layer')} with weights, expected the {convolutions} convolutions of "
+            "the classic U-Net: rebuild the network it was trained with and save that as a .keras file."
         )
     channels, filters = found[0][1][0].shape[2:]
     model = classic_unet((None, None, channels), filters=filters)

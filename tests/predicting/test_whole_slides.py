@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import main
-from predicting import whole_slides
+from predicting import overview, whole_slides
 from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, predict_files
 from predicting.predictor import Predictor
-from reading import images, large_images
+from reading import images, large_images, show
 from reading.files import InputError
 from reading.large_images import open_source
 from reading.pyramid import TILE_PX, Bands, write_pyramid
@@ -258,8 +258,49 @@ def test_the_cells_of_a_slide_are_those_of_its_pixels(slide, tmp_path, capsys):
     places = [{str(feature["geometry"]) for feature in features} for features in (outlines, others)]
     assert places[0] == places[1]
     assert sorted(p.name for p in (tmp_path / "tif").iterdir() if "report" not in p.name) == [
-        "a.geojson", "a_predict.tif", "cell_counts.csv", "cells.csv", "predictions.json",
+        "a.geojson", "a_overview.png", "a_predict.tif", "cell_counts.csv", "cells.csv", "predictions.json",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["slide", "without levels", "large TIFF"])
+def test_a_slide_gets_a_small_picture_with_its_outlines_which_the_page_shows(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(large_images, "LARGE_PIXELS", 1000)
+    full = smear(1700, 2600)
+    if kind == "large TIFF":
+        tifffile.imwrite(path := tmp_path / "a.tif", full, photometric="rgb", rowsperstrip=64)
+    else:
+        path = write_slide(tmp_path / "a.svs", full, levels=3 if kind == "slide" else 1)
+    monkeypatch.setattr(overview, "LONGEST_PX", 200)
+    out = tmp_path / "out"
+    assert main.main(["predict", str(path), "--model", str(PAP_SMEAR), "--out", str(out)]) == 0
+    small = images.read(out / "a_overview.png").astype(int)
+    assert max(small.shape) <= 200 and small.shape[1] > small.shape[0]
+    outlined = (small == show.OUTLINE_COLOUR).all(-1)
+    mask = tifffile.imread(out / "a_predict.tif") > 0
+    step = -(-mask.shape[1] // small.shape[1])
+    for row, column in np.argwhere(outlined):  # each dot has something near it in the mask, and the empty half none
+        near = mask[max(0, row - 1) * step : (row + 2) * step, max(0, column - 1) * step : (column + 2) * step]
+        assert near.any()
+    assert outlined[:, : small.shape[1] // 2].sum() > 20
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "1 predicted mask<" in page and page.count("data:image/jpeg") == 1 and "a_predict.tif" in page
+
+
+@given(
+    height=st.integers(1, 40), width=st.integers(1, 40), step=st.integers(1, 9), first=st.integers(1, 39),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=30)
+def test_a_mask_made_smaller_keeps_what_is_marked(tmp_path_factory, height, width, step, first, seed):
+    mask = (np.random.default_rng(seed).random((height, width)) < 0.05).astype(np.uint8) * 255
+    rows = [0, first] if first < height else [0]
+    bands = Bands(tmp_path_factory.mktemp("bands"), rows, height, width)
+    for number, part in enumerate(np.split(mask, rows[1:])):
+        bands.write(number, part)
+    tall, wide = (-(-n // step) for n in (height, width))
+    padded = np.pad(mask, [(0, tall * step - height), (0, wide * step - width)])
+    expected = padded.reshape(tall, step, wide, step).max((1, 3))
+    np.testing.assert_array_equal(overview.reduced_mask(bands, step), expected)
 
 
 def test_outlines_lie_on_the_slide_also_of_a_part_at_another_resolution(slide, tmp_path):
