@@ -430,7 +430,7 @@ class ValidationBatches(keras.utils.PyDataset):
         super().__init__(workers=2)
         self.examples, self.crop_px, self.batch = examples, crop_px, batch
         self.places = []
-        for index in range(len(examples)):
+        for index in tqdm(range(len(examples)), "ready", unit="image", leave=False, delay=1, disable=None):
             height, width = examples[index].mask.shape
             self.places += [(index, r, c) for r in range(0, height, crop_px) for c in range(0, width, crop_px)]
 

@@ -162,7 +162,9 @@ def overlaps(all_facts, quiet):
 
     with ThreadPoolExecutor(cores()) as pool:
         done = pool.map(search, all_facts)
-        bar = tqdm(done, total=len(all_facts), desc="compare", unit="image", leave=False, disable=quiet, delay=1)
+        bar = tqdm(
+            done, total=len(all_facts), desc="compare", unit="image", leave=False, disable=quiet or None, delay=1
+        )
         for facts, others in zip(all_facts, bar, strict=True):
             for other in others:
                 yield facts, other

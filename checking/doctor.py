@@ -79,7 +79,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     with ThreadPoolExecutor(min(8, cores())) as pool:
         done = pool.map(lambda facts: gather_facts(facts, shrink, contents), case.all_facts)
         for _ in tqdm(
-            done, total=len(case.all_facts), desc="read", unit="image", leave=False, disable=quiet, delay=1
+            done, total=len(case.all_facts), desc="read", unit="image", leave=False, disable=quiet or None, delay=1
         ):  # fmt: skip
             pass
     _check_reading(case)

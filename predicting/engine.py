@@ -67,5 +67,12 @@ def _open_keras(path):
     from weights.files import load  # Keras takes seconds to import: only when it is needed
 
     network, metadata = load(path)
-    metadata = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]} | metadata
+    metadata = facts_of(network) | metadata
     return (lambda windows: np.asarray(network.predict_on_batch(windows))), metadata
+
+
+def facts_of(network):
+    """What can be seen of a keras.Model that prediction must know: a dictionary of `classes`, `channels`, `depth`."""
+    halvings = sum(type(layer).__name__ == "MaxPooling2D" for layer in network.layers)
+    facts = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]}
+    return facts | ({"depth": halvings} if halvings else {})  # 0: hidden in models within

@@ -37,7 +37,7 @@ def export_onnx(path, target):
     if path.suffix == ".onnx":
         raise InputError(f"{path} is an export already; expected the .keras file that it was made from.")
     network, metadata = load(path)
-    metadata = {"classes": network.output_shape[-1], "channels": network.input_shape[-1]} | metadata
+    metadata = engine.facts_of(network) | metadata
     try:
         graph = _graph(network)
     except InputError as error:
@@ -53,8 +53,7 @@ def export_onnx(path, target):
             raise InputError(
                 f"{path}: ONNX Runtime refuses its ONNX version ({reason}). Use the .keras file."
             ) from error
-        poolings = sum(isinstance(layer, keras.layers.MaxPooling2D) for layer in network.layers)
-        difference = _difference(network, predict, max(poolings, metadata.get("depth", 0)))
+        difference = _difference(network, predict, metadata.get("depth", 0))
         grouped = any(isinstance(layer, keras.layers.GroupNormalization) for layer in network.layers)
         limit = OF_GROUPS if grouped else LARGEST_DIFFERENCE
         if not difference <= limit:  # nor NaN

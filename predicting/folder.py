@@ -114,7 +114,9 @@ def predict_paths(open_model, paths, out_dir, wanted):
     Returns the `cell_files.CellWriter`, None without cells. Raises `InputError`, after the masks of all others are
     written, for what cannot be read.
     """
-    out_dir, large = Path(out_dir), {path: is_large(path) for path in paths}
+    out_dir, large = Path(out_dir), {}
+    for path in tqdm(paths, "sizes", unit="image", leave=False, delay=1, disable=None):
+        large[path] = is_large(path)
     fields, whole = ([path for path in paths if large[path] == kind] for kind in (False, True))
     if wanted.mpp or wanted.region:
         for path in whole:  # wrong options, before anything is predicted

@@ -7,7 +7,7 @@ Intensities are normalised from the whole image, never from a window.
 import numpy as np
 
 from predicting.engine import open_network
-from predicting.sliding_window import GRID_PX, Layout, average_flips, predict_in_windows
+from predicting.sliding_window import GRID_PX, OVERLAP_PX, Layout, average_flips, predict_in_windows
 from reading import intensity
 from reading.resize import fitted_size, resize
 from weights.model_files import model_file
@@ -36,7 +36,8 @@ class Predictor:
         self.classes, self.channels = self.metadata["classes"], self.metadata["channels"]
         self.threshold = self.metadata["threshold"]
         grid = max(GRID_PX, 2 ** self.metadata["depth"])
-        self.layout = Layout(grid=grid, smallest=self.metadata["crop_px"])
+        overlap = grid * -(-OVERLAP_PX // grid)
+        self.layout = Layout(overlap=overlap, grid=grid, smallest=self.metadata["crop_px"])
         self.background = np.eye(self.classes, dtype=np.float32)[0] * (self.classes > 1)
 
     def probability(self, image, intensity_range=None):

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from reading import stacks
 from reading.files import InputError, sha256, write_json
 
@@ -114,7 +116,7 @@ def write_record(predictor, folder, written, cells):
             "image_sha256": None if mask.suffix == ".tif" else sha256(image),
             "cells": cells,
         }
-        for mask, image in written.items()
+        for mask, image in tqdm(written.items(), "checksums", unit="image", leave=False, delay=1, disable=None)
     }
     write_json(path, record | {"predicted": _earlier(path, record) | entries})
 

@@ -123,7 +123,9 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
                 seen.refuse_rare(coding, cutting.foreground)
             tested = _tested_groups(found, standing, left_out, cutting)
             planned = []
-            for pair, size in zip(found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1), strict=True):
+            for pair, size in zip(
+                found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1, disable=quiet or None), strict=True
+            ):
                 mask = coding.decode(contents.mask(pair, size).values)
                 planned += plan_tiles(pair, mask, "test" if pair.group in tested else "train", cutting)
             tiles, empty = _kept(planned, standing, left_out, cutting)

@@ -11,6 +11,8 @@ from weights.files import save
 class ProgressBar(keras.callbacks.Callback):
     """One bar an epoch, then one line with the epoch's scores."""
 
+    warm = False
+
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.time()
         self.bar = tqdm(
@@ -23,6 +25,9 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch, logs=None):
+        if not self.warm:  # in the first step the network was compiled: the time left is told by the others
+            self.warm = True
+            self.bar.unpause()
         self.bar.update()
         if batch % 10 == 0:
             self.bar.set_postfix_str(f"loss {logs['loss']:.4f}, Dice {logs['dice']:.3f}", refresh=False)

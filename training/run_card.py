@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+from tqdm import tqdm
 
 from reading.files import InputError, replacing, sha256, some
 from reading.machine import cores
@@ -81,10 +82,11 @@ def hash_files(pairs, contents):
 
     contents : `file_cache.FileCache`, which has hashed what it has read.
     """
-    return {
-        "images": {pair.image.name: contents.sha256(pair.image) for pair in pairs},
-        "masks": {pair.mask.name if pair.mask.is_file() else pair.stem: contents.sha256(pair.mask) for pair in pairs},
-    }
+    hashes = {"images": {}, "masks": {}}
+    for pair in tqdm(pairs, "checksums", unit="image", leave=False, delay=1, disable=None):
+        hashes["images"][pair.image.name] = contents.sha256(pair.image)
+        hashes["masks"][pair.mask.name if pair.mask.is_file() else pair.stem] = contents.sha256(pair.mask)
+    return hashes
 
 
 def hash_init(init):

@@ -205,9 +205,22 @@ def test_without_tf2onnx_its_name_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("metadata", [{}, {"depth": 6}])
-def test_a_deep_network_is_written(metadata, tmp_path):
-    save(networks.unet(filters=1, depth=6), tmp_path / "model.keras", metadata)
-    assert export_onnx(tmp_path / "model.keras", tmp_path / "model.onnx") < 1e-4
+def test_a_deep_network_is_written_and_predicts(metadata, tmp_path):
+    """Also one that says nothing of its depth, as one that was made without this program's training."""
+    path = tmp_path / "model.keras"
+    save(networks.unet(filters=1, depth=6), path, metadata | {"crop_px": 64})
+    image = np.random.default_rng(0).integers(0, 256, (70, 300, 1), np.uint8)
+    by_keras = Predictor(path).probability(image)
+    assert export_onnx(path, path.with_suffix(".onnx")) < 1e-4
+    np.testing.assert_allclose(Predictor(path.with_suffix(".onnx")).probability(image), by_keras, atol=1e-4)
+
+
+def test_windows_of_a_very_deep_network_start_on_its_grid(tmp_path):
+    path = tmp_path / "model.keras"
+    save(networks.unet(filters=1, depth=7), path, {})
+    layout = Predictor(path).layout
+    starts, size = layout.starts(3000)
+    assert len(starts) > 2 and all(n % 128 == 0 for n in (*starts, size, layout.overlap))
 
 
 def test_a_network_of_fixed_size_is_written(tmp_path):

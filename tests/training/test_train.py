@@ -1,11 +1,15 @@
 """Training on small made-up folders: it learns, it repeats, it keeps the best, it leaves a whole run folder."""
 
 import csv
+import io
 import json
+import re
+from functools import partial
 
 import numpy as np
 import pytest
 from keras import ops
+from tqdm import tqdm
 
 from data import SEAM
 from pairing.objects import components, seams
@@ -257,3 +261,23 @@ def test_settings_and_command_line_name_the_same_defaults():
     help_text = {action.dest: action.help for action in main.command_line()._actions}
     for name in ("epochs", "batch", "filters", "seed"):
         assert f"(default: {getattr(Settings(), name)})" in help_text[name]
+
+
+def test_the_step_that_compiles_counts_for_no_time_left(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    now, shown = [0.0], Terminal()
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr(callbacks, "tqdm", partial(tqdm, file=shown))
+    bar = callbacks.ProgressBar()
+    bar.set_params({"steps": 100, "epochs": 1})
+    bar.on_epoch_begin(0)
+    now[0] = 300.0  # of compiling
+    for step in range(20):
+        bar.on_train_batch_end(step, {"loss": 1.0, "dice": 0.5})
+        now[0] += 2
+    bar.bar.close()
+    left = [60 * int(m) + int(s) for m, s in re.findall(r"<(\d+):(\d+)", shown.getvalue())]
+    assert len(left) >= 15 and all(100 <= seconds <= 220 for seconds in left[3:]) and max(left) <= 220
