@@ -261,6 +261,8 @@ def _pair_lists(pictures, sources, required, image_dir, mask_dir):
             f"{mask_dir}: no mask for {some(path.name for path in left)}{how}{unused}; expected for each image a mask "
             "of the same name, such as Images/a.tif and Masks/a.png. Add the masks, or take these images out."
         )
+    if unread := first_unread(image_dir, [*pictures, *sources]):
+        raise InputError(f"{image_dir}: no image for mask {some(path.name for path in orphans)}{how}; {unread}")
     raise InputError(
         f"{image_dir}: no image for mask {some(path.name for path in orphans)}{how}; expected an image of the same "
         "name for each mask. Add the images, or take these masks out."

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from measuring.cell_files import CellWriter
 from pairing.groups import field_ranges
 from pairing.naming import MASK_FOLDERS, of_cellpose
-from pairing.unread import OWN, unread_in
+from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
 from predicting.record import write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
@@ -63,9 +63,10 @@ def _nothing_to_predict(folder):
     """The `InputError` for a folder without pictures: what it holds instead, or where there are some."""
     inner = _pictures_within(Path(folder))
     if inner:
+        names = some(sub.relative_to(folder).as_posix() for sub in inner)
         return InputError(
-            f"{folder}: no images to predict in it, but in {some(sub.name for sub in inner)}; expected the folder that "
-            f'holds them. Name that: python main.py predict "{next(iter(inner))}"'
+            f"{folder}: no images to predict in it, but in {names}; expected the folder that holds them. Name that: "
+            f'python main.py predict "{next(iter(inner))}"'
         )
     for unread in unread_in(folder, ()):
         if not unread.aside:
@@ -96,9 +97,9 @@ def _pictures_within(folder):
     """{folder below this one: how many pictures lie in it}, without those that hold results."""
     found = {}
     for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path)):
-        pictures = [path for path in images.list_images(sub, slides.SUFFIXES) if not is_result(path)]
-        deeper = {} if pictures else _pictures_within(sub)
-        found |= {sub: len(pictures)} if pictures and sub.name.lower() not in MASK_FOLDERS else deeper
+        if sub.name.lower() not in FOLDERS_OF_SYSTEMS | set(MASK_FOLDERS):
+            pictures = [path for path in images.list_images(sub, slides.SUFFIXES) if not is_result(path)]
+            found |= {sub: len(pictures)} if pictures else _pictures_within(sub)
     return found
 
 
