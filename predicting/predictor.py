@@ -52,6 +52,8 @@ class Predictor:
     def network_input(self, image, intensity_range=None):
         """What the network gets of an image, float32: normalised, at the size at which it was trained."""
         seen = intensity.to_channels(image, self.channels)
+        if intensity_range is not None and self.channels == 1 and len(intensity_range[0]) == 3:
+            intensity_range = [(float(np.dot(ends, intensity.LUMINANCE)),) for ends in intensity_range]
         seen = self.normalise(seen, intensity.intensity_range(seen, intensity_range))
         return resize(seen, *fitted_size(*image.shape[:2], self.metadata["crop_px"])) if self.metadata["fit"] else seen
 

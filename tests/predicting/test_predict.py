@@ -16,10 +16,12 @@ from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, find_images, predict_files, predict_paths
 from predicting.predictor import Predictor
 from preparing.prepare import prepare_tiles
+from reading import intensity
 from reading.files import InputError, sha256
 from reading.images import read, read_mask, write_png
 from scoring.metrics import SCORES, table
 from weights.files import load, save
+from weights.start import PAP_SMEAR
 
 
 @pytest.fixture(scope="module")
@@ -338,6 +340,16 @@ def test_a_tile_has_one_mask_whichever_way_it_is_asked_for(tmp_path, model_file,
         np.testing.assert_array_equal(read_mask(tmp_path / "out" / f"{tile.stem}_predict.png"), mask * 255)
     own = predictor.mask(predictor.probability(read(tiles[-1])))
     assert not np.array_equal(own, expected[-1]), "the field's intensities make no difference here"
+
+
+def test_a_tile_in_colour_is_as_light_to_a_network_that_sees_grey_as_in_its_field():
+    rng, ends = np.random.default_rng(0), ((200, 250), (20, 120), (60, 160))
+    field = np.stack([rng.integers(*end, (64, 64)) for end in ends], -1).astype(np.uint8)
+    predictor = Predictor(PAP_SMEAR)
+    whole = predictor.network_input(field)[:32, :32]
+    known = [tuple(values) for values in intensity.intensity_range(field)]
+    tile = predictor.network_input(field[:32, :32], known)
+    assert abs(tile - whole).mean() < 0.15 and np.corrcoef(tile.ravel(), whole.ravel())[0, 1] > 0.99
 
 
 @pytest.fixture
