@@ -93,6 +93,7 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     image_checks.check_edges(case)
     image_checks.check_copied_masks(case)
     mask_checks.check_fit(case)
+    case.add_if("two channels", [facts.pair.image for facts in case.of() if facts.two_channels])
     if case.all_facts and len([facts for facts in case.all_facts if facts.part == TRAIN]) < FEW:
         case.add("few images", [])
     findings = sorted(case.findings, key=lambda f: (SEVERITIES.index(f.severity), ORDER.index(f.kind)))

@@ -107,6 +107,9 @@ KINDS = {
         "Nothing, if they are notes; pictures and masks are read as PNG or TIFF directly in the folder."),
     "shapes left out": ("note", "They are in no mask: their places are background, or belong to the cell around them.",
         "Nothing, where they mark no cell. Otherwise draw around it, and give it the class of the others."),
+    "two channels": ("note", "They are taken for the red and the green of a colour picture without blue, each scaled "
+        "by itself, and both are used.", "Nothing. To use one alone, save it as a picture (Fiji: Image › Color › Split "
+        "Channels)."),
     "few images": ("note", "So few images teach little, and the scores depend on chance.",
         "Annotate more images, from different slides if possible."),
 }  # fmt: skip

@@ -49,7 +49,8 @@ def survey_of(all_facts):
     """The `survey.Survey` of pairs whose facts are known, as training makes it of the same files."""
     colour = any(facts.colour for facts in all_facts)
     masks = [facts.mask for facts in all_facts if facts.mask]
-    return Survey([facts.size for facts in all_facts], colour, _total(all_facts), masks)
+    two_channels = [facts.pair.image.name for facts in all_facts if facts.two_channels]
+    return Survey([facts.size for facts in all_facts], colour, _total(all_facts), masks, two_channels)
 
 
 def _total(all_facts):

@@ -31,6 +31,7 @@ class PairFacts:
     size: tuple = None
     dtype: str = None
     colour: bool = None
+    two_channels: bool = None
     low: float = None
     high: float = None
     level: float = None
@@ -80,6 +81,7 @@ def gather_facts(facts, shrink, contents):
 def _facts_of_image(facts, image):
     """Fill in what the image tells."""
     facts.size, facts.dtype, facts.colour = image.shape[:2], str(image.dtype), not intensity.is_grey(image)
+    facts.two_channels = intensity.has_two_channels(image)
     stride = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / 2**16)))
     some_pixels = np.sort(_grey(image[::stride, ::stride], facts.colour), axis=None)
     last = some_pixels.size - 1

@@ -8,6 +8,10 @@ from pairing.masks import is_soft, value_text
 from pairing.outlines import FIRST_NAMED
 from reading.files import some
 
+TWO_CHANNELS = (
+    "two channels. They are taken for the red and the green of a colour picture without blue, each scaled by itself, "
+    "and both are used. To use one alone, save it as a picture (Fiji: Image › Color › Split Channels)."
+)
 FEW = 3  # pieces, around which a value may lie by chance: holes of tissue, gaps between cells
 
 
@@ -93,12 +97,18 @@ def _sea_doubt(seas, survey, nothing, coding):
 
 def _undecided(telling, coding):
     """The `Doubt` where neither a number nor a drawing tells what is background, and the borders decide."""
-    ground = [mask.border for mask in telling if coding.decode(np.array([[mask.border]]))[0, 0] == 0]
-    if not ground or any(mask.topology.sea is not None for mask in telling):
+    if any(mask.topology.sea is not None for mask in telling):
         return []
-    text = value_text(ground[0])
-    seen = f"{text} is taken for the background, for no other reason than that it fills the borders."
-    return [Doubt("perhaps inverted", telling, seen, f"If it is what you marked: --foreground {_option(ground[:1])}.")]
+    text = value_text(coding.background or 0)
+    seen = f"{text} is taken for the background, though nothing in the masks shows it."
+    return [
+        Doubt(
+            "perhaps inverted",
+            telling,
+            seen,
+            f"If it is what you marked: --foreground {_option([coding.background or 0])}.",
+        )
+    ]
 
 
 def _option(values):

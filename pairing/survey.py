@@ -15,6 +15,7 @@ from pairing.groups import with_tile_table
 from pairing.masks import (
     COLOUR,
     MAIN_SHARE,
+    MOST_CLASSES,
     SHADES,
     TINY,
     above_zero,
@@ -45,12 +46,14 @@ class Survey:
     colour : True where at least one image carries colour.
     mask_values : dictionary from each value stored in a mask to its number of pixels.
     masks : list of `MaskFacts`, one a mask.
+    two_channels : list of the names of images with two measured channels (`intensity.has_two_channels`).
     """
 
     sizes: list
     colour: bool
     mask_values: dict
     masks: list = field(default_factory=list)
+    two_channels: list = field(default_factory=list)
 
     def span(self):
         """The sizes and kind of the images, for people: `256×256 to 1024×1024 px (height×width), grey`."""
@@ -68,8 +71,14 @@ class Survey:
         borders, nothing = _most(mask.border for mask in telling), self.nothing()
         seas = [mask.topology for mask in telling]
         sea = _most(sea.sea if sea.is_convex or sea.sea == min(values) else None for sea in seas)
-        if nothing is None or min(values) < 0:
-            return borders if sea is None or max(values) >= FIRST_NAMED else sea
+        if max(values, default=0) >= FIRST_NAMED:
+            return borders
+        if min(values, default=0) < 0:  # −1 around numbers from 0 on, or 255 in 8 bits with a sign
+            return next(
+                (value for value in (sea, borders) if value in (min(values), 0)), 0 if len(values) == 2 else None
+            )
+        if nothing is None:
+            return borders if sea is None else sea
         shown = _shown(seas)
         if nothing == 0:
             plain = len(values) == 2 or max(values) >= COLOUR or is_soft(values) or any(m.lossy for m in self.masks)
@@ -91,9 +100,11 @@ class Survey:
         if max(values) < COLOUR:
             return 0 if 0 in values else min(values)
         points, counts = colour_points(list(values)), np.array(list(values.values()))
-        shades = SHADES if any(mask.lossy for mask in self.masks) else 0
+        lossy = any(mask.lossy for mask in self.masks)
+        numbered = not lossy and len(self.drawn()) > MOST_CLASSES  # objects by a colour each, between narrow gaps
         for end in (0, 255):
-            if counts[np.abs(points - end).max(1) <= shades].sum() >= MAIN_SHARE * counts.sum():
+            pixels = counts[np.abs(points - end).max(1) <= (SHADES if lossy else 0)].sum()
+            if pixels and (numbered or pixels >= MAIN_SHARE * counts.sum()):
                 return end
         return None
 
@@ -184,7 +195,8 @@ class Survey:
         """Lines for people: `doubts.doubts` and `doubts.oddities` of the masks."""
         found = doubts.doubts(self, coding)
         told = {mask.path for doubt in found for mask in doubt.masks}
-        return [*map(str, found), *doubts.oddities(self, coding, told), *self.left_out()]
+        channels = [f"{some(self.two_channels)}: {doubts.TWO_CHANNELS}"] if self.two_channels else []
+        return [*map(str, found), *doubts.oddities(self, coding, told), *self.left_out(), *channels]
 
     def left_out(self):
         """A line for people on each kind of what was drawn and is no object, and in which files."""
@@ -270,7 +282,7 @@ def survey(pairs, quiet=False, contents=None):
     Returns a `Survey`. Raises `InputError` for the first file that cannot be read or a mask of another size than its
     image, saying how many more there are.
     """
-    sizes, values, masks, colour, problems = [], {}, [], False, []
+    sizes, values, masks, colour, two_channels, problems = [], {}, [], False, [], []
     with ThreadPoolExecutor(2) as pool:
         for found in tqdm(
             pool.map(lambda pair: _facts_of(pair, contents), pairs),
@@ -284,9 +296,10 @@ def survey(pairs, quiet=False, contents=None):
             if isinstance(found, InputError):
                 problems.append(found)
                 continue
-            size, has_colour, mask = found
+            size, has_colour, two, mask = found
             sizes.append(size)
             colour |= has_colour
+            two_channels += two
             if mask:
                 masks.append(mask)
                 for value, count in zip(mask.values.tolist(), mask.counts.tolist(), strict=True):
@@ -294,11 +307,14 @@ def survey(pairs, quiet=False, contents=None):
     if problems:
         more = f" (and {counted(len(problems) - 1, 'more file')} with problems)" if len(problems) > 1 else ""
         raise InputError(f"{problems[0]}{more}")
-    return Survey(sizes, colour, values, masks)
+    return Survey(sizes, colour, values, masks, two_channels)
 
 
 def _facts_of(pair, contents):
-    """(size, whether it has colour, its `MaskFacts` or None) of a pair; an `InputError` comes back, not up."""
+    """(size, whether it has colour, its name in a list if it has two channels, its `MaskFacts` or None) of a pair.
+
+    An `InputError` comes back, not up.
+    """
     try:
         image = contents.image(pair) if contents else images.read(pair.image)
         size, mask = image.shape[:2], None
@@ -310,7 +326,8 @@ def _facts_of(pair, contents):
                 raise
             refuse_exchanged(pair, image, stored.values)
             mask = mask_facts(pair.mask, *stored)
-        return size, not intensity.is_grey(image), mask
+        two_channels = [pair.image.name] if intensity.has_two_channels(image) else []
+        return size, not intensity.is_grey(image), two_channels, mask
     except InputError as error:
         return error
 

@@ -82,13 +82,11 @@ def histogram(array):
 
 def _areas(mask, values, counts):
     """`Topology.areas`: where enough pixels have their own value to the right and below."""
-    alike = []
-    for first, second in ((mask[:, :-1], mask[:, 1:]), (mask[:-1], mask[1:])):
-        held, times = histogram(first[first == second][:, np.newaxis])
-        found = np.zeros(len(values), np.int64)
-        found[np.searchsorted(values, held)] = times
-        alike.append(found)
-    return np.minimum(*alike) >= 0.4 * counts
+    part = mask[:-1, :-1]
+    held, times = histogram(part[(part == mask[:-1, 1:]) & (part == mask[1:, :-1])][:, np.newaxis])
+    alike = np.zeros(len(values), np.int64)
+    alike[np.searchsorted(values, held)] = times
+    return 4 * alike >= counts
 
 
 def _where(mask, values, value, shaded):

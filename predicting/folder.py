@@ -209,6 +209,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
     """
     refuse_shared_names(paths)
     out_dir, written, unreadable, ranges = Path(out_dir), {}, [], field_ranges(paths)
+    two_channels = []
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
         replacing(out_dir / PROBABILITIES) as temporary,
@@ -220,6 +221,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             except InputError as error:
                 unreadable.append(error)
                 continue
+            two_channels += [path.name] if intensity.has_two_channels(image) else []
             probability = predictor.probability(image, ranges.get(path))
             mask = predictor.mask(probability)
             target = out_dir / f"{stem_of(path)}{SUFFIX}.png"
@@ -244,6 +246,11 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
         if paths and not written:  # the folder stays as it was
             raise InputError(f"{unreadable[0]} (no mask was written)")
     write_record(predictor, out_dir, written, cells is not None)
+    if two_channels:
+        became = (
+            "red and green" if predictor.channels == 3 else "one grey value, the second twice as bright as the first"
+        )
+        print(f"{some(two_channels)}: two channels, which became {became}")
     if cells:
         cells.finish()
     if unreadable:

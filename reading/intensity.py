@@ -18,6 +18,13 @@ def is_grey(image):
     return image.shape[2] == 1 or all((band == band[..., :1]).all() for band in bands(image))
 
 
+def has_two_channels(image):
+    """True for two measured channels, as of fluorescence, to which `images.read` adds a third that is 0 throughout."""
+    if image.shape[2] != 3 or image[::16, ::16, 2].any():  # mostly decided by a few pixels
+        return False
+    return bool(image[..., 0].any() and image[..., 1].any() and not image[..., 2].any())
+
+
 def bands(array, pixels=2**20):
     """Successive rows of an array of shape (height, width, …) as views of about `pixels` pixels each.
 

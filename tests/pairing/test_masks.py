@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from pairing.masks import COLOUR, MaskCoding, mask_coding, read_mask_of
+from pairing.objects import true_objects
 from pairing.pairs import find_pairs
 from pairing.survey import survey
 from reading.files import InputError
@@ -414,3 +415,74 @@ def test_colours_without_a_common_background_are_refused():
     red, blue = COLOUR | 0xFF0000, COLOUR | 0x0000FF
     with pytest.raises(InputError, match=r"#0000ff, #ff0000, none black"):
         mask_coding({red: 10, blue: 10})
+
+
+def numbered_in(colours, tmp_path, blur=0):
+    """(coding, survey, the first pair, its mask) of two masks of a grid of cells, coloured by their number."""
+    array, truth = (part.repeat(4, 0).repeat(4, 1) for part in grid_of_cells(colours))
+    array = cv2.GaussianBlur(array, (0, 0), blur) if blur else array
+    for index in range(2):
+        put(tmp_path / "Images", f"m{index}.png", size=truth.shape)
+        (tmp_path / "Masks").mkdir(exist_ok=True)
+        Image.fromarray(array).save(tmp_path / "Masks" / f"m{index}.png")
+    pairs = find_pairs(tmp_path)
+    found = survey(pairs)
+    return found.coding(), found, pairs[0], truth
+
+
+def colours_of(kind):
+    numbers = np.arange(257)
+    if kind == "red alone":
+        return np.stack([numbers % 256, 0 * numbers, 0 * numbers], -1).astype(np.uint8)
+    if kind == "red and green bytes":  # as COCO's panoptic pictures
+        return np.stack([7 * numbers % 256, 7 * numbers // 256, 0 * numbers], -1).astype(np.uint8)
+    colours = np.random.default_rng(2).integers(40, 216, (257, 3)).astype(np.uint8)
+    colours[0] = 255 if kind == "random on white" else 0
+    return colours
+
+
+@pytest.mark.parametrize("kind", ["red alone", "red and green bytes", "random", "random on white", "edges"])
+def test_colours_that_number_objects_tell_them_apart(tmp_path, kind):
+    coding, found, pair, truth = numbered_in(colours_of(kind), tmp_path, blur=0.4 if kind == "edges" else 0)
+    stored = read_mask_of(pair, truth.shape)
+    foreground = coding.decode(stored)
+    labels, source = true_objects(pair, foreground, coding, found.drawn(), stored)
+    cells = 256 - (kind == "red alone")  # 256 is 0 there
+    assert source == "labels" and len(np.unique(labels)) == 1 + cells and labels.max() < 2**24
+    if kind != "edges":
+        np.testing.assert_array_equal(foreground > 0, truth if kind != "red alone" else stored > 0)
+
+
+def test_edges_between_few_colours_are_no_objects(tmp_path):
+    few = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
+    colours = few[np.where(np.arange(257) > 0, 1 + np.arange(257) % 3, 0)]
+    coding, found, pair, truth = numbered_in(colours, tmp_path, blur=0.6)
+    assert len(found.mask_values) > 16 > len(found.drawn())
+    foreground = coding.decode(read_mask_of(pair, truth.shape))
+    assert true_objects(pair, foreground, coding, found.drawn())[1] == "components"
+
+
+RINGS = {width: (np.hypot(ROWS - 30, COLUMNS - 34) < 18) & (np.hypot(ROWS - 30, COLUMNS - 34) >= 18 - width)
+    for width in (1, 2, 12)}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("array", "named"),
+    [(np.uint8(255) * RINGS[1], True), (np.uint8(255) * RINGS[2], True), (np.uint8(255) * ~RINGS[1], True),
+     (np.where(RINGS[1], 1 + (COLUMNS > 34), 0).astype(np.uint8), True), (np.uint8(255) * RINGS[12], False),
+     (np.uint8(255) * CELL, False), (np.uint8(255) * ((ROWS % 9 < 3) & (COLUMNS % 9 < 3)), False),
+     (np.uint8(255) * ~GAPS, False)],
+)  # fmt: skip
+def test_contours_in_place_of_filled_cells_are_named(tmp_path, array, named):
+    facts = survey(store(tmp_path, array, np.roll(array, 3, axis=0)))
+    notes = [note for note in facts.notes(facts.coding()) if "Fill Holes" in note]
+    assert len(notes) == named and all("m0.png, m1.png" in note for note in notes)
+
+
+def test_what_becomes_of_two_channels_is_said(tmp_path):
+    found = store(tmp_path, np.uint8(255) * CELL, np.uint8(255) * CELL)
+    tifffile.imwrite(tmp_path / "Images" / "m1.tif", np.uint16([ROWS, COLUMNS]), imagej=True, metadata={"axes": "CYX"})
+    found[1].image.unlink()
+    facts = survey(find_pairs(tmp_path))
+    (note,) = facts.notes(facts.coding())
+    assert note.startswith("m1.tif: two channels") and "red and the green" in note
