@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 from real_data import run, write_cervix
+from sparse_fields import make_field
 
 from predicting.export import export_onnx
-from preparing.sample import write_sample
+from preparing.sample import smooth, write_sample
 from reading import images
 from reading.files import write_json
+from training.run import Run
 from training.settings import Settings
 from training.train import train
 from weights.files import load, save
@@ -33,6 +35,11 @@ SETTINGS = {
     # on all fields, to the end, since there are few real ones; the steps were chosen with half of them held out
     "pap_smear": Settings(validation_share=0, steps=440, init=str(SAMPLE)),
 }
+
+SPARSE_PX = 512  # of the fields with few nuclei or none
+SPARSE = [(nuclei, noise, edge) for nuclei, noises in ((0, (1, 3, 8)), (2, (0, 2, 6)), (12, (0, 1, 4)), (40, (0, 2, 8)))
+          for noise, edge in zip(noises, (0, 0.8, 1.6), strict=True)]  # fmt: skip
+GRAINS = (1.5, 4, 12)  # px: smooth variations of an empty field
 
 THRESHOLDS = {"pap_smear": 0.45}  # with the best Dice on halves of the training fields held out (benchmarks/README.md)
 
@@ -47,8 +54,10 @@ def main():
         write_cervix(args.folder, data, training=args.weights == "pap_smear", numbered=True)
         for seed in SAMPLES[args.weights]:
             add_sample(data, Path(folder) / str(seed), seed)
+        if args.weights == "pap_smear":
+            add_sparse(data)
         trained = Path(folder) / "run"
-        card = train(data, trained, SETTINGS[args.weights])
+        card = train(Run(data, trained, SETTINGS[args.weights]))
         network, stored = load(trained / "model.keras")
         for settings in (card["settings"], stored["settings"]):
             settings["init"] = Path(settings["init"]).name  # not where this copy of the repository lies
@@ -84,6 +93,19 @@ def add_sample(data, folder, seed):
         for path in (folder / "Train data" / kind).iterdir():
             os.replace(path, data / "Train data" / kind / f"sample{seed}_{path.name}")
     shutil.rmtree(folder)
+
+
+def add_sparse(data):
+    """Fields with few nuclei or none, with noise and dust (`sparse_fields`), numbered."""
+    rng = np.random.default_rng(1)
+    fields = [make_field(rng, SPARSE_PX, nuclei, noise, edge=edge, specks=4) for nuclei, noise, edge in SPARSE]
+    for grain in GRAINS:
+        image, labels = make_field(rng, SPARSE_PX, 0, 0.5)
+        ground = smooth(rng.standard_normal(labels.shape, np.float32), grain)[..., np.newaxis]
+        fields.append((np.rint((image + 4 * ground / ground.std()).clip(0, 255)).astype(np.uint8), labels))
+    for number, (image, labels) in enumerate(fields):
+        images.write_png(data / "Train data" / "Images" / f"sparse{number:02d}.png", image[..., 0])
+        images.write_png(data / "Train data" / "Masks" / f"sparse{number:02d}.png", labels.astype(np.uint8))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ from predicting.predictor import Predictor
 from predicting.quantize import quantize
 from predicting.sliding_window import predict_in_windows
 from preparing import download
-from reading import intensity
 from scoring import metrics
 from weights.files import load
 from weights.start import PAP_SMEAR
@@ -70,7 +69,7 @@ def main():
     predictor, (network, _) = Predictor(args.model), load(args.model)
 
     def normalised(image):
-        return predictor.normalise(image, intensity.intensity_range(image))
+        return predictor.normalise(image, predictor.to_range(predictor.spread(image)))
 
     def plain(tiles):
         return network.predict(tiles, verbose=0)

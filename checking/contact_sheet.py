@@ -58,7 +58,7 @@ def _pictures(facts, diagnosis):
             mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
     except InputError:
         pass  # what could not be read is said by a finding, and its place left empty
-    return {"image": image, "mask": mask, "intensity_range": facts.pair.intensity_range}
+    return {"image": image, "mask": mask, "spread": facts.pair.intensity_range}
 
 
 def draw_contact_sheet(thumbnails, path, columns=8, side_px=200):
@@ -66,7 +66,7 @@ def draw_contact_sheet(thumbnails, path, columns=8, side_px=200):
 
     The tint tells which side of an outline is foreground. thumbnails: list of dictionaries with `image` (height, width,
     1 or 3) or None where it cannot be read, `mask` (height, width) class ids or None, `name`, `faults`, a list of
-    words, and perhaps `intensity_range` as in `display`. Each class has its own colour.
+    words, and perhaps `spread`, `known` of `display`. Each class has its own colour.
     """
     import warnings
 
@@ -102,9 +102,7 @@ def _thumbnail(thumbnail, side_px):
         cv2.line(square, (0, side_px), (side_px, 0), (200, 200, 200), 1)
         return square
     height, width = fitted_size(*thumbnail["image"].shape[:2], side_px)
-    picture = intensity.to_channels(
-        resize(display(thumbnail["image"], thumbnail.get("intensity_range")), height, width), 3
-    )
+    picture = intensity.to_channels(resize(display(thumbnail["image"], thumbnail.get("spread")), height, width), 3)
     if thumbnail["mask"] is not None:
         mask = resize(thumbnail["mask"], height, width, nearest=True)
         for number in np.unique(mask[mask > 0]):

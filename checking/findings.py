@@ -90,8 +90,10 @@ KINDS = {
     "continuing fields": ("warning", "These continue each other at their edges: parts of one field, which can be in "
         "training and validation.", "Name them alike (slide1_tile1, slide1_tile2), or cut with prepare --group-by, so "
         "that they are kept together."),
-    "constant image": ("warning", "Every pixel has one value: there is no picture.",
+    "constant image": ("warning", "No contrast: every pixel has one value, there is no picture.",
         "Export it again, or take the pair out."),
+    "no contrast": ("warning", "There is at most noise, which is not stretched to look like cells.",
+        "Leave it if truly nothing is there; otherwise export it again from the original file."),
     "exposure": ("warning", "Much brighter, darker, flatter or more saturated than the rest: detail is lost or the "
         "image comes from elsewhere.", "Look at it; take it again or take the pair out if it is spoilt."),
     "bit depth": ("warning", "Stored with another number of bits than the rest, perhaps from another export.",

@@ -15,7 +15,7 @@ from pairing.pairs import TEST, TRAIN
 
 
 def check_exposure(case):
-    """Constant, flat, saturated, much brighter or darker images, other bit depths, colour among grey."""
+    """Constant, empty, flat, saturated, much brighter or darker images, other bit depths, colour among grey."""
     all_facts = [facts for facts in case.of() if id(facts) not in case.swapped]
     case.add_if("constant image", [facts.pair.image for facts in all_facts if facts.constant])
     case.add_if("tiny image", [facts.pair.image for facts in all_facts if min(facts.size) < 16])
@@ -31,6 +31,9 @@ def check_exposure(case):
     odd = [facts for facts in all_facts if id(facts) in odd]
     case.add_if("exposure", [facts.pair.image for facts in odd])
     case.told |= set(map(id, odd))
+    flat = [facts for facts in all_facts if facts.flat and id(facts) not in case.told]
+    case.add_if("no contrast", [facts.pair.image for facts in flat if facts.share], "Cells are marked there.")
+    case.add_if("no contrast", [facts.pair.image for facts in flat if not facts.share], severity="note")
 
 
 _DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "floating point"}
@@ -73,7 +76,8 @@ def _fields(all_facts):
     fields = {}
     for tiles in cuts.values():
         first = tiles[0]
-        low, high = map(np.mean, first.pair.intensity_range) if first.pair.intensity_range else (first.low, first.high)
+        known = first.pair.intensity_range
+        low, high = map(np.mean, known[:2]) if known else (first.low, first.high)
         level, clipped = (np.median([getattr(tile, name) for tile in tiles]) for name in ("level", "clipped"))
         share, inside = (
             max((value for value in (getattr(tile, name) for tile in tiles) if value is not None), default=None)

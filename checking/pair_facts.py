@@ -38,6 +38,7 @@ class PairFacts:
     spread: float = None
     clipped: float = None
     constant: bool = None
+    flat: bool = None  # no contrast, of a tile in its whole field
     quantiles: np.ndarray = None
     distinct: int = None
     picture_hash: str = None
@@ -91,7 +92,8 @@ def _facts_of_image(facts, image):
     facts.distinct = 1 + np.count_nonzero(some_pixels[1:] != some_pixels[:-1])
     top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
     facts.clipped = float((some_pixels >= top).mean())
-    facts.constant = all((band == image[0, 0]).all() for band in intensity.bands(image))
+    facts.constant = intensity.is_constant(image)
+    facts.flat = not (facts.pair.intensity_range or intensity.spread_of(image)).has_contrast()
     facts.picture_hash = fingerprint(image)
 
 

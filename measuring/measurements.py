@@ -78,7 +78,7 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, corner=(0,
     table["intensity_mean"] = _mean(grey, owners, area)
     table["intensity_sd"] = np.sqrt(_mean((grey - table["intensity_mean"][owners]) ** 2, owners, area))
     if light is None and not intensity.is_grey(image):
-        light = intensity.intensity_range(image)[1]
+        light = intensity.light(intensity.spread_of(image))
     if light is not None:
         table["haematoxylin_od_mean"] = _mean(_haematoxylin(pixels, light), owners, area)
     channel = cells.classes[owners] if probability.shape[2] > 1 else 0

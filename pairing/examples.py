@@ -34,11 +34,12 @@ class Examples:
         objects touch, if the masks number them (`objects.numbered_objects`); None: not to.
     contents : `file_cache.FileCache`, where the files have been read already.
     store : `pixel_store.PixelStore`, for what memory has no room for; None: one among the temporary files.
+    dark : an attribute to be set where it is known, as for `intensity.to_range`.
     """
 
     def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None, store=None):
         self.pairs, self.coding, self.channels, self.crop_px, self.fit = pairs, coding, channels, crop_px, fit
-        self.classes = coding.classes
+        self.classes, self.dark = coding.classes, None
         self.mask_values, self.contents = mask_values, contents or FileCache()
         self.store = store or PixelStore()
         self._cache, self._bytes, self._stored, self._lock = {}, 0, {}, threading.Lock()
@@ -56,7 +57,7 @@ class Examples:
         image = intensity.to_channels(self.contents.image(pair), self.channels)
         stored = self.contents.mask(pair, image.shape[:2]).values
         mask, labels = self.coding.decode(stored), None
-        low, high = intensity.intensity_range(image, pair.intensity_range)
+        low, high = intensity.intensity_range(image, pair.intensity_range, self.dark)
         if self.mask_values is not None:
             labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored)
         if self.fit:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pairing.tile_names import slide_of, slides_by_grid
 from reading.files import InputError, some
+from reading.intensity import Spread
 
 TILE_FOLDERS = ("Train data", "Test data")
 TILE_TABLE = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
@@ -62,7 +63,8 @@ def grouped_by(pairs, by):
 def with_tile_table(pairs, data_dir):
     """The same pairs, with the group and intensity range that `data_dir`/tiles.csv has, where `prepare` wrote one.
 
-    Raises `InputError` for a table without the columns file and group, or with others than numbers for low and high.
+    Raises `InputError` for a table without the columns file and group, or with others than numbers for low, high
+    and least.
     """
     path = Path(data_dir) / TILE_TABLE
     if not path.is_file():
@@ -107,13 +109,14 @@ def _ranges_in(rows, path):
     for row in rows:
         if row.get("low"):
             try:
-                low, high = (tuple(float(value) for value in row[column].split()) for column in ("low", "high"))
+                given = (row["low"], row["high"], row.get("least") or "0")  # tables of earlier versions have no floor
+                spread = Spread(*(tuple(map(float, values.split())) for values in given))
             except (AttributeError, KeyError, ValueError) as error:
                 raise InputError(
-                    f"{path}: low and high of {row['file']} are {row['low']!r} and {row.get('high')!r}; expected "
-                    "numbers. Delete the table and run prepare again."
+                    f"{path}: low and high of {row['file']} are {row['low']!r} and {row.get('high')!r}, least "
+                    f"{row.get('least')!r}; expected numbers. Delete the table and run prepare again."
                 ) from error
-            ranges[row["file"]] = ranges[_normal(row["file"])] = low, high
+            ranges[row["file"]] = ranges[_normal(row["file"])] = spread
     return ranges
 
 

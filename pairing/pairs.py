@@ -40,8 +40,7 @@ class Pair:
     mask : an image file, an annotation file or a folder of files, one an object; None where there is none. Of a COCO
         file, which holds the masks of many images, the image's part: `instances.json/a.png`.
     `masks.read_mask_of` reads each of them.
-    intensity_range : for a tile, the `intensity.intensity_range` of the field that it was cut from, (low, high), tuples
-        with one number a channel; None: the image's own.
+    intensity_range : for a tile, the `intensity.Spread` of the field that it was cut from; None: the image's own.
     """
 
     stem: str

@@ -142,7 +142,8 @@ def predict_paths(open_model, paths, out_dir, wanted):
         for path in whole:
             try:
                 target = out_dir / f"{stem_of(path)}{SUFFIX}.tif"
-                predict_whole(predictor, path, target, wanted, cells)
+                if not predict_whole(predictor, path, target, wanted, cells):
+                    say_flat([path.name])
                 write_record(predictor, out_dir, {target: path}, cells is not None)
             except InputError as error:
                 broken.append(error)
@@ -187,6 +188,12 @@ def _refuse_to_overwrite(paths, out_dir, with_cells):
                 )
 
 
+def say_flat(names):
+    """A line on images in which nothing is to be seen, where there are any."""
+    if names:
+        print(f"no contrast in {some(names)}: nothing is to be seen there but noise, if that")
+
+
 def _missing(folder):
     """The folder and those above it that are not there yet, the innermost first."""
     return [path for path in (folder, *folder.parents) if not path.exists()]
@@ -208,7 +215,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
     the masks of all others are written.
     """
     refuse_shared_names(paths)
-    out_dir, written, unreadable, ranges = Path(out_dir), {}, [], field_ranges(paths)
+    out_dir, written, unreadable, flat, ranges = Path(out_dir), {}, [], [], field_ranges(paths)
     two_channels = []
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
@@ -223,6 +230,8 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
                 continue
             two_channels += [path.name] if intensity.has_two_channels(image) else []
             probability = predictor.probability(image, ranges.get(path))
+            if not (ranges.get(path) or intensity.spread_of(image)).has_contrast():
+                flat.append(path.name)
             mask = predictor.mask(probability)
             target = out_dir / f"{stem_of(path)}{SUFFIX}.png"
             if not written:
@@ -253,6 +262,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
         print(f"{some(two_channels)}: two channels, which became {became}")
     if cells:
         cells.finish()
+    say_flat(flat)
     if unreadable:
         raise InputError(f"{unreadable[0]} ({len(written)} of {len(paths)} masks were written to {out_dir})")
     return list(written)

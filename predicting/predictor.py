@@ -30,6 +30,7 @@ class Predictor:
             "crop_px": 256,
             "fit": False,
             "normalisation": "percentiles",
+            "dark_foreground": None,
             "threshold": 0.5,
             "depth": 4,
         } | metadata
@@ -43,8 +44,12 @@ class Predictor:
     def probability(self, image, intensity_range=None):
         """Probabilities, float32 (height, width, classes), for a grey or colour image (height, width, 1 or 3).
 
-        intensity_range : for a tile, those of its field (`pairs.Pair.intensity_range`); None: the image's own.
+        An image of one value holds nothing: the network is not asked.
+
+        intensity_range : for a tile, the spread of its field (`pairs.Pair.intensity_range`); None: the image's own.
         """
+        if intensity.is_constant(image):
+            return np.tile(self.background, (*image.shape[:2], 1))
         seen = self.network_input(image, intensity_range)
         result = predict_in_windows(self.predict_window, seen, self.background, self.layout)
         return resize(result, *image.shape[:2])
@@ -52,14 +57,24 @@ class Predictor:
     def network_input(self, image, intensity_range=None):
         """What the network gets of an image, float32: normalised, at the size at which it was trained."""
         seen = intensity.to_channels(image, self.channels)
-        if intensity_range is not None and self.channels == 1 and len(intensity_range[0]) == 3:
-            intensity_range = [(float(np.dot(ends, intensity.LUMINANCE)),) for ends in intensity_range]
-        seen = self.normalise(seen, intensity.intensity_range(seen, intensity_range))
+        seen = self.normalise(seen, self.to_range(self.spread(seen, intensity_range)))
         return resize(seen, *fitted_size(*image.shape[:2], self.metadata["crop_px"])) if self.metadata["fit"] else seen
 
+    def spread(self, image, known=None):
+        """The `intensity.Spread` of an image in the network's channels; `known`, that of the field of a tile."""
+        if known is not None:
+            return intensity.in_channels(known, self.channels)
+        return intensity.spread_of(intensity.to_channels(image, self.channels))
+
+    def to_range(self, spread):
+        """Grey values that become 0 and 1, as for `normalise`, by the rule that the network was trained with."""
+        if self.metadata["normalisation"] != intensity.RULE:
+            spread = spread.without_floor()
+        return intensity.to_range(spread, self.metadata["dark_foreground"])
+
     def normalise(self, image, intensity_range):
-        """Network input, float32, from an image of `channels` channels and its `intensity.intensity_range`."""
-        if self.metadata["normalisation"] == "percentiles":
+        """Network input, float32, from an image of `channels` channels and its `to_range`."""
+        if self.metadata["normalisation"] in intensity.RULES:
             return intensity.normalise(image, *intensity_range)
         return image.astype(np.float32) / (255 if image.dtype == np.uint8 else 65535)  # the classic lineage's rule
 

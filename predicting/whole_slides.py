@@ -32,9 +32,9 @@ def probability_bands(predictor, source, first=0):
 
     Yields (row, probability): the first row, and float32 (rows, width, classes). `first`, number of the first band.
     """
-    spread = intensity.to_channels(source.spread_pixels(), predictor.channels)
-    intensity_range = intensity.intensity_range(spread)
-    empty = _most_common(predictor.normalise(spread, intensity_range))
+    spread_out = intensity.to_channels(source.spread_pixels(), predictor.channels)
+    intensity_range = predictor.to_range(source.spread(predictor.channels))
+    empty = _most_common(predictor.normalise(spread_out, intensity_range))
 
     def normalised(pixels):
         return predictor.normalise(intensity.to_channels(pixels, predictor.channels), intensity_range)
@@ -67,12 +67,15 @@ def predict_whole(predictor, path, target, wanted, cells=None):
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells too; None for the mask alone.
 
     An earlier, interrupted prediction of the same file by the same model with the same options goes on.
-    Raises `InputError` where the file or an option is wrong; nothing is left then.
+
+    Returns False where nothing is to be seen in the picture (`intensity.Spread.has_contrast`), else True. Raises
+    `InputError` where the file or an option is wrong; nothing is left then.
     """
     path = Path(path)
     with closing(open_source(path, wanted.mpp, wanted.region)) as source:
         options = [wanted.mpp, wanted.region, wanted.flips, cells is not None]
         _predict_source(predictor, source, path, target, options, cells)
+        return source.spread(predictor.channels).has_contrast()
 
 
 def _predict_source(predictor, source, path, target, options, cells):
@@ -113,8 +116,8 @@ def _predict_source(predictor, source, path, target, options, cells):
         write_pyramid(target, bands, source.mpp)
         write_overview(target.with_name(f"{stem_of(path)}{OVERVIEW}"), source, bands)
         if cells:
-            spread = source.spread_pixels()  # in colour, also where the network sees grey
-            light = None if intensity.is_grey(spread) else intensity.intensity_range(spread)[1]
+            grey = intensity.is_grey(source.spread_pixels())
+            light = None if grey else intensity.light(source.spread(3))  # in colour, also where the network sees grey
             parts = _measured_bands(source, bands, probabilities, predictor.classes, path.name)
             cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place)
     except InputError:

@@ -112,12 +112,12 @@ class TileWriter:
                 self._copy(path, f"Raw data/Masks/{name}")
         mask = mask * np.uint8(255) if self.coding.classes == 1 else mask
         suffix, done = images.lossless_suffix(image), []
-        low, high = (" ".join(f"{value:.6g}" for value in end) for end in intensity.intensity_range(image))
+        low, high, least = (" ".join(f"{value:.6g}" for value in end) for end in intensity.spread_of(image))
         for tile in tiles:
             if stop.is_set():
                 break
             folder, stem = f"{tile.part.capitalize()} data", Path(tile.file).stem
-            tile = replace(tile, file=stem + suffix, low=low, high=high)
+            tile = replace(tile, file=stem + suffix, low=low, high=high, least=least)
             self._write(f"{folder}/Images/{tile.file}", tile.cut(image))
             self._write(f"{folder}/Masks/{stem}.png", tile.cut(mask))
             done.append(tile)

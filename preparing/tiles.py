@@ -83,7 +83,7 @@ class Tile:
     group : slide, patient or field; all tiles of one are in one part.
     part : "train" or "test".
     foreground : share of its height × width pixels that the mask marks, 0…1.
-    low, high : the `intensity.intensity_range` of the field, one number a channel with spaces between; known once the
+    low, high, least : the `intensity.Spread` of the field, one number a channel with spaces between; known once the
         field is read to be cut.
     """
 
@@ -100,6 +100,7 @@ class Tile:
     foreground: float
     low: str = ""
     high: str = ""
+    least: str = ""
 
     def cut(self, field):
         """The tile of a field or mask of shape (H, W) or (H, W, channels)."""
@@ -178,10 +179,10 @@ def _in_order(foreground):
     return sorted(str(value).casefold() for value in foreground)
 
 
-def table_text(tiles):
-    """The text of `tiles.csv`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [column.name for column in fields(Tile)], lineterminator="\n")
+def table_text(tiles, columns=None):
+    """The text of `tiles.csv`; columns: their names, where they are not all."""
+    text, columns = io.StringIO(), columns or [column.name for column in fields(Tile)]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(tile) for tile in tiles)
     return text.getvalue()
@@ -211,9 +212,11 @@ def read_standing(data_dir, cutting):
     try:
         if path.exists():
             text = path.read_bytes().decode()
-            for row in csv.DictReader(io.StringIO(text, newline="")):
-                tiles.append(Tile(**{field.name: field.type(row[field.name]) for field in fields(Tile)}))
-            if table_text(tiles) != text:
+            rows = csv.DictReader(io.StringIO(text, newline=""))
+            known = [column for column in fields(Tile) if column.name != "least" or column.name in rows.fieldnames]
+            for row in rows:  # of an earlier version where it has no `least`
+                tiles.append(Tile(**{column.name: column.type(row[column.name]) for column in known}))
+            if table_text(tiles, [column.name for column in known]) != text:
                 raise ValueError
         path = data_dir / TILE_OPTIONS
         if path.exists():

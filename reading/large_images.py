@@ -5,7 +5,8 @@ left and top in the file, in pixels of the file, and how many of those one of it
 
 read(row, column, height, width)    the pixels there, (height, width, channels) of uint8 or uint16
 read_small(same)                    the same place, `SMALL` times smaller, or None where that would need `read`
-spread_pixels()                     pixels of all parts, unreduced, to find its intensities and its background
+spread_pixels()                     pixels of all parts, unreduced, to find its background
+spread(channels)                    the `intensity.Spread` of the picture in 1 or 3 channels
 """
 
 import math
@@ -18,13 +19,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reading import decoding, pixel_size, tiff_files
+from reading import decoding, intensity, pixel_size, tiff_files
 from reading.files import InputError
 from reading.slides import is_slide, open_slide
 
 LARGE_PIXELS = 50_000_000  # ordinary TIFFs above are streamed, where their kind allows it
 WHOLE_PIXELS = 2**23  # of a smaller slide all pixels are looked at,
 WINDOWS, WINDOW_PX = 32, 32  # of a larger one 32 × 32 windows: a million pixels
+PART_ROWS = 64  # of a picture looked at from top to bottom; a multiple of `intensity.BLOCK_PX`
 SMALL = 8  # a nucleus 16 px across is still two pixels wide
 FINEST = 4  # times the resolution of a slide: beyond that nothing is seen that was not invented
 CACHE_BYTES = 2**28  # decoded strips or tiles of a TIFF
@@ -100,6 +102,9 @@ class SlideSource:
         rows, columns = (np.linspace(0, n - WINDOW_PX, WINDOWS).astype(int) for n in (self.height, self.width))
         return np.concatenate([self.read(row, column, WINDOW_PX, WINDOW_PX) for row in rows for column in columns])
 
+    def spread(self, channels):
+        return intensity.spread_of(intensity.to_channels(self.spread_pixels(), channels))
+
     def _resampled(self, row, column, height, width, factor):
         """Pixels of `factor` times the size of those of the full resolution; row and column count such pixels."""
         level, downsample = self._slide.level(factor)
@@ -131,7 +136,7 @@ class TiffSource:
         self._mapped = page.asarray(out="memmap", squeeze=False) if page.is_memmappable else None
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in JPEG else {}
         self._decode = partial(page.decode, **tables)  # made once, since making it moves the file's position
-        self._decoded, self._bytes = OrderedDict(), 0
+        self._decoded, self._bytes, self._sampled = OrderedDict(), 0, None
 
     def close(self):
         self._mapped = None
@@ -159,9 +164,24 @@ class TiffSource:
         return None
 
     def spread_pixels(self):
-        """What `intensity.intensity_range` looks at, so that the result is that of the picture read at once."""
-        step = max(1, int(np.sqrt(self.height * self.width / 2**20)))
-        return np.concatenate([self.read(row, 0, 1, self.width)[:, ::step] for row in range(0, self.height, step)])
+        return self._sample()[0]
+
+    def spread(self, channels):
+        """That of the picture read at once: the same pixels are looked at."""
+        sample = [intensity.to_channels(pixels, channels) for pixels in self._sample()]
+        return intensity.spread_of_sample(sample, self._parts(channels))
+
+    def _sample(self):
+        if self._sampled is None:
+            step = intensity.sampling_step(self.height, self.width)
+            rows = (intensity.sampled(self.read(row, 0, 1, self.width), step) for row in range(0, self.height, step))
+            self._sampled = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+        return self._sampled
+
+    def _parts(self, channels):
+        for first in range(0, self.height, PART_ROWS):
+            rows = min(PART_ROWS, self.height - first)
+            yield intensity.to_channels(self.read(first, 0, rows, self.width), channels)
 
     def _segment(self, index):
         """One decoded strip or tile, (rows, columns, samples)."""

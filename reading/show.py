@@ -1,4 +1,4 @@
-"""Pictures for people: an image as the network sees it, masks outlined on it, several side by side.
+"""Pictures for people: an image in its own colours, masks outlined on it, several side by side.
 
 Matplotlib is imported where it draws, since it takes half a second.
 """
@@ -11,6 +11,7 @@ from reading.files import replacing
 
 OUTLINE_COLOUR = (213, 94, 0)  # vermilion of Okabe & Ito's palette: stands out on stained and on grey cells
 OUTLINE_COLOURS = (OUTLINE_COLOUR, (0, 114, 178), (0, 158, 115), (204, 121, 167))  # the same palette's, class by class
+DARK = 128  # of 255: an 8-bit image that has no brighter pixels is shown lighter
 RESULT = "#d55e00"  # its last box
 TEXT = "#333333"
 
@@ -37,14 +38,25 @@ def draw_outline(picture, region, colour, thickness=1):
     return cv2.drawContours(picture.copy(), outlines, -1, colour, thickness)
 
 
-def display(image, intensity_range=None):
-    """An image of any intensity as 8-bit, as the network sees it: uint8 (height, width, channels).
+def display(image, known=None):
+    """An image of any intensity as 8-bit, in its own colours: uint8 (height, width, channels).
 
-    intensity_range : for a tile, those of its field (`pairs.Pair.intensity_range`); None: the image's own.
+    An 8-bit image is shown as it is; a dark one lighter, all channels by one factor. Any other is stretched between its
+    lowest and its highest channel's percentile, all channels alike, or from 0 on where it has no contrast, so that an
+    empty field of bright light is white.
+
+    known : for a tile, the `intensity.Spread` of its field (`pairs.Pair.intensity_range`); None: the image's own.
     """
-    return np.rint(intensity.normalise(image, *intensity.intensity_range(image, intensity_range)) * 255).astype(
-        np.uint8
-    )
+    spread = intensity.spread_of(image) if known is None else intensity.Spread(*known)
+    low, high = min(spread.low), max(spread.high)
+    if image.dtype == np.uint8:
+        if high >= DARK:
+            return image.copy()
+        low = 0
+    elif high - low < max(spread.least):
+        low = min(0, low)
+    high = max(high, low + max(spread.least)) or 1
+    return np.rint(intensity.normalise(image, np.float32(low), np.float32(high)) * 255).astype(np.uint8)
 
 
 def panels(pictures, path=None, inches=4.0, dpi=120):

@@ -48,7 +48,7 @@ def layers_of(pair, mask, truth_coding=None, large=True):
             f"{mask.shape[0]}×{mask.shape[1]}; expected the same. Run `predict` again."
         )
     truth = truth_coding.decode(read_mask_of(pair, mask.shape)) if truth_coding and pair.mask else None
-    intensity_range = intensity.intensity_range(picture, pair.intensity_range)
+    spread = pair.intensity_range or intensity.spread_of(picture)
     height, width = mask.shape
     classes = [number for number in np.unique(mask).tolist() if number]
     return {
@@ -57,13 +57,13 @@ def layers_of(pair, mask, truth_coding=None, large=True):
         "shown_px": min(max(mask.shape), LARGE_PX if large else SMALL_PX),
         "area": float((mask > 0).mean()),
         "regions": sum(int(components(mask == number).max()) for number in classes),
-        "small": {"image": _jpeg(picture, intensity_range, SMALL_PX)} | _layers(mask, truth, SMALL_PX),
-        "large": _large(picture, intensity_range, mask, truth) if large else None,
+        "small": {"image": _jpeg(picture, spread, SMALL_PX)} | _layers(mask, truth, SMALL_PX),
+        "large": _large(picture, spread, mask, truth) if large else None,
     }
 
 
-def _large(picture, intensity_range, mask, truth):
-    image = {"image": _jpeg(picture, intensity_range, LARGE_PX)} if max(mask.shape) > SMALL_PX else {}
+def _large(picture, spread, mask, truth):
+    image = {"image": _jpeg(picture, spread, LARGE_PX)} if max(mask.shape) > SMALL_PX else {}
     return image | _layers(mask, truth, int(np.clip(max(mask.shape), 2 * SMALL_PX, LARGE_PX)))
 
 
@@ -72,10 +72,10 @@ def bytes_of(pictures):
     return sum(map(len, (pictures or {}).values()))
 
 
-def _jpeg(picture, intensity_range, side):
+def _jpeg(picture, spread, side):
     """An image of any intensity as a JPEG, its longer side at most `side` pixels, as a data URI."""
     height, width = fitted_size(*picture.shape[:2], min(side, max(picture.shape[:2])))
-    return jpeg(intensity.to_channels(show.display(resize(picture, height, width), intensity_range), 3))
+    return jpeg(intensity.to_channels(show.display(resize(picture, height, width), spread), 3))
 
 
 def jpeg(picture):

@@ -17,6 +17,7 @@ from data import Examples, PairedImageDataGenerator, TrainingBatches, Validation
 from pairing.groups import split_by_group
 from pairing.pairs import TRAIN
 from pairing.survey import read_folder
+from reading import intensity
 from reading.files import InputError, counted
 from reading.pixel_store import PixelStore
 from reading.resize import choose_fit
@@ -35,7 +36,7 @@ class TrainingData:
 
     training, validation : lists of `pairs.Pair`. examples, held_out : `data.Examples` of them; `held_out` is None where
         nothing is held out. batches, checks : `data.TrainingBatches` of the first, `data.ValidationBatches` of the
-        second or None. channels : of the images, 1 or 3.
+        second or None. channels : of the images, 1 or 3. dark : whether the foreground is darker than the background.
     """
 
     training: list
@@ -45,6 +46,7 @@ class TrainingData:
     batches: TrainingBatches
     checks: ValidationBatches | None
     channels: int
+    dark: bool
 
 
 def train(run, quiet=False, found=None, callbacks=()):
@@ -107,9 +109,12 @@ def _training_data(found, coding, fit, settings, store):
     """The `TrainingData` of a `survey.FolderRead`."""
     training, validation = split_by_group(found.pairing.pairs, settings.validation_share, settings.seed)
     channels = 3 if found.survey.colour else 1
+    dark = _is_dark(validation or training, coding, found.contents)
     shape = {"coding": coding, "channels": channels, "crop_px": settings.crop_px, "fit": fit, "store": store}
     examples = Examples(training, **shape, mask_values=found.survey.drawn(), contents=found.contents)
     held_out = Examples(validation, **shape, contents=found.contents) if validation else None
+    for parts in filter(None, (examples, held_out)):
+        parts.dark = dark
     batches = TrainingBatches(
         examples,
         PairedImageDataGenerator(**settings.augmentation),
@@ -120,7 +125,15 @@ def _training_data(found, coding, fit, settings, store):
         workers=settings.workers,
     )
     checks = ValidationBatches(held_out, settings.crop_px, settings.batch) if validation else None
-    return TrainingData(training, validation, examples, held_out, batches, checks, channels)
+    return TrainingData(training, validation, examples, held_out, batches, checks, channels, dark)
+
+
+def _is_dark(pairs, coding, contents):
+    """Whether the foreground of some pairs is darker than the background (`baseline.foreground_is_dark`)."""
+    images = ((contents.image(pair), pair) for pair in pairs[:OTSU_IMAGES])
+    return foreground_is_dark(
+        (image, coding.decode(contents.mask(pair, image.shape[:2]).values)) for image, pair in images
+    )
 
 
 def _tell_about(data, survey, fit, settings, say):
@@ -156,20 +169,16 @@ def _tell_about_disk(store, say):
 
 def _metadata(data, coding, fit, settings):
     """What the model file says of itself (`weights.metadata`)."""
-    metadata = {
+    return {
         "classes": settings.classes,
         "channels": data.channels,
         "depth": settings.depth,
         "crop_px": settings.crop_px,
         "fit": fit,
-        "normalisation": "percentiles",
+        "normalisation": intensity.RULE,
+        "dark_foreground": data.dark,  # for the rule's floor, and for the baseline that `evaluate` sets beside scores
         "threshold": 0.5,
         "masks": asdict(coding),
         "training": [pair.stem for pair in data.training],
         "validation": [pair.stem for pair in data.validation],
     }
-    if settings.classes == 1:  # for the baseline that `evaluate` sets beside the scores
-        known = data.held_out or data.examples
-        shown = (known[i] for i in range(min(OTSU_IMAGES, len(known))))
-        metadata["dark_foreground"] = foreground_is_dark((example.image, example.mask) for example in shown)
-    return metadata

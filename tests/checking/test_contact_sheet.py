@@ -37,8 +37,16 @@ def test_a_contact_sheet_tells_which_side_of_an_outline_is_foreground(tmp_path):
 
 
 def test_a_contact_sheet_shows_an_empty_tile_in_the_intensity_range_of_its_field(tmp_path):
-    image = np.random.default_rng(0).integers(236, 240, (200, 200, 1)).astype(np.uint8)
-    tile = {"image": image, "mask": None, "name": "tile", "faults": [], "intensity_range": ((40.0,), (240.0,))}
+    image = np.random.default_rng(0).integers(2360, 2400, (200, 200, 1)).astype(np.uint16)
+    tile = {"image": image, "mask": None, "name": "tile", "faults": [], "spread": ((400.0,), (2400.0,))}
     draw_contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
     picture = read(tmp_path / "sheet.png")[12:208, 12:208, 0]
-    assert picture.min() >= 249  # 236 of 40…240 is 98 %, 250 of 255
+    assert picture.min() >= 249  # 2360 of 400…2400 is 98 %, 250 of 255
+
+
+def test_a_contact_sheet_shows_colours_as_they_are(tmp_path):
+    violet = np.full((200, 200, 3), (150, 90, 190), np.uint8)
+    violet[50:100, 50:100] = 70, 20, 110
+    tile = {"image": violet, "mask": None, "name": "smear", "faults": []}
+    draw_contact_sheet([tile], tmp_path / "sheet.png", side_px=200)
+    np.testing.assert_array_equal(read(tmp_path / "sheet.png")[10:210, 10:210, :3], violet)

@@ -47,7 +47,7 @@ def make_source(folder, sizes, dtype=np.uint8, channels=1, classes=1, seed=0, em
 def rows_of(data):
     with open(data / "tiles.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    words = {"file", "image", "group", "part", "low", "high"}
+    words = {"file", "image", "group", "part", "low", "high", "least"}
     return [{k: v if k in words else float(v) if k == "foreground" else int(v) for k, v in row.items()} for row in rows]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
-from reading import images, intensity, pixel_size
+from reading import images, pixel_size
 from reading.files import InputError, replacing
 
 
@@ -136,35 +136,6 @@ def test_hidden_and_foreign_files_are_left_out(tmp_path):
     images.write_png(tmp_path / "b.PNG", np.zeros((2, 2), np.uint8))
     images.write_png(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
     assert [path.name for path in images.list_images(tmp_path)] == ["a.png", "b.PNG"]
-
-
-def test_one_specimen_at_8_12_and_16_bits_is_one_network_input():
-    rng = np.random.default_rng(0)
-    scene = rng.integers(0, 256, (80, 90, 1))
-    scenes = [scene.astype(np.uint8), (scene * 257).astype(np.uint16), (scene * 16).astype(np.uint16)]
-    inputs = [intensity.normalise(s, *intensity.intensity_range(s)) for s in scenes]
-    for other in inputs[1:]:
-        np.testing.assert_allclose(other, inputs[0], atol=1e-5)
-    assert inputs[0].min() == 0 and inputs[0].max() == 1
-
-
-@given(
-    st_numpy.arrays(
-        st.sampled_from([np.uint8, np.uint16]),
-        st.tuples(sides(), sides(), st.integers(1, 3)),
-        elements=st.integers(0, 255),
-    )
-)
-def test_the_range_is_that_of_numpys_percentiles(image):
-    low, high = np.percentile(image, (0.1, 99.9), axis=(0, 1))
-    found = intensity.intensity_range(image)
-    np.testing.assert_allclose(found[0], low, rtol=1e-6)
-    np.testing.assert_allclose(found[1], np.where(high > low, high, low + 1), rtol=1e-6)
-
-
-def test_a_constant_image_has_finite_input():
-    image = np.full((8, 8, 1), 77, np.uint8)
-    assert np.isfinite(intensity.normalise(image, *intensity.intensity_range(image))).all()
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
