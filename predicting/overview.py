@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from reading import images, show
+from reading.files import MADE_BY
 from reading.large_images import SMALL
 
 OVERVIEW = "_overview.png"
@@ -25,7 +26,7 @@ def write_overview(path, source, bands):
     for number in np.unique(mask[mask > 0]):
         colour = show.OUTLINE_COLOURS[0 if number == 255 else (number - 1) % len(show.OUTLINE_COLOURS)]
         picture = show.draw_outline(picture, mask == number, colour)
-    images.write_png(path, picture)
+    images.write_png(path, picture, MADE_BY)
 
 
 def reduced_mask(bands, step):

@@ -24,7 +24,7 @@ from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, predict_files
 from predicting.predictor import Predictor
 from reading import images, large_images, show
-from reading.files import InputError
+from reading.files import InputError, is_result
 from reading.large_images import open_source
 from reading.pyramid import TILE_PX, Bands, write_pyramid
 from reading.slides import open_slide
@@ -282,6 +282,7 @@ def test_a_slide_gets_a_small_picture_with_its_outlines_which_the_page_shows(tmp
         near = mask[max(0, row - 1) * step : (row + 2) * step, max(0, column - 1) * step : (column + 2) * step]
         assert near.any()
     assert outlined[:, : small.shape[1] // 2].sum() > 20
+    assert is_result(out / "a_overview.png")
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "1 predicted mask<" in page and page.count("data:image/jpeg") == 1 and "a_predict.tif" in page
 
