@@ -28,7 +28,7 @@ from reading.files import InputError
 class FakePredictor:
     """Bright is foreground; two classes above the background where `classes` is 3."""
 
-    path, threshold = "fake", 0.5
+    path, threshold, flips = __file__, 0.5, False  # of a file: the record has its checksum
 
     def __init__(self, classes=1):
         self.classes, self.metadata = classes, {"classes": classes, "threshold": 0.5, "masks": None}
