@@ -8,7 +8,7 @@ The 0.1th and the 99.9th percentile become 0 and 1, so that a few hot or dead pi
 they make an 8-bit, a 16-bit and a dark 12-in-16-bit picture of one specimen the same input. Where cells cover less than
 a thousandth of the picture, nothing but noise lies between the two. Therefore the span has a *floor*, the largest of
 
-- 16 times the noise (`noise_of`): noise alone then has a standard deviation of a sixteenth of the input's range. In the
+- 10 times the noise (`noise_of`): noise alone then has a standard deviation of a tenth of the input's range. In the
   real fields and cells that the defaults were chosen on the percentiles are at least 21 times the noise apart;
 - a quarter of the light, the larger end of the span: shading, and variations of the ground that are smoother than
   noise, stay below, and stained cells take more (of 205 single cells in colour the palest takes 0.30 in the channel
@@ -28,7 +28,7 @@ import numpy as np
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
 RULE = "percentiles above a floor"  # as model files call the rule
 RULES = (RULE, "percentiles")  # and what it was in earlier versions, without a floor
-NOISES, LIGHT_SHARE, LEVELS = 16, 0.25, 16  # the floor
+NOISES, LIGHT_SHARE, LEVELS = 10, 0.25, 16  # the floor
 FURTHEST = 4  # floors
 LAG_PX = 2  # between the pixels that tell noise: what neighbours share, JPEG and demosaicing made of noise
 BLOCK_PX = 4  # a nucleus 16 px across holds several
@@ -47,9 +47,9 @@ class Spread(NamedTuple):
     least: tuple = (0.0,)
 
     def has_contrast(self):
-        """False where no channel spans half of the least, which noise does not: nothing is to be seen."""
+        """False where no channel spans three quarters of the least, which noise does not: nothing is to be seen."""
         span = np.subtract(self.high, self.low)
-        return bool(((span > 0) & (span >= np.array(self.least) / 2)).any())
+        return bool(((span > 0) & (span >= np.array(self.least) * 0.75)).any())
 
     def without_floor(self):
         """The same span, however small, to be stretched to 0…1."""
