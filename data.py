@@ -22,8 +22,6 @@ from reading.warp import FILL_MODES, draw_matrix, warp
 
 __all__ = ["SEAM", "Examples", "PairIterator", "PairedImageDataGenerator", "TrainingBatches", "ValidationBatches"]
 
-cv2.setNumThreads(1)  # parallelism is across examples, in worker threads; OpenCV's own would fight the network's
-
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
 SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on
 

@@ -35,9 +35,9 @@ def main(arguments=None):
     command, megapixels, stack = (given.pop(name, None) for name in ("command", "max_megapixels", "stack"))
     command = command or run_all
     values = options.for_command(parser, command, given)
-    stop_on_sigterm()
     try:
-        return run_command(command, values, megapixels, stack)
+        with stopped_by_sigterm():
+            return run_command(command, values, megapixels, stack)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         if package in sys.stdlib_module_names or (ROOT / package).exists() or (ROOT / f"{package}.py").exists():
@@ -86,14 +86,22 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: what `kill` and a computer that shuts down send."""
 
 
-def stop_on_sigterm():
-    """Let SIGTERM end the program as Ctrl-C does."""
+@contextmanager
+def stopped_by_sigterm():
+    """Within, SIGTERM ends the program as Ctrl-C does; afterwards it does what it did before."""
 
     def stop(number, frame):
         raise Terminated
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
+    before = signal.getsignal(signal.SIGTERM)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # a handler that Python could not put back, or a place where it can set none
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
@@ -368,9 +376,10 @@ def quiet_start():
     They write to the file descriptor itself, before any log level is heeded. Python's own errors still appear, since
     they are raised.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from reading.files import environment
+
     sys.stderr.flush()
-    with open(os.devnull, "w") as nowhere:
+    with environment(TF_CPP_MIN_LOG_LEVEL="3"), open(os.devnull, "w") as nowhere:
         kept = os.dup(2)
         os.dup2(nowhere.fileno(), 2)
         try:

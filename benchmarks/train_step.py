@@ -28,9 +28,10 @@ from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE": "0"}  # the second as training does
 
 # ruff: noqa: E402
+import cv2
 import keras
 import numpy as np
 
@@ -42,6 +43,7 @@ from preparing.sample import write_sample
 from training import budget, fitting, precision
 from training.settings import FLOAT32, Settings
 
+cv2.setNumThreads(1)  # as training does
 MATRIX = 2048
 TORCH_STEPS = 20  # a round; nothing is begun or ended around them
 READY = "a step, its batch ready"

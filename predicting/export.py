@@ -90,12 +90,17 @@ def _gives_probabilities(network):
 def _graph_by_keras(network):
     """`network` by `Model.export`, which takes any layer; of TensorFlow's operations, tf2onnx makes those of ONNX."""
     given = [keras.InputSpec(shape=network.input_shape, dtype="float32", name="image")]
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it cannot convert, the checker below reports
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NumPy 2, at names that tf2onnx still knows
-        path = Path(folder) / "model.onnx"
-        network.export(path, format="onnx", verbose=False, input_signature=given)
-        model = onnx.load(path)
+    log = logging.getLogger("tf2onnx")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # what it cannot convert, the checker below reports
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NumPy 2, at names that tf2onnx still knows
+            path = Path(folder) / "model.onnx"
+            network.export(path, format="onnx", verbose=False, input_signature=given)
+            model = onnx.load(path)
+    finally:
+        log.setLevel(level)
     (end,) = model.graph.output
     for node in model.graph.node:
         for names in (node.input, node.output):

@@ -5,7 +5,7 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from reading.files import InputError
 
@@ -15,7 +15,6 @@ IMAGE_SUFFIXES = {
 MAX_PIXELS = 500_000_000  # height × width; a file that claims more is refused from its header. Set it to raise it.
 ORIENTATION = 0x0112  # the number of the tag, the same in EXIF and in TIFF
 
-Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS above is the limit, one for all formats
 # The libraries' remarks on odd headers mean nothing to a user; what matters ends in an `InputError`. Set once, and not
 # around each call, because files are read in several threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -97,6 +97,18 @@ def refuse_read_only(folder, remedy):
         )
 
 
+@contextmanager
+def environment(**values):
+    """Within the block, variables of the environment that have no value have these; afterwards they have none again."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
+
+
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 

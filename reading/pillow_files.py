@@ -1,6 +1,8 @@
 """Decoding with Pillow: PNG, JPEG, GIF, BMP, WebP, JPEG 2000 and PNM, and the values that Pillow would change."""
 
 import re
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
@@ -10,11 +12,24 @@ from reading.files import InputError
 
 # Pillow's formats that are read; others, such as PostScript, would start outside programs or are no pictures of cells.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+_ONE_AT_A_TIME = threading.Lock()  # files are read in several threads, and Pillow's limit is one for all
+
+
+@contextmanager
+def of_any_size():
+    """Within, Pillow refuses no header for its size: `decoding.MAX_PIXELS` is the limit, one for all formats."""
+    with _ONE_AT_A_TIME:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def opened(path):
     """The file opened by Pillow, its header read and its size found acceptable; no pixel is decoded yet."""
-    image = Image.open(path, formats=_FORMATS)
+    with of_any_size():
+        image = Image.open(path, formats=_FORMATS)
     try:
         refuse_too_large(path, *image.size[::-1])
     except InputError:

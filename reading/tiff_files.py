@@ -8,7 +8,7 @@ import numpy as np
 from reading import stacks
 from reading.decoding import ORIENTATION, refuse_too_large, upright, without_alpha
 from reading.files import InputError
-from reading.pillow_files import opened, pillow_pixels
+from reading.pillow_files import of_any_size, opened, pillow_pixels
 from reading.stacks import StackError
 
 _PREVIEWS = ("Thumbnail", "Label", "Macro")  # tifffile's names for what a slide scanner adds
@@ -73,7 +73,8 @@ class _Planes:
     def __getitem__(self, number):
         if self.by_pillow:
             with opened(Path(self._tiff.filehandle.path)) as image:  # libtiff and littleCMS know these
-                image.seek(self._series.pages[number].index)
+                with of_any_size():
+                    image.seek(self._series.pages[number].index)
                 return pillow_pixels(image, self._labels)
         return self._as_meant(self._stored(number))
 

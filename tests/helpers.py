@@ -1,9 +1,16 @@
 """What several test files share: a small made-up data folder, a copy of the program, the files of a folder."""
 
+import logging
+import os
+import random
 import shutil
+import signal
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from reading.images import write_png
 
@@ -44,6 +51,22 @@ def copy_program(folder):
         shutil.copy(path, folder)
     for room in PROGRAM:
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def process_state():
+    """What is one for the whole process: a program that calls this one, or a notebook, must find it as it was."""
+    keras = sys.modules.get("keras")  # where it is loaded
+    return {
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),
+        "random": random.getstate(),
+        "numpy": str(np.random.get_state()),
+        "opencv": cv2.getNumThreads(),
+        "pillow": Image.MAX_IMAGE_PIXELS,
+        "keras": keras and (keras.config.dtype_policy().name, keras.config.floatx()),
+        "logs": [logging.getLogger(name).level for name in (None, "tf2onnx")],
+        "signals": [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)],
+    }
 
 
 def listing(folder):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import options
 from reading import decoding, images
 from reading.files import InputError
 from reading.images import read, read_mask, write_png
-from tests.helpers import copy_program, listing, make_folder
+from tests.helpers import copy_program, listing, make_folder, process_state
 from training import run_folder
 from weights import start
 
@@ -301,6 +302,21 @@ def test_the_limit_of_pixels_can_be_raised(tmp_path, monkeypatch, capsys):
     assert main.main(["check", "--data", str(data)]) == 2
     assert "--max-megapixels" in capsys.readouterr().out
     assert main.main(["check", "--data", str(data), "--max-megapixels", "1"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["evaluate"], ["check", "--max-megapixels", "7"]])
+def test_a_program_that_calls_main_finds_its_own_settings_again(tmp_path, arguments):
+    def own(number, frame):
+        """What the calling program does when it is told to end."""
+
+    made, limit, theirs = make_folder(tmp_path / "data"), decoding.MAX_PIXELS, signal.signal(signal.SIGTERM, own)
+    try:
+        before = process_state()
+        main.main([*arguments, "--data", str(made)])
+        assert process_state() == before and limit == decoding.MAX_PIXELS
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, theirs)
 
 
 def test_check_of_good_data_is_status_0_and_needs_no_keras(tmp_path):

@@ -5,7 +5,9 @@ run goes on from the start that it was in.
 """
 
 import gc
+import random
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import keras
@@ -16,7 +18,7 @@ from reading.files import InputError, counted, write_json
 from scoring.calibration import validation_scores
 from training import budget, checkpoints, precision, run_card, run_folder
 from training.callbacks import KeepBest
-from training.losses import Accuracy, Dice, IoU, make_loss, make_schedule
+from training.losses import Accuracy, Dice, IoU, make_loss, make_schedule, stored_loss
 from training.watchdog import LOOK_EVERY, DeadNetwork, Watchdog, choose_crop
 from weights.files import load, save
 from weights.known_pictures import MOST
@@ -32,10 +34,9 @@ def new_network(settings, channels, batches):
     settings : `settings.Settings`; channels : of the images; batches : `data.TrainingBatches`, which know the shares of
     the classes and the steps of an epoch.
     """
-    keras.utils.set_random_seed(settings.seed)
     options = {name: getattr(settings, name) for name in ("filters", "depth", "normalization", "dropout", "upsampling")}
     try:
-        with precision.layers_in(settings.precision):
+        with precision.layers_in(settings.precision), seeded(settings.seed):
             network = networks.unet(channels, settings.classes, **options, prior=_prior(batches, settings.classes))
     except ValueError as error:  # of a run card that somebody wrote
         raise InputError(f"settings: {error}") from error
@@ -50,6 +51,17 @@ def new_network(settings, channels, batches):
     )
     network.optimizer.build(network.trainable_variables)  # else TensorFlow traces the first step twice, for seconds
     return network, dice
+
+
+@contextmanager
+def seeded(seed):
+    """Layers made within draw their weights from `seed`; the caller's own random numbers then go on where they were."""
+    before = random.getstate()  # Keras takes the seeds that it is not given from there
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def _prior(batches, classes):
@@ -86,7 +98,7 @@ class Fitting:
         self.batches.steps = settings.steps or max(smallest, -(-self.batches.crops_once // settings.batch))
         if self.checks is not None:
             self.checks.batch = settings.batch
-        self.metadata["settings"] = asdict(replace(settings, steps=self.batches.steps))
+        self.metadata["settings"] = asdict(replace(settings, steps=self.batches.steps, loss=stored_loss(settings.loss)))
 
     def choose_steps(self):
         """Epochs and steps that fill the run's minutes, by the speed of a network that is thrown away."""

@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from reading.files import InputError
+from training.settings import LOSSES
+
 SEAM_WEIGHT = 10  # of a pixel where objects touch
 
 
@@ -17,29 +20,101 @@ def soft_dice_loss(truth, probability):
     return 1 - ops.mean((2 * both + 1) / (ops.sum(truth, axes) + ops.sum(probability, axes) + 1))
 
 
-def make_loss(name, classes):
+def make_loss(kind, classes):
     """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1 or K).
 
-    "bce": cross-entropy, binary with one class; "dice_bce": the same plus `soft_dice_loss` of the foreground. One value
-    a pixel comes back, (batch, H, W), so that Keras can weight padding with 0.
+    kind : "bce": cross-entropy, binary with one class; "dice_bce": the same plus `soft_dice_loss` of the foreground;
+        or what `keras_loss` takes. Such a loss gets the truth as 0/1 of the shape of the probabilities, or as ids where
+        it is a sparse one. One value a pixel comes back, (batch, H, W), so that Keras can weight padding with 0; a loss
+        of whole images or batches counts the same in all of their pixels.
 
     With one class, pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`: there is little of it, and it is what
     keeps apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the distance).
+    Raises `InputError` where there is no such loss, or it does not fit the classes.
     """
+    other = None if kind in LOSSES else keras_loss(kind, classes)
+    sparse = other is not None and "sparse" in loss_name(kind).lower()
 
     def loss(truth, probability):
+        weight = None
         if classes == 1:
             weight = ops.where(ops.squeeze(truth, -1) > 1, float(SEAM_WEIGHT), 1.0)
             truth = ops.cast(truth == 1, "float32")
+        elif not sparse:
+            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)
+        if other is not None:
+            return _of_each_pixel(other(truth, probability), weight, probability)
+        if classes == 1:
             entropy = weight * keras.losses.binary_crossentropy(truth, probability)
             foreground = truth, probability
         else:
-            truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)
             entropy = keras.losses.categorical_crossentropy(truth, probability)
             foreground = truth[..., 1:], probability[..., 1:]
-        return entropy + soft_dice_loss(*foreground) if name == "dice_bce" else entropy
+        return entropy + soft_dice_loss(*foreground) if kind == "dice_bce" else entropy
 
     return loss
+
+
+def _of_each_pixel(values, weight, probability):
+    """What a loss of Keras gives, of each channel, each pixel, each image or all of them, as (batch, H, W)."""
+    rank = len(values.shape)
+    if rank == 4:
+        values = ops.mean(values, -1)
+    elif rank < 3:
+        return ops.reshape(values, (-1, 1, 1)) + ops.zeros_like(probability[..., 0])
+    return values if weight is None else values * weight
+
+
+def keras_loss(loss, classes):
+    """A function of (truth, probability), not averaged, of a loss of Keras or of one's own.
+
+    loss : its name in `keras.losses`, an object of a class there, a function of (truth, probability), or what
+        `stored_loss` made of one of the first two.
+    """
+    name = loss_name(loss)
+    if isinstance(loss, dict) and "own" in loss:
+        raise InputError(
+            f"loss {name} is code of one's own, which a run card does not hold; expected it again. Give it with "
+            "Settings(loss=…) in Python, or choose another loss."
+        )
+    try:  # of a card that somebody wrote nothing is imported but losses of Keras
+        found = None if isinstance(loss, dict) and loss.get("module") != "keras.losses" else keras.losses.get(loss)
+    except (ValueError, TypeError):
+        found = None
+    if not callable(found):
+        raise InputError(
+            f"loss {name} is unknown; expected {', '.join(LOSSES)}, or in Python a name or object of keras.losses, or "
+            "a function of (truth, probability)."
+        )
+    if classes == 1 and "categorical" in name.lower():
+        raise InputError(
+            f"loss {name} tells classes apart; expected a binary one, or 2 classes or more. Choose another."
+        )
+    if isinstance(found, keras.losses.Loss):
+        if found.get_config().get("from_logits"):
+            raise InputError(
+                f"loss {name} has from_logits=True; expected False, since the network gives probabilities."
+            )
+        return found.call
+    return found
+
+
+def stored_loss(loss):
+    """What a run card holds of a `Settings.loss`: a name, Keras' dictionary for an object, or {"own": name}."""
+    if isinstance(loss, (str, dict)):
+        return loss
+    if getattr(loss, "__module__", "").split(".")[0] != "keras":
+        return {"own": loss_name(loss)}
+    return keras.losses.serialize(loss) if isinstance(loss, keras.losses.Loss) else loss.__name__
+
+
+def loss_name(loss):
+    """The name of what `Settings.loss` may be, for people."""
+    if isinstance(loss, dict):
+        return loss.get("own") or loss.get("class_name") or str(loss)
+    if not callable(loss):
+        return str(loss)
+    return getattr(loss, "__name__", type(loss).__name__)
 
 
 class Dice(keras.metrics.Metric):

@@ -27,7 +27,9 @@ class Settings:
     normalization: str = "batch"
     upsampling: str = "nearest"
     dropout: float = 0.0
-    loss: str = "auto"  # one of `LOSSES`, or "auto": "bce", with three classes or more "dice_bce"
+    # one of `LOSSES`, a name or object of keras.losses, or a function of (truth, probability), which no run card holds;
+    # "auto": "bce", with three classes or more "dice_bce"
+    loss: object = "auto"
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     validation_share: float = 0.2

@@ -3,13 +3,10 @@
 A run folder is written once: a name that exists is refused, never reused, unless its run goes on.
 """
 
-import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notices are not about the user's data
-# oneDNN's buffers for the gradients of the kernels are kept, not allocated for each step anew (benchmarks/README.md)
-os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")
-
+import cv2
 import keras
 from tqdm import tqdm
 
@@ -18,15 +15,18 @@ from pairing.groups import split_by_group
 from pairing.pairs import TRAIN
 from pairing.survey import read_folder
 from reading import intensity
-from reading.files import InputError, counted
+from reading.files import counted, environment
 from reading.pixel_store import PixelStore
 from reading.resize import choose_fit
 from scoring.baseline import foreground_is_dark
 from training import precision, run_card, run_folder
 from training.callbacks import ProgressBar
-from training.fitting import Fitting
-from training.settings import LOSSES, MIXED
+from training.fitting import Fitting, seeded
+from training.losses import loss_name, make_loss
+from training.settings import MIXED
 
+# oneDNN's buffers for the gradients of the kernels are kept, not allocated for each step anew (benchmarks/README.md)
+KEPT_BUFFERS = {"TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE": "0"}
 OTSU_IMAGES = 20  # so many tell whether the cells are dark or bright
 
 
@@ -82,7 +82,13 @@ def train(run, quiet=False, found=None, callbacks=()):
     _tell_about(data, found.survey, fit, settings, say)
     _tell_about_disk(store, say)
     metadata = _metadata(data, coding, fit, settings)
-    with run_folder.alone(run.folder), run_folder.plain_disk_errors(run.folder):
+    with (
+        run_folder.alone(run.folder),
+        run_folder.plain_disk_errors(run.folder),
+        environment(**KEPT_BUFFERS),
+        opencv_in_one_thread(),
+        seeded(settings.seed),
+    ):
         if not run.resume:
             run_folder.refuse_taken(run.folder)  # by a process that was quicker
         card = run_card.begin(run, found, keras.backend.backend(), say)
@@ -91,17 +97,27 @@ def train(run, quiet=False, found=None, callbacks=()):
             fitting.choose_steps()
         if settings.classes > 2:
             steps = f"{counted(data.batches.steps, 'step')} an epoch"
-            say(f"{settings.classes} classes take longer to learn: loss {settings.loss}, {steps}")
+            say(f"{settings.classes} classes take longer to learn: loss {loss_name(settings.loss)}, {steps}")
         fitting.fit([*([] if quiet else [ProgressBar()]), *callbacks])
         return fitting.finish()
+
+
+@contextmanager
+def opencv_in_one_thread():
+    """Within, work is parallel across examples, in worker threads; OpenCV's own would fight the network's."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _decided(settings):
     """The settings with every "auto" but that of the starting weights decided."""
     if settings.loss == "auto":
         settings = replace(settings, loss="bce" if settings.classes <= 2 else "dice_bce")
-    if settings.loss not in LOSSES:
-        raise InputError(f"loss {settings.loss!r} is unknown; expected one of {', '.join(LOSSES)}.")
+    make_loss(settings.loss, settings.classes)  # which refuses what is none
     return replace(settings, precision=precision.fastest()) if settings.precision == "auto" else settings
 
 

@@ -185,3 +185,10 @@ def test_no_size_of_a_pixel_where_none_can_be_made_out(tmp_path):
     tifffile.imwrite(tmp_path / "c.ome.tif", np.zeros((5, 6), np.uint8), description="<OME no xml </OME>")
     for name in ("a.png", "b.tif", "c.ome.tif", "missing.tif"):
         assert pixel_size.um_per_px(tmp_path / name) is None
+
+
+def test_pillow_s_limit_is_the_caller_s_own(tmp_path, monkeypatch):
+    images.write_png(tmp_path / "a.png", np.zeros((40, 50), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # twice as many and Pillow refuses
+    assert images.read(tmp_path / "a.png").shape == (40, 50, 1)
+    assert Image.MAX_IMAGE_PIXELS == 100

@@ -6,6 +6,7 @@ import json
 import re
 from functools import partial
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -18,8 +19,8 @@ from reading.files import InputError
 from reading.images import read, write_png
 from scoring import calibration
 from scoring.metrics import confusion_counts, scores_from_counts
-from tests.helpers import SMALL, make_folder
-from training import callbacks, losses, precision, train
+from tests.helpers import SMALL, make_folder, process_state
+from training import callbacks, losses, precision, run_card, train
 from training.precision import MIXED
 from training.run import Run
 from training.settings import LOSSES, Settings
@@ -100,7 +101,9 @@ def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
     short = SMALL | {"steps": 5, "epochs": 1}
 
     def weights(name, seed):
+        before = process_state()
         train.train(Run(folder, folder / name, Settings(**short, seed=seed)), quiet=True)
+        assert process_state() == before
         return load(folder / name / "model.keras")[0].get_weights()
 
     first, again, other = weights("a", 0), weights("b", 0), weights("c", 1)
@@ -190,6 +193,52 @@ def test_a_right_answer_costs_less_than_a_wrong_one(name, classes):
     loss = losses.make_loss(name, classes)
     wrong = sure[:, ::-1]
     assert float(ops.mean(loss(truth, sure))) < 0.3 < float(ops.mean(loss(truth, wrong)))
+
+
+def squares(truth, probability):
+    return keras.ops.square(truth - probability)
+
+
+KERAS_LOSSES = ["dice", "binary_focal_crossentropy", keras.losses.Tversky(alpha=0.3, beta=0.7), keras.losses.dice]
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("loss", [*KERAS_LOSSES, keras.losses.SparseCategoricalCrossentropy(), squares], ids=str)
+def test_losses_of_keras_and_of_one_s_own(loss, classes):
+    if classes == 1 and "Sparse" in losses.loss_name(loss):
+        with pytest.raises(InputError, match="tells classes apart.*2 classes or more"):
+            losses.make_loss(loss, classes)
+        return
+    truth = np.random.default_rng(0).integers(0, max(2, classes), (2, 8, 8, 1)).astype(np.uint8)
+    right = np.float32(truth if classes == 1 else np.eye(3)[truth[..., 0]])
+    values = [losses.make_loss(loss, classes)(truth, 0.98 * answer + 0.01) for answer in (right, 1 - right)]
+    good, bad = (keras.ops.convert_to_numpy(value) for value in values)
+    assert good.shape == bad.shape == (2, 8, 8) and good.mean() < bad.mean()
+    stored = json.loads(json.dumps(losses.stored_loss(loss)))
+    if loss is squares:
+        with pytest.raises(InputError, match="loss squares is code of one's own.*Settings"):
+            losses.make_loss(stored, classes)
+    else:
+        again = losses.make_loss(stored, classes)(truth, 0.98 * right + 0.01)
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(again), good)
+
+
+@pytest.mark.parametrize("wrong", ["focal", 5, {"module": "os", "class_name": "system", "config": {}}])
+def test_a_loss_that_there_is_not_is_refused(tmp_path, wrong):
+    with pytest.raises(InputError, match="is unknown; expected bce, dice_bce, .*keras.losses"):
+        train.train(Run(tmp_path, tmp_path / "run", Settings(loss=wrong)))
+    with pytest.raises(InputError, match="from_logits=True; expected False"):
+        losses.make_loss(keras.losses.BinaryCrossentropy(from_logits=True), 1)
+
+
+def test_a_run_card_holds_a_loss_of_keras_to_the_letter(tmp_path):
+    folder = make_folder(tmp_path)
+    settings = Settings(**SMALL | {"steps": 2, "epochs": 1}, loss=KERAS_LOSSES[2])
+    train.train(Run(folder, folder / "run", settings), quiet=True)
+    card = run_card.read_card(folder / "run" / "settings.json")
+    again, lines = run_card.settings_of(card)
+    assert not lines and keras.losses.deserialize(again.loss).get_config() == KERAS_LOSSES[2].get_config()
+    assert card["finished"] and settings.loss is KERAS_LOSSES[2]
 
 
 @pytest.mark.parametrize("name", LOSSES)
