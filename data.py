@@ -15,12 +15,20 @@ import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator, Iterator
 from tqdm import tqdm
 
-from pairing.examples import SEAM, Examples
+from pairing.examples import SEAM, ArrayExamples, Examples
 from reading import intensity
 from reading.files import some
 from reading.warp import FILL_MODES, draw_matrix, warp
 
-__all__ = ["SEAM", "Examples", "PairIterator", "PairedImageDataGenerator", "TrainingBatches", "ValidationBatches"]
+__all__ = [
+    "SEAM",
+    "ArrayExamples",
+    "Examples",
+    "PairIterator",
+    "PairedImageDataGenerator",
+    "TrainingBatches",
+    "ValidationBatches",
+]
 
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
 SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on

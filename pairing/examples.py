@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairing.file_cache import FileCache
+from pairing.masks import mask_coding
 from pairing.objects import numbered_objects, seams
 from reading import intensity
+from reading.arrays import as_image, as_mask
+from reading.files import InputError
 from reading.pixel_store import PixelStore
 from reading.resize import fitted_size, resize
 
@@ -77,3 +80,33 @@ class Examples:
             elif places := self.store.add(image, mask):
                 self._stored[index] = places, low, high
         return example
+
+
+class ArrayExamples(list):
+    """The `Example`s of images and masks that are arrays in memory.
+
+    images : arrays (height, width), (height, width, 1) or (height, width, 3), whose sizes may differ, or one array of
+        them all; grey and colour together become colour. masks : as many (height, width[, 1]), bool or whole numbers.
+    classes, foreground : as of `masks.mask_coding`, which finds what the values of all masks mean.
+
+    `explanation` is a line on that. Raises `InputError` where images and masks do not belong together.
+    """
+
+    def __init__(self, images, masks, classes=1, foreground=None):
+        if len(images) != len(masks) or len(images) == 0:
+            raise InputError(f"{len(images)} images and {len(masks)} masks received; expected as many, one at least.")
+        images = [as_image(image, f"image {number}") for number, image in enumerate(images)]
+        masks = [as_mask(mask, images[n].shape, f"mask {n}") for n, mask in enumerate(masks)]
+        counts = {}
+        for mask in masks:
+            for value, count in zip(*np.unique(mask, return_counts=True), strict=True):
+                counts[int(value)] = counts.get(int(value), 0) + int(count)
+        coding = mask_coding(counts, classes, foreground)
+        coding.check(counts)
+        self.classes, self.explanation = classes, coding.explanation
+        channels = max(image.shape[2] for image in images)
+        images = [intensity.to_channels(image, channels) for image in images]
+        super().__init__(
+            Example(image, coding.decode(mask), *intensity.intensity_range(image))
+            for image, mask in zip(images, masks, strict=True)
+        )

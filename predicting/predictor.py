@@ -9,6 +9,7 @@ import numpy as np
 from predicting.engine import open_network
 from predicting.sliding_window import GRID_PX, OVERLAP_PX, Layout, average_flips, predict_in_windows
 from reading import intensity
+from reading.arrays import as_image
 from reading.resize import fitted_size, resize
 from weights.model_files import model_file
 
@@ -42,12 +43,14 @@ class Predictor:
         self.background = np.eye(self.classes, dtype=np.float32)[0] * (self.classes > 1)
 
     def probability(self, image, intensity_range=None):
-        """Probabilities, float32 (height, width, classes), for a grey or colour image (height, width, 1 or 3).
+        """Probabilities, float32 (height, width, classes), of one image.
 
-        An image of one value holds nothing: the network is not asked.
-
+        image : ndarray, grey (height, width) or (height, width, 1), or colour (height, width, 3), of real numbers; bool
+            counts as 0 and 255. Raises `InputError` for other shapes, such as RGBA, and for NaN. One of one value holds
+            nothing: the network is not asked.
         intensity_range : for a tile, the spread of its field (`pairs.Pair.intensity_range`); None: the image's own.
         """
+        image = as_image(image)
         if intensity.is_constant(image):
             return np.tile(self.background, (*image.shape[:2], 1))
         seen = self.network_input(image, intensity_range)

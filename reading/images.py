@@ -60,7 +60,7 @@ def read(path):
         )
     if array.shape[2] == 2:
         array = np.concatenate([array, np.zeros_like(array[..., :1])], axis=2)
-    return np.ascontiguousarray(_plain_dtype(array, path))
+    return np.ascontiguousarray(plain_dtype(array, path))
 
 
 def read_mask(path):
@@ -86,13 +86,18 @@ def read_mask(path):
             f"{path}: a mask with colours, shape {array.shape}; expected one grey value a pixel. "
             "Export it as an 8-bit grey or label image."
         )
+    return np.ascontiguousarray(whole_numbers(array, path))
+
+
+def whole_numbers(array, path):
+    """A mask's values as integers. Raises `InputError`, naming `path`, where they are not whole."""
     if array.dtype == bool:
         array = array.astype(np.uint8)
     if array.dtype.kind not in "ui":
         if array.dtype.kind != "f" or not np.isfinite(array).all() or not np.array_equal(array, np.rint(array)):
             raise InputError(f"{path}: a mask with fractional values; expected whole class numbers. Save it as 8-bit.")
         array = array.astype(np.int64 if np.abs(array).max() >= 2**31 else np.int32)
-    return np.ascontiguousarray(array)
+    return array
 
 
 def size(path):
@@ -143,7 +148,8 @@ def _read_any(path, labels):
         return read_tiff(path, labels) if is_tiff(path) else read_pillow(path, labels)
 
 
-def _plain_dtype(array, path):
+def plain_dtype(array, path):
+    """The pixels in a type that everything here computes with. Raises `InputError`, naming `path`, where none is."""
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
     if array.dtype in (np.uint8, np.uint16):

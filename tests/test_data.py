@@ -1,20 +1,24 @@
 """The law of augmentation: one draw, applied twice. ImageDataGenerator itself is the outside reference."""
 
 import json
+import re
 import warnings
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from data import SEAM, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
+from data import SEAM, ArrayExamples, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
 from pairing.masks import mask_coding
 from pairing.objects import touching
 from pairing.pairs import Pair, find_pairs
 from pairing.survey import survey
-from reading.images import write_png
+from reading.files import InputError
+from reading.images import write, write_png
 
 FILL_MODES = ("nearest", "reflect", "wrap", "constant")
 
@@ -351,3 +355,59 @@ def test_where_numbered_objects_touch_is_a_seam(tmp_path, kind, fit):
     batches = TrainingBatches(examples, PairedImageDataGenerator(), 64, batch=1, steps=1, seed=0)
     assert batches.seams == pytest.approx((expected == SEAM).sum() / (expected > 0).sum())
     assert batches.foreground_share == pytest.approx((labels > 0).mean())
+
+
+# ------------------------------------------------------------------------------------------------ arrays in memory
+
+
+def arrays(colour=False):
+    """Three images of different sizes and types, bright where their masks are True."""
+    masks = [np.zeros(shape, bool) for shape in ((70, 90), (40, 130), (64, 64))]
+    for mask in masks:
+        mask[10:30, 20:45] = True
+    images = [(mask * 200).astype(dtype) for mask, dtype in zip(masks, (np.uint8, np.uint16, np.float64), strict=True)]
+    return [np.dstack([images[0]] * 3) if colour else images[0], images[1], images[2][..., None]], masks
+
+
+def test_the_lines_of_the_docs_train_on_arrays():
+    text = (Path(__file__).parents[1] / "docs" / "how_it_works.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?ArrayExamples.*?)```", text, re.DOTALL)
+    images, masks = arrays()
+    network = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(1, 1, activation="sigmoid")])
+    network.compile(keras.optimizers.Adam(0.3), "binary_crossentropy")
+    found = {"images": images, "masks": masks, "network": network}
+    exec(code.replace("crop_px=256", "crop_px=32").replace("steps=250", "steps=20"), found)
+    x, y = found["batches"][0]
+    assert (
+        x.shape == (4, 32, 32, 1)
+        and x.dtype == np.float32
+        and y.shape == (4, 32, 32, 1)
+        and set(np.unique(y)) <= {0, 1}
+    )
+    assert ((network.predict(x, verbose=0) > 0.5) == y).mean() > 0.9
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_arrays_and_files_give_the_same_batches(tmp_path, colour):
+    images, masks = arrays(colour)
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        write(tmp_path / "Images" / f"{number}.tif", image.astype(np.float32) if image.dtype == float else image)
+        write_png(tmp_path / "Masks" / f"{number}.png", mask.astype(np.uint8) * 255)
+    pairs = find_pairs(tmp_path)
+    of_files = Examples(pairs, survey(pairs, quiet=True).coding(), 3 if colour else 1, 32, False)
+    for kind in (TrainingBatches, ValidationBatches):
+        options = (PairedImageDataGenerator(rotation_range=90), 32, 4, 3, 0) if kind is TrainingBatches else (32, 4)
+        first, second = (kind(examples, *options)[0] for examples in (of_files, ArrayExamples(images, masks)))
+        for ours, theirs in zip(first, second, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_classes_of_arrays_and_what_does_not_belong_together():
+    images, masks = arrays()
+    numbers = [mask * np.int64(2) for mask in masks]
+    numbers[0][:5] = 1
+    assert [set(np.unique(example.mask)) for example in ArrayExamples(images, numbers, classes=3)][0] == {0, 1, 2}
+    assert set(np.unique(ArrayExamples(images, numbers, foreground=[1])[0].mask[:5])) == {1}
+    for wrong in ((images, masks[:2]), ([], []), (images, masks[::-1]), ([images[0][..., None, None]], masks[:1])):
+        with pytest.raises(InputError, match="received; expected"):
+            ArrayExamples(*wrong)

@@ -44,6 +44,22 @@ def test_every_image_comes_back_at_its_own_size(model_file, size, channels):
     assert 0 <= probability.min() <= probability.max() <= 1
 
 
+def test_arrays_of_a_program_s_own_are_taken_or_refused_in_one_line(model_file):
+    predictor, grey = Predictor(model_file), np.eye(20, 30, dtype=bool)
+    expected = predictor.probability(np.uint8(grey)[..., None] * 255)
+    for same in (grey, grey[..., None], np.uint16(grey) * 999, np.float64(grey), np.int64(grey)):
+        np.testing.assert_allclose(predictor.probability(same), expected, atol=1e-5)
+    for wrong in (
+        np.zeros((20, 30, 4), np.uint8),
+        np.full((20, 30, 1), np.nan),
+        np.zeros((0, 30)),
+        [[0]],
+        grey[None, None],
+    ):
+        with pytest.raises(InputError, match="^image: .*; expected .*[.] .*[.]$"):
+            predictor.probability(wrong)
+
+
 def test_small_images_are_fitted_where_training_fitted_them(tmp_path, model_file):
     network, card = load(model_file)
     save(network, tmp_path / "fit.keras", card | {"fit": True})
