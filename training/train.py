@@ -3,8 +3,11 @@
 A run folder is written once: a name that exists is refused, never reused, unless its run goes on.
 """
 
+import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notices are not about the user's data
 
 import cv2
 import keras
