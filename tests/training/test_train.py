@@ -199,11 +199,14 @@ def squares(truth, probability):
     return keras.ops.square(truth - probability)
 
 
-KERAS_LOSSES = ["dice", "binary_focal_crossentropy", keras.losses.Tversky(alpha=0.3, beta=0.7), keras.losses.dice]
+KERAS_LOSSES = [
+    "dice", "binary_focal_crossentropy", keras.losses.Tversky(alpha=0.3, beta=0.7), keras.losses.dice,
+    keras.losses.SparseCategoricalCrossentropy(), squares,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("loss", [*KERAS_LOSSES, keras.losses.SparseCategoricalCrossentropy(), squares], ids=str)
+@pytest.mark.parametrize("loss", KERAS_LOSSES, ids=lambda loss: losses.loss_name(loss) + "_" * callable(loss))
 def test_losses_of_keras_and_of_one_s_own(loss, classes):
     if classes == 1 and "Sparse" in losses.loss_name(loss):
         with pytest.raises(InputError, match="tells classes apart.*2 classes or more"):
