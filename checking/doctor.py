@@ -222,7 +222,11 @@ class _Case:
         if refused and (made or elsewhere) and len(self.findings) == before:
             seen, remedy = in_parts(refused)
             self.add("pairing", [], seen, remedy=remedy)
-        for unread in pairing.not_read(folder, made):
+        try:
+            not_read = pairing.not_read(folder, made)
+        except InputError:  # a link to nothing, which is told above
+            not_read = []
+        for unread in not_read:
             severity, remedy = ("note", "") if unread.aside else (None, f"{unread.remedy}.")
             self.add("file not read", unread.files, f"{unread.what}.", severity, remedy)
         self.all_facts += [PairFacts(pair, part) for pair in made]

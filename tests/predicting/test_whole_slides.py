@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import main
 from predicting import overview, whole_slides
 from predicting.evaluate import evaluate_folder
-from predicting.folder import Wanted, predict_files
+from predicting.folder import Wanted, predict_paths
 from predicting.predictor import Predictor
 from reading import images, large_images, show
 from reading.files import InputError, is_result
@@ -82,7 +82,7 @@ def test_a_slide_gives_what_its_pixels_give_at_once(predictor, slide, tmp_path):
     assert mask.shape == expected.shape and mask.dtype == np.uint8 and expected.any()
     # nothing is lost in the empty half, which is not predicted
     np.testing.assert_array_equal(mask, expected)
-    assert [file.name for file in tmp_path.iterdir()] == [target.name]
+    assert {file.name for file in tmp_path.iterdir()} == {target.name, "a_overview.png"}
 
 
 def test_empty_tiles_are_not_predicted(predictor, slide, monkeypatch):
@@ -202,14 +202,14 @@ def test_an_interrupted_prediction_goes_on(predictor, slide, tmp_path, monkeypat
             patch.setattr(whole_slides, "probability_bands", lambda *a, o=original, s=seen: s.append(a[2]) or o(*a))
             target = predict(predictor, path, out)
         assert seen == ([1] if stop == 1 else [])  # after the last band only the file is left to write
-        assert target.read_bytes() == expected and len(list(out.iterdir())) == 1
+        assert target.read_bytes() == expected
+        assert {file.name for file in out.iterdir()} == {target.name, "a_overview.png"}
 
 
 def test_large_images_are_scored_too(predictor, slide, tmp_path):
     images.write_png(tmp_path / "Images" / "a.png", slide[1])
     images.write_png(tmp_path / "Masks" / "a.png", predictor.mask(predictor.probability(slide[1])) * 255)
-    predict_files(predictor, [], tmp_path / "out")
-    predict(predictor, slide[0], tmp_path / "out")
+    predict_paths(lambda: predictor, [slide[0]], tmp_path / "out", Wanted())
     card = evaluate_folder(tmp_path, tmp_path / "out")
     assert card["dice"] == 1 and card["calibration"] is None
 

@@ -497,10 +497,10 @@ def test_stopped_while_writing(tmp_path, small_set, monkeypatch, moves):
         real(source, target)
 
     with Server(folder) as server:
-        monkeypatch.setattr(download.os, "replace", stop)
+        monkeypatch.setattr(os, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             download.fetch_cervix(tmp_path, server.url, registry, **SOON)
-        monkeypatch.setattr(download.os, "replace", real)
+        monkeypatch.setattr(os, "replace", real)
         for part, count in (("Train data", 2), ("Test data", 1)):  # a part of the set is refused, not trained on
             try:
                 found = pairs.find_pairs(tmp_path / part)

@@ -396,18 +396,18 @@ def test_too_large_an_overlap_is_refused_before_any_file(tmp_path, capsys):
     assert main.main([*command, "--overlap", "25"]) == 2
     assert "expected 0 to 24, three quarters" in capsys.readouterr().err and not (tmp_path / "data").exists()
     assert main.main([*command, "--overlap", "24"]) == 0
-    assert capsys.readouterr().out.startswith("1 pairs: masks by the same name, as in slide0_field0.tif")
+    assert capsys.readouterr().out.startswith("1 pair: masks by the same name, as in slide0_field0.tif")
 
 
 def test_ctrl_c_while_cutting_stops_at_once_and_leaves_nothing(tmp_path, monkeypatch):
     source, read = make_source(tmp_path / "raw", [(90, 70)] * 30), []
     real = prepare.images.write_png
 
-    def interrupted(path, array):
+    def interrupted(path, *arguments):
         read.append(path)
         if len(read) == 5:
             raise KeyboardInterrupt
-        real(path, array)
+        real(path, *arguments)
 
     monkeypatch.setattr(prepare.images, "write_png", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -471,10 +471,10 @@ def test_what_fails_while_cutting_leaves_nothing(tmp_path, monkeypatch):
     source = make_source(tmp_path / "raw", [(90, 70)] * 4)
     real = prepare.images.write_png
 
-    def failing(path, array):
+    def failing(path, *arguments):
         if "slide3" in path.name:
             raise OSError("no space left on device")
-        real(path, array)
+        real(path, *arguments)
 
     monkeypatch.setattr(prepare.images, "write_png", failing)
     with pytest.raises(OSError, match="no space"):
