@@ -64,6 +64,9 @@ def run_command(command, values, megapixels, stack):
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own last word fails neither
+        return 141
     except OSError as error:
         if error.filename is None:  # not about a path: a bug
             raise

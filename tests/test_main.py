@@ -451,3 +451,12 @@ def test_a_fresh_clone_predicts_without_training(tmp_path):
     assert main.main(["predict", str(tmp_path / "a.png"), "--model", str(start.PAP_SMEAR), "--out", str(tmp_path)]) == 0
     found, nucleus = read_mask(tmp_path / "a_predict.png") > 0, mask == 2
     assert 2 * (found & nucleus).sum() / (found.sum() + nucleus.sum()) > 0.8
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_error(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, ROOT / "main.py", "check", "--data", make_folder(tmp_path)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == 141 and not done.stderr
