@@ -57,6 +57,12 @@ def result(run_dir):
     return weights, (run_dir / "history.csv").read_bytes(), (run_dir / "scores.json").read_bytes()
 
 
+def finished(run_dir):
+    """The number of epochs that a killed training would not lose."""
+    saved = run_folder.checkpoints(run_dir)
+    return int(saved[0].stem.removeprefix("epoch_")) if saved else 0
+
+
 def main(data, kills, seed):
     began = time.monotonic()
     _, status = os.waitpid(fork(lambda: fit(data, data / "whole")), 0)
@@ -66,17 +72,19 @@ def main(data, kills, seed):
     while len(killed_at) < kills:
         run_dir = data / f"killed{runs}"
         child = fork(lambda run_dir=run_dir: fit(data, run_dir))
-        deadline = time.monotonic() + rng.uniform(0.2, 1.1) * seconds
-        status = None
-        while status is None and time.monotonic() < deadline:
+        # a moment after none to two more epochs, however fast or busy the computer is
+        enough, pause = finished(run_dir) + rng.randrange(3), rng.uniform(0, 0.3) * seconds
+        status, deadline = None, None
+        while status is None and (deadline is None or time.monotonic() < deadline):
+            if deadline is None and finished(run_dir) >= enough:
+                deadline = time.monotonic() + pause
             done, code = os.waitpid(child, os.WNOHANG)
             status = code if done else None
             time.sleep(0.002)
         if status is None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            saved = run_folder.checkpoints(run_dir)
-            killed_at.append(int(saved[0].stem.removeprefix("epoch_")) if saved else 0)
+            killed_at.append(finished(run_dir))
         else:
             assert status == 0
             same.append(result(run_dir) == result(data / "whole"))
