@@ -171,7 +171,7 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
     from reading import stacks
-    from reading.files import counted, refuse_read_only, stem_of
+    from reading.files import InputError, counted, refuse_read_only, stem_of
     from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
     from training.run_folder import newest_model
@@ -180,6 +180,8 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     data = data or ROOT / "data"
     out, wanted = out or data / PREDICTED, Wanted(**wanted)
     refuse_read_only(out, "Choose another place with --out DIR.")
+    if runs and not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; expected one with runs in it. Correct --runs, or name a --model.")
     model = model_file(model) if model else newest_model(runs or ROOT / "runs")
     with nullcontext() if paths else while_whole(data):
         found = find_images(paths or [data / TEST_IMAGES])

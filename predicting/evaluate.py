@@ -87,8 +87,8 @@ def _refuse_other_classes(record, classes, foreground, truth_classes):
     one_of_them = foreground is not None or (record.masks or {}).get("values")
     if truth_classes not in (None, record.classes) and not (record.classes == 1 and one_of_them):
         raise InputError(
-            f"{record.path}: predictions of {record.classes} classes by {record.model}, for masks that were prepared "
-            f"with --classes {truth_classes}; expected the same number. Say which values the model is to find with "
+            f"{record.path}: predictions of {record.classes} class{'es' * (record.classes > 1)} by {record.model}, for "
+            f"masks that were prepared with --classes {truth_classes}; expected the same number. Say which values the model is to find with "
             "--foreground, or predict with a model of these classes."
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from measuring.cell_files import CellWriter
+from measuring.cell_files import COUNTS, TABLE, CellWriter
 from pairing.groups import field_ranges
 from pairing.naming import MASK_FOLDERS, of_cellpose
 from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
@@ -173,7 +173,7 @@ def refuse_shared_names(paths):
 
 
 def _refuse_to_overwrite(paths, out_dir, with_cells):
-    """Raise `InputError` where a result would take the place of a picture, or of outlines that a person made of one."""
+    """Raise `InputError` where a result would take the place of a picture, or of what somebody else made."""
     pictures = {path.resolve(): path for path in map(Path, paths)}
     endings = [f"{SUFFIX}.png", f"{SUFFIX}.tif", f"{SUFFIX}_colour.png", "_probability.png"]
     endings += ["_labels.png", "_labels.tif", "_overlay.png", ".geojson", "_rois.zip"] if with_cells else []
@@ -186,6 +186,19 @@ def _refuse_to_overwrite(paths, out_dir, with_cells):
                     f"{target}: would be overwritten by what is predicted of {path.name}; expected no such file, or "
                     "one that `predict` wrote. Choose another place with --out DIR."
                 )
+    for name in (PAGE, *((TABLE, COUNTS) if with_cells else ())):
+        if (out_dir / name).is_file() and not _begins_as_own(out_dir / name):
+            raise InputError(
+                f"{out_dir / name}: no file that `predict` wrote, and it would be overwritten; expected no such file. "
+                "Move or rename it, or choose another place with --out DIR."
+            )
+
+
+def _begins_as_own(path):
+    """True for a page or a table as this program writes them, of whichever version, and nobody has saved anew."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return start.startswith(b"image,cell") if path.suffix == ".csv" else b"default-src 'none'; img-src data:" in start
 
 
 def say_flat(names):

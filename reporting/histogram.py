@@ -100,7 +100,7 @@ def histogram(values, title, unit="images"):
     if not len(values):
         return None
     edges = edges_of(values)
-    counts = np.histogram(np.minimum(values, edges[-1]), edges)[0]
+    counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
     low, middle, high = np.percentile(values, (25, 50, 75)).tolist()
     return Histogram(title, unit, edges.tolist(), counts.tolist(), middle, (low, high))
 

@@ -366,6 +366,11 @@ def test_the_newest_model_is_taken(tmp_path, monkeypatch):
     assert run_folder.newest_model(tmp_path / "runs").parent.name == "new"
 
 
+def test_a_folder_of_runs_that_is_not_there_is_no_reason_for_other_weights(tmp_path, capsys):
+    assert main.main(["predict", str(make_folder(tmp_path)), "--runs", str(tmp_path / "norun")]) == 2
+    assert "norun: no such folder; expected one with runs in it" in capsys.readouterr().err
+
+
 def test_before_any_run_the_shipped_weights_predict(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "ROOT", tmp_path)
     assert run_folder.newest_model(tmp_path / "runs") == start.PAP_SMEAR and "no run yet" in capsys.readouterr().out

@@ -152,6 +152,15 @@ def test_outlines_that_a_person_drew_are_not_overwritten(tmp_path, model_file):
     assert not (folder / "w0_predict.png").exists()
 
 
+@pytest.mark.parametrize("name", ["cells.csv", "cell_counts.csv", "report.html"])
+def test_tables_and_pages_that_somebody_else_made_are_not_overwritten(tmp_path, model_file, name):
+    folder = make_wells(tmp_path)
+    (folder / name).write_text("well;my own notes")
+    with pytest.raises(InputError, match=rf"{name}: no file that `predict` wrote"):
+        predict_in_place(model_file, folder)
+    assert (folder / name).read_text() == "well;my own notes" and not (folder / "w0_predict.png").exists()
+
+
 def test_pictures_further_down_and_files_of_other_kinds_are_said(tmp_path, capsys):
     folder = make_wells(tmp_path / "plate")
     make_wells(folder / "B")

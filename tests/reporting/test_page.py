@@ -300,6 +300,11 @@ def test_bars_are_equally_wide_and_hold_all_values(values):
     assert edges[0] <= min(values) + slack and max(values) <= edges[-1] + slack
 
 
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.85, 0.9, 0.95]), min_size=1))
+def test_every_value_is_in_a_bar_of_its_histogram(values):
+    assert sum(histogram(values, "F1").counts) == len(values)
+
+
 def test_a_histogram_by_hand():
     found = histogram([1, 1, 2, 5, np.nan], "a < b")
     assert found.counts == [2, 1, 0, 0, 1] and found.edges == [1, 2, 3, 4, 5, 6]
