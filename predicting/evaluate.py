@@ -88,8 +88,8 @@ def _refuse_other_classes(record, classes, foreground, truth_classes):
     if truth_classes not in (None, record.classes) and not (record.classes == 1 and one_of_them):
         raise InputError(
             f"{record.path}: predictions of {record.classes} class{'es' * (record.classes > 1)} by {record.model}, for "
-            f"masks that were prepared with --classes {truth_classes}; expected the same number. Say which values the model is to "
-            "find with --foreground, or predict with a model of these classes."
+            f"masks that were prepared with --classes {truth_classes}; expected the same number. Say which values the "
+            "model is to find with --foreground, or predict with a model of these classes."
         )
 
 
