@@ -60,7 +60,7 @@ def main():
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    settings, made = Settings(precision=precision.fastest()), {}
+    settings, made = Settings(precision=precision.fastest(), loss="bce"), {}
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
         for count in args.fields:
             own = Path(folder) / str(count)

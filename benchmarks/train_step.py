@@ -171,7 +171,7 @@ def main():
     length = {"type": int, "default": fitting.SMALLEST_EPOCH}
     parser.add_argument("--steps", **length, help="of each kind in a round (default: %(default)s)")
     args = parser.parse_args()
-    settings = Settings(precision=precision.fastest())
+    settings = Settings(precision=precision.fastest(), loss="bce")
     with tempfile.TemporaryDirectory() as folder:
         batches = sample_batches(folder, settings, args.steps)
         batch = batches[0]
