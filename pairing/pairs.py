@@ -25,7 +25,7 @@ from pairing.naming import (
 from pairing.unread import Unread, first_unread, unread_in
 from reading import images, slides
 from reading.array_files import ARRAY_SUFFIX
-from reading.files import InputError, as_one_name, is_result, some, stem_of
+from reading.files import InputError, find_twins, is_result, some, stem_of
 
 TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
 
@@ -363,16 +363,13 @@ def _sorted_pairs(found):
 
 
 def _refuse_twins(paths):
-    seen = {}
-    for path in paths:
-        key = as_one_name(_key(path))
-        if key in seen:
-            same = "share one name" if _key(path) == _key(seen[key]) else "differ in upper and lower case alone"
-            raise InputError(
-                f"{path.parent}: {seen[key].name} and {path.name} {same}; expected one file a name, since what is made "
-                "of them is named after them. Rename or remove one."
-            )
-        seen[key] = path
+    if twins := find_twins(paths, _key):
+        one, other = twins
+        same = "share one name" if _key(one) == _key(other) else "differ in upper and lower case alone"
+        raise InputError(
+            f"{other.parent}: {one.name} and {other.name} {same}; expected one file a name, since what is made of them "
+            "is named after them. Rename or remove one."
+        )
 
 
 def _subfolder(folder, names):

@@ -15,7 +15,7 @@ from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
 from predicting.record import write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
-from reading.files import MADE_BY, InputError, as_one_name, counted, is_hidden, is_result, replacing, some, stem_of
+from reading.files import MADE_BY, InputError, counted, find_twins, is_hidden, is_result, replacing, some, stem_of
 from reading.large_images import is_large, open_source
 from reading.show import colour_preview
 
@@ -160,16 +160,13 @@ def predict_paths(open_model, paths, out_dir, wanted):
 
 def refuse_shared_names(paths):
     """Raise `InputError` where two masks would get one name."""
-    first = {}
-    for path in map(Path, paths):
-        name = as_one_name(stem_of(path))
-        if name in first:
-            case = "" if stem_of(path) == stem_of(first[name]) else " but for upper and lower case"
-            raise InputError(
-                f"{first[name]} and {path} share the name {stem_of(path)}{case}; expected one image a name, since "
-                "masks are named after them. Rename one, or predict them one by one with another --out for each."
-            )
-        first[name] = path
+    if twins := find_twins(map(Path, paths), stem_of):
+        one, other = twins
+        case = "" if stem_of(one) == stem_of(other) else " but for upper and lower case"
+        raise InputError(
+            f"{one} and {other} share the name {stem_of(other)}{case}; expected one image a name, since masks are "
+            "named after them. Rename one, or predict them one by one with another --out for each."
+        )
 
 
 def _refuse_to_overwrite(paths, out_dir, with_cells):

@@ -65,6 +65,17 @@ def as_one_name(name):
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def find_twins(paths, name):
+    """The first two of `paths` that are `as_one_name` by `name`, a function of a path; None where all are apart."""
+    seen = {}
+    for path in paths:
+        key = as_one_name(name(path))
+        if key in seen:
+            return seen[key], path
+        seen[key] = path
+    return None
+
+
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
