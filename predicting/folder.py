@@ -239,8 +239,9 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
                 unreadable.append(error)
                 continue
             two_channels += [path.name] if intensity.has_two_channels(image) else []
-            probability = predictor.probability(image, ranges.get(path))
-            if not (ranges.get(path) or intensity.spread_of(image)).has_contrast():
+            spread = predictor.spread(image, ranges.get(path))
+            probability = predictor.probability(image, spread)
+            if not spread.has_contrast():
                 flat.append(path.name)
             mask = predictor.mask(probability)
             target = out_dir / f"{stem_of(path)}{SUFFIX}.png"

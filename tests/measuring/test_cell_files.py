@@ -21,7 +21,7 @@ from pairing.annotations import read_annotation, read_shapes
 from pairing.polygons import polygonise
 from predicting.evaluate import evaluate_folder
 from predicting.folder import predict_files
-from reading import images
+from reading import images, intensity
 from reading.files import InputError
 
 
@@ -33,7 +33,10 @@ class FakePredictor:
     def __init__(self, classes=1):
         self.classes, self.metadata = classes, {"classes": classes, "threshold": 0.5, "masks": None}
 
-    def probability(self, image, levels=None):
+    def spread(self, image, known=None):
+        return intensity.spread_of(image)
+
+    def probability(self, image, spread=None):
         if self.classes == 1:
             return image[..., :1] / np.float32(255)
         return np.eye(self.classes, dtype=np.float32)[image[..., 0] // 100]
