@@ -10,7 +10,7 @@ import numpy as np
 from checking.findings import FEW, in_parts
 from pairing.doubts import doubts, drawn_as_lines
 from pairing.masks import value_text
-from pairing.outlines import AROUND_OTHERS, HOLDS_OTHERS
+from pairing.outlines import HOLDS_OTHERS, left_out_by_kind
 from pairing.pairs import TEST, TRAIN
 from pairing.survey import Survey
 from reading.files import InputError, some
@@ -120,15 +120,9 @@ def check_masks(case, coding):
 
 def _say_what_is_left_out(case):
     """What was drawn in files of outlines and is no object."""
-    where = {}
-    for facts in case.of(masks=True):
-        for why in facts.left_out:
-            where.setdefault(why, []).append(facts)
-    for why, all_facts in where.items():
-        count = sum(facts.left_out[why] for facts in all_facts)
-        remedy = f"Nothing, if {HOLDS_OTHERS}" if why.startswith(AROUND_OTHERS) else ""
-        seen = f"{count} shape{'s' * (count > 1)} {why}."
-        case.add("shapes left out", [facts.pair.mask for facts in all_facts], seen, remedy=remedy)
+    drawings = [(facts.pair.mask, facts.left_out) for facts in case.of(masks=True)]
+    for shapes, masks, around in left_out_by_kind(drawings):
+        case.add("shapes left out", masks, f"{shapes}.", remedy=f"Nothing, if {HOLDS_OTHERS}" if around else "")
 
 
 def _check_doubts(case, coding, training):

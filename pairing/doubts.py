@@ -99,16 +99,10 @@ def _undecided(telling, coding):
     """The `Doubt` where neither a number nor a drawing tells what is background, and the borders decide."""
     if any(mask.topology.sea is not None for mask in telling):
         return []
-    text = value_text(coding.background or 0)
-    seen = f"{text} is taken for the background, though nothing in the masks shows it."
-    return [
-        Doubt(
-            "perhaps inverted",
-            telling,
-            seen,
-            f"If it is what you marked: --foreground {_option([coding.background or 0])}.",
-        )
-    ]
+    background = coding.background or 0
+    seen = f"{value_text(background)} is taken for the background, though nothing in the masks shows it."
+    remedy = f"If it is what you marked: --foreground {_option([background])}."
+    return [Doubt("perhaps inverted", telling, seen, remedy)]
 
 
 def _option(values):

@@ -14,7 +14,7 @@ import numpy as np
 
 from pairing.polygons import polygonise
 from reading import decoding
-from reading.files import some
+from reading.files import counted, some
 
 FAR = 2**40  # pixels: no image reaches further
 UNNAMED = 1  # the mask value of an outline to which no class was given
@@ -84,19 +84,25 @@ class Drawing:
 
 def left_out_lines(by_name):
     """What was left out of drawings, a line each kind, from the name of each drawing to its `Drawing.left_out`."""
-    names = {}
-    for name, left_out in by_name.items():
-        for why in left_out:
-            names.setdefault(why, []).append(name)
-    counts = Counter()
-    for left_out in by_name.values():
-        counts.update(left_out)
     lines = []
-    for why, those in names.items():
-        counted = f"{counts[why]} shape{'s' * (counts[why] > 1)}"
-        hint = f"; right if {HOLDS_OTHERS}" if why.startswith(AROUND_OTHERS) else ""
-        lines.append(f"left out: {counted} {why}, in {some(those)}{hint}")
+    for shapes, names, around in left_out_by_kind(by_name.items()):
+        hint = f"; right if {HOLDS_OTHERS}" if around else ""
+        lines.append(f"left out: {shapes}, in {some(names)}{hint}")
     return lines
+
+
+def left_out_by_kind(drawings):
+    """What was left out, kind by kind, of (drawing, its `Drawing.left_out`), whatever stands for a drawing.
+
+    Yields (such as "2 shapes without an area (point)", the drawings, whether they are containers).
+    """
+    counts, those = Counter(), {}
+    for drawing, left_out in drawings:
+        counts.update(left_out)
+        for why in left_out:
+            those.setdefault(why, []).append(drawing)
+    for why, of in those.items():
+        yield f"{counted(counts[why], 'shape')} {why}", of, why.startswith(AROUND_OTHERS)
 
 
 # -------------------------------------------------------------------------------------------------------------- names

@@ -21,8 +21,7 @@ class Topology:
     """What one mask shows.
 
     areas : bool ndarray of shape (n,), for each of the mask's values whether its pixels lie together, as those of what
-        was drawn do; those of smoothed or compressed edges stand alone. Of two values both
-        are areas.
+        was drawn do; those of smoothed or compressed edges stand alone. Of two values both are areas.
     sea : the value that is one area along the borders, around pieces of other values; None where none is, and where it
         is 0 in most of the pixels.
     share : of the pixels that hold `sea`, shades included.

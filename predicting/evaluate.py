@@ -19,7 +19,7 @@ from pairing.survey import survey
 from predicting.folder import PROBABILITIES, SUFFIX
 from predicting.record import read_record
 from reading import images
-from reading.files import InputError, write_json
+from reading.files import InputError, counted, write_json
 from scoring import calibration, metrics, objects
 from scoring.baseline import otsu_mask
 
@@ -55,20 +55,20 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
         coding = found.coding(record.classes, foreground)
     coding.check(found.mask_values)
     drawn = found.drawn()
-    results, counted = [], np.zeros((calibration.STEPS, 2), np.int64)
+    results, steps = [], np.zeros((calibration.STEPS, 2), np.int64)
     kept_path = predicted_dir / PROBABILITIES
     with _open_probabilities(kept_path) as kept:
         for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
             truth, result = _result(pair, predicted[pair.stem], record, coding, drawn, contents)
             results.append(result)
             contents.forget(pair)
-            if counted is not None:
+            if steps is not None:
                 more = _step_counts(kept, pair.stem, truth, kept_path)
-                counted = None if more is None else counted + more
+                steps = None if more is None else steps + more
     scores = _all_scores([pair.stem for pair in pairs], results, record.threshold, coding.classes)
     scores |= {"masks": asdict(coding), "model": record.model, "model_sha256": record.model_sha256}
     figure = predicted_dir / "calibration.png"
-    scores["calibration"] = None if counted is None else calibration.reliability(counted)
+    scores["calibration"] = None if steps is None else calibration.reliability(steps)
     if scores["calibration"]:
         calibration.draw_reliability(scores["calibration"], figure)
     else:
@@ -87,7 +87,7 @@ def _refuse_other_classes(record, classes, foreground, truth_classes):
     one_of_them = foreground is not None or (record.masks or {}).get("values")
     if truth_classes not in (None, record.classes) and not (record.classes == 1 and one_of_them):
         raise InputError(
-            f"{record.path}: predictions of {record.classes} class{'es' * (record.classes > 1)} by {record.model}, for "
+            f"{record.path}: predictions of {counted(record.classes, 'class', 'classes')} by {record.model}, for "
             f"masks that were prepared with --classes {truth_classes}; expected the same number. Say which values the "
             "model is to find with --foreground, or predict with a model of these classes."
         )

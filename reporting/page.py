@@ -23,7 +23,7 @@ from predicting.folder import PAGE, SUFFIX
 from predicting.overview import OVERVIEW
 from predicting.record import read_record
 from reading import images
-from reading.files import InputError, replacing
+from reading.files import InputError, counted, replacing
 from reading.show import CLASS_COLOURS
 from reporting import picture_layers
 from reporting.histogram import histogram, number, read_columns, title_of
@@ -115,12 +115,8 @@ def templates():
         keep_trailing_newline=True,
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
-    environment.filters |= {"number": number, "counted": _counted, "breakable": _breakable, "sha256": _sha256}
+    environment.filters |= {"number": number, "counted": counted, "breakable": _breakable, "sha256": _sha256}
     return environment
-
-
-def _counted(count, noun):
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _breakable(name):
@@ -220,7 +216,7 @@ def _alternative(entry):
 
 
 def _regions(values):
-    return _counted(values["cells"], "cell") if "cells" in values else _counted(values["regions"], "region")
+    return counted(values["cells"], "cell") if "cells" in values else counted(values["regions"], "region")
 
 
 def _for_script(entry):
@@ -331,7 +327,7 @@ def _facts(path, card):
     return {
         "Model": path,
         "Trained on": _trained_on(card),
-        "Training": f"{_counted(settings.get('epochs', 0), 'epoch')}, the one kept: {card.get('best_epoch', '?')}",
+        "Training": f"{counted(settings.get('epochs', 0), 'epoch')}, the one kept: {card.get('best_epoch', '?')}",
         "Cost": f"{card['seconds']:,.0f} s, {card['training_tflop']} TFLOP" if "seconds" in card else "",
         "Network": f"{card['parameters']:,} parameters" if "parameters" in card else "",
         "Validation Dice": f"{scores['val_dice']:.3f}" if "val_dice" in scores else "",
@@ -344,7 +340,7 @@ def _facts(path, card):
 
 def _trained_on(card):
     if isinstance(card.get("training"), list):
-        return f"{_counted(len(card['training']), 'image')}, {len(card.get('validation', []))} held out to validate"
+        return f"{counted(len(card['training']), 'image')}, {len(card.get('validation', []))} held out to validate"
     return card.get("trained_on", "")
 
 
@@ -352,7 +348,7 @@ def _computer(hardware):
     """`training.run_card.hardware` in one line."""
     if not hardware:
         return ""
-    cores, memory = _counted(hardware["cores"], "core"), f"{hardware['memory_gb']:g} GB of memory"
+    cores, memory = counted(hardware["cores"], "core"), f"{hardware['memory_gb']:g} GB of memory"
     return ", ".join([hardware["cpu"], cores, memory, *hardware["gpu"], hardware["system"]])
 
 
