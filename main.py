@@ -277,7 +277,9 @@ def begin(data, runs, name, resume, minutes, from_card, learning):
     learning = {**learning, "stack": stacks.HOW} if stacks.HOW else learning
     started, folder, card = time.time(), None, None
     if learning.get("init", "none") != "none":  # a missing file is said before any other is read
-        learning = learning | {"init": os.path.abspath(model_file(learning["init"], NETWORKS))}
+        newest = learning["init"] == "newest"
+        init = run_folder.newest_finished(runs) if newest else model_file(learning["init"], NETWORKS)
+        learning = learning | {"init": os.path.abspath(init)}
     if resume:
         folder, card = run_folder.find_unfinished(runs, name)
     elif name:

@@ -138,7 +138,10 @@ def _fitting():
         help="cross-entropy alone or with Dice loss (default: bce, of 3 classes dice_bce)",
     )
     group.add_argument(
-        "--init", metavar="FILE|RUN|none", help="weights to start from (default: the shipped ones where they fit)"
+        "--init",
+        metavar="newest|FILE|RUN|none",
+        help="weights to start from: of your newest finished run, of a file or a run, none (default: the shipped ones "
+        "where they fit)",
     )
     going = group.add_mutually_exclusive_group()
     going.add_argument(

@@ -30,11 +30,12 @@ class CellWriter:
     out_dir : path of the folder.
     um_per_px : micrometres per pixel of all images as they are stored; None: what each file states.
     min_area : the smallest cell, in µm² where the size of a pixel is known, else in pixels; None: the default.
+    made : {name of an image: paths of the files that hold its cells and that people correct}.
     """
 
     def __init__(self, out_dir, um_per_px=None, min_area=None):
         self.out_dir, self.um_per_px, self.min_area = Path(out_dir), um_per_px, min_area
-        self.tables, self.sizes = {}, {}
+        self.tables, self.sizes, self.made = {}, {}, {}
 
     def add(self, path, image, mask, probability):
         """Find, measure and write the cells of one image.
@@ -52,13 +53,14 @@ class CellWriter:
         whole = None if cells.whole is None else polygonise(cells.whole)
         table = measure(cells, image, probability, size, outlines)
         stem = self.out_dir / stem_of(path)
-        write_labels(stem, LABELS_SUFFIX, cells.labels)
+        made = [write_labels(stem, LABELS_SUFFIX, cells.labels), Path(f"{stem}.geojson")]
         if whole is not None:
-            write_labels(stem, f"_cell{LABELS_SUFFIX}", cells.whole)
-        write_geojson(f"{stem}.geojson", features(cells, table, outlines, whole))
-        write_rois(f"{stem}_rois.zip", cells, outlines, whole)
+            made.append(write_labels(stem, f"_cell{LABELS_SUFFIX}", cells.whole))
+        write_geojson(made[1], features(cells, table, outlines, whole))
+        rois = Path(f"{stem}_rois.zip")
+        made += [rois] if write_rois(rois, cells, outlines, whole) else []
         images.write_png(f"{stem}_overlay.png", draw(image, cells), MADE_BY)
-        self.tables[path.name], self.sizes[path.name] = table, size
+        self.tables[path.name], self.sizes[path.name], self.made[path.name] = table, size, made
 
     def add_bands(self, path, bands, classes, um_per_px=None, light=None, place=WHERE_IT_IS):
         """Find and measure the cells of an image that comes in bands, such as a slide; write `<stem>.geojson`.
@@ -92,11 +94,12 @@ class CellWriter:
                 tables.append(table)
                 yield from features(cells, table, outlines, whole, corner, place)
 
-        write_geojson(self.out_dir / f"{stem_of(path)}.geojson", found())
+        target = self.out_dir / f"{stem_of(path)}.geojson"
+        write_geojson(target, found())
         joined = {"cell": np.zeros(0, int)}
         if tables:
             joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-        self.tables[path.name], self.sizes[path.name] = joined, size
+        self.tables[path.name], self.sizes[path.name], self.made[path.name] = joined, size, [target]
         return len(joined["cell"])
 
     def _forget_earlier(self):

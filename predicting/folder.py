@@ -144,7 +144,7 @@ def predict_paths(open_model, paths, out_dir, wanted):
                 target = out_dir / f"{stem_of(path)}{SUFFIX}.tif"
                 if not predict_whole(predictor, path, target, wanted, cells):
                     say_flat([path.name])
-                write_record(predictor, out_dir, {target: path}, cells is not None)
+                write_record(predictor, out_dir, {target: path}, cells)
             except InputError as error:
                 broken.append(error)
         if cells and whole and cells.tables:
@@ -265,7 +265,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             written[target] = path
         if paths and not written:  # the folder stays as it was
             raise InputError(f"{unreadable[0]} (no mask was written)")
-    write_record(predictor, out_dir, written, cells is not None)
+    write_record(predictor, out_dir, written, cells)
     if two_channels:
         became = (
             "red and green" if predictor.channels == 3 else "one grey value, the second twice as bright as the first"

@@ -24,8 +24,10 @@ class Record:
 
     path : of the file. model, model_sha256 : path of the model file, as text, and its checksum, None where not known.
     classes, threshold, masks, dark_foreground : of the model's metadata (`weights.metadata`).
-    listed : {name of a mask: {"sha256", "image", "image_sha256", "cells"}}; None where the file was written by hand,
-        for the masks of another program: it then speaks of all masks in the folder.
+    listed : {name of a mask: {"sha256", "image", "image_path", "image_sha256", "cells", "cell_files"}}; None where the
+        file was written by hand, for the masks of another program: it then speaks of all masks in the folder.
+        image_path is absolute; cell_files are {name: SHA-256} of label image, GeoJSON and ROI set as they were written,
+        {} without cells; neither is there in records of earlier versions.
     all_cells : whether the cells of all masks were separated; None where the list says it of each.
     stack : how stacks of planes were read as one picture, `stacks.HOW`.
     """
@@ -99,7 +101,7 @@ def write_record(predictor, folder, written, cells):
     ----------
     predictor : `predictor.Predictor`, which made them.
     written : {path of a mask: path of its image}. Of a slide the image is not read once more, for its checksum.
-    cells : whether their cells were separated too.
+    cells : `cell_files.CellWriter` that wrote their cells too; None where none did.
     """
     path = Path(folder) / RECORD
     record = {
@@ -113,8 +115,10 @@ def write_record(predictor, folder, written, cells):
         mask.name: {
             "sha256": sha256(mask),
             "image": image.name,
+            "image_path": os.path.abspath(image),
             "image_sha256": None if mask.suffix == ".tif" else sha256(image),
-            "cells": cells,
+            "cells": cells is not None,
+            "cell_files": {path.name: sha256(path) for path in cells.made[image.name]} if cells else {},
         }
         for mask, image in tqdm(written.items(), "checksums", unit="image", leave=False, delay=1, disable=None)
     }

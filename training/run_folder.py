@@ -180,7 +180,7 @@ def newest_model(runs):
 
     Where none is finished, the newest that was stopped or still trains; before the first one, the shipped weights.
     """
-    models = sorted(Path(runs).glob(f"*/{MODEL}"), key=lambda path: path.stat().st_mtime)
+    models, finished = _models(runs)
     if not models and start.PAP_SMEAR.is_file():
         print(f"no run yet: predicting with {start.PAP_SMEAR.name}, which was trained on Pap smears")
         return start.PAP_SMEAR
@@ -189,19 +189,51 @@ def newest_model(runs):
             f"{runs}: no trained model; expected runs/<name>/model.keras. "
             "Train one with: python main.py train, or name a file with --model FILE."
         )
-    cards = {path: card_of(path.parent) or {"finished": True} for path in models}  # without a card: copied here
-    finished = [path for path in models if cards[path].get("finished", True)]
     chosen = (finished or models)[-1]
-    newer = [path.parent.name for path in models[models.index(chosen) + 1 :]]
-    if newer:
-        print(f"passed over, since their training is not finished: {some(reversed(newer))}")
+    _tell_passed_over(models, chosen)
     so_far = "" if finished else " as far as it came: no run is finished"
-    print(f"predicting with run {chosen.parent.name}, trained on {trained_on(cards[chosen])}{so_far}")
+    print(f"predicting with run {chosen.parent.name}, trained on {trained_on(chosen.parent)}{so_far}")
     return chosen
 
 
-def trained_on(card):
+def newest_finished(runs):
+    """The model file of the newest finished run in the folder `runs`, to start another training from; says which.
+
+    Raises `InputError` where none is finished.
+    """
+    models, finished = _models(runs)
+    if not finished:
+        stopped = (
+            f"go on with the one that was stopped, {models[-1].parent.name}: python main.py train --resume "
+            f"{by_name(models[-1].parent)}"
+            if models
+            else "leave --init out for the first training."
+        )
+        raise InputError(
+            f"{runs}: no finished run; expected one for --init newest. Name another folder with --runs, or {stopped}"
+        )
+    chosen = finished[-1]
+    _tell_passed_over(models, chosen)
+    print(f"starting from run {chosen.parent.name}, trained on {trained_on(chosen.parent)}")
+    return chosen
+
+
+def _models(runs):
+    """The models in a folder of runs, and those of finished runs among them: two lists of paths, the newest last."""
+    models = sorted(Path(runs).glob(f"*/{MODEL}"), key=lambda path: path.stat().st_mtime)
+    cards = [card_of(path.parent) or {} for path in models]  # without a card: copied here
+    return models, [path for path, card in zip(models, cards, strict=True) if card.get("finished", True)]
+
+
+def _tell_passed_over(models, chosen):
+    newer = [path.parent.name for path in models[models.index(chosen) + 1 :]]
+    if newer:
+        print(f"passed over, since their training is not finished: {some(reversed(newer))}")
+
+
+def trained_on(run_dir):
     """What a run was trained on, in words, from its card."""
+    card = card_of(run_dir) or {}
     if "training" not in card:
         return f"what its folder does not tell ({run_card.CARD} is missing)"
     return f"{counted(len(card['training']), 'image')} of {card.get('data', 'a folder that is not known')}"

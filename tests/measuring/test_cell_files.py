@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,8 +22,9 @@ from pairing.annotations import read_annotation, read_shapes
 from pairing.polygons import polygonise
 from predicting.evaluate import evaluate_folder
 from predicting.folder import predict_files
+from predicting.record import read_record
 from reading import images, intensity
-from reading.files import InputError
+from reading.files import InputError, sha256
 
 
 class FakePredictor:
@@ -198,6 +200,18 @@ def test_all_images_together(tmp_path, smears):
         assert len(read_shapes(out / f"{stem}_rois.zip")[0]) == count
         assert images.read(out / f"{stem}_overlay.png").shape == (40, 60, 3)
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_the_record_tells_what_of_the_cells_is_as_it_was_written(tmp_path, smears, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
+    predict_files(FakePredictor(), [Path("in", "a.png")], out, cells=CellWriter(out))
+    predict_files(FakePredictor(), [Path("in", "b.png")], out)
+    listed = read_record(out).listed
+    assert listed["a_predict.png"]["image_path"] == str(smears[0])
+    names = ("a_labels.png", "a.geojson", "a_rois.zip")
+    assert listed["a_predict.png"]["cell_files"] == {name: sha256(out / name) for name in names}
+    assert listed["b_predict.png"]["cell_files"] == {} and listed["b_predict.png"]["image_path"] == str(smears[1])
 
 
 def test_three_classes_give_cells_with_nuclei(tmp_path):

@@ -160,3 +160,22 @@ def test_without_a_finished_run_the_newest_is_taken_and_called_unfinished(tmp_pa
     model = with_model(make_run(tmp_path, "second", age=5), 5, training=["a", "b"], data="/smears")
     assert run_folder.newest_model(tmp_path / "runs") == model
     assert "2 images of /smears as far as it came: no run is finished" in capsys.readouterr().out
+
+
+def test_init_newest_is_the_newest_finished_run_and_is_noted_as_the_file_it_was(tmp_path, capsys):
+    runs = tmp_path / "runs"
+    with_model(make_run(tmp_path, "older", finished=True, age=9), 9)
+    model = with_model(make_run(tmp_path, "done", finished=True, age=5), 5, training=["a"], data="/smears")
+    with_model(make_run(tmp_path, "goes on", age=1), 1)
+    run = main.begin(tmp_path, runs, None, False, None, None, {"init": "newest"})
+    assert run.settings.init == str(model)
+    said = capsys.readouterr().out
+    assert "starting from run done, trained on 1 image of /smears" in said and "not finished: goes on" in said
+
+
+def test_init_newest_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no finished run; expected one for --init newest.*leave --init out"):
+        run_folder.newest_finished(tmp_path / "runs")
+    with_model(make_run(tmp_path, "stopped"), 1)
+    with pytest.raises(InputError, match="--init newest.*train --resume --run stopped --runs"):
+        run_folder.newest_finished(tmp_path / "runs")
