@@ -81,7 +81,7 @@ def run_command(command, values, megapixels, stack):
 
 def command_line():
     """The parser of all options."""
-    commands = (prepare, check, train, predict, evaluate, export)
+    commands = (prepare, check, train, predict, evaluate, correct, export)
     return options.make_parser(__doc__, {command.__name__: command for command in commands})
 
 
@@ -231,6 +231,34 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
         worst = min(scores["images"], key=lambda image: image["dice"])
         print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out / 'scores.json'}")
     print(f"to look at them, open {page}")
+
+
+def correct(paths=(), data=None, model=None, runs=None, browser=True):
+    """Correct cells in the browser, on a page of this computer alone; what is done becomes training data."""
+    from correcting.serve import correct as serve_page
+    from preparing.tiles import prepared_classes, stack_of_tiles
+    from reading.files import InputError
+    from reading.stacks import as_one
+    from training.run_folder import newest_model
+    from weights.model_files import model_file
+
+    data, runs = data or ROOT / "data", runs or ROOT / "runs"
+    told = prepared_classes(data) or 1
+    if told > 1:
+        raise InputError(
+            f"{data}: prepared with --classes {told}; expected one class, since `correct` shows cells and background. "
+            "Correct several classes in QuPath (docs/own_images.md says how)."
+        )
+
+    def open_model(path):
+        with quiet_start():
+            from predicting.predictor import Predictor
+
+            return Predictor(path)
+
+    chosen = model_file(model) if model else newest_model(runs)
+    with as_one(stack_of_tiles(data)):
+        serve_page(data, paths, chosen, open_model, runs, browser)
 
 
 def export(model=None, format="onnx", data=None):

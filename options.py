@@ -45,6 +45,7 @@ def make_parser(description, commands):
         "train": [seed, masks, fitting, runs],
         "predict": [_writing(), showing, _predicting(), runs],
         "evaluate": [masks, _writing()],
+        "correct": [_correcting(), runs],
         "export": [_exporting()],
     }
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -252,6 +253,28 @@ def _predicting():
         type=rectangle,
         metavar="X,Y,W,H",
         help="only this part of a slide, in pixels of the full resolution",
+    )
+    return group
+
+
+def _correcting():
+    """Which pictures are corrected, and where the page opens."""
+    group = _group()
+    group.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="images or folders (default: Train data/Images and Test data/Images)",
+    )
+    group.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE|RUN",
+        help="the network that finds the first cells (default: the newest finished run's)",
+    )
+    group.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="print the page's address, and open no browser"
     )
     return group
 

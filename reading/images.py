@@ -170,11 +170,17 @@ def write_png(path, array, software=None):
 
     software : a note in the file, such as `files.MADE_BY`.
     """
+    with replacing(path) as temporary:
+        save_png(temporary, array, software)
+
+
+def save_png(file, array, software=None, compress_level=3):
+    """As `write_png`, into an open file or under a path as it is; compress_level: 0 (fast) … 9 (small)."""
     notes = PngInfo()
     if software:
         notes.add_text("Software", software)
-    with replacing(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", compress_level=3, pnginfo=notes)
+    image = Image.fromarray(np.ascontiguousarray(array))
+    image.save(file, format="PNG", compress_level=compress_level, pnginfo=notes)
 
 
 def write_tiff(path, array, software=None):

@@ -17,7 +17,7 @@ from reading.images import write_png
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = (
     "reading", "pairing", "preparing", "checking", "training", "predicting", "measuring", "scoring", "reporting",
-    "weights",
+    "weights", "correcting",
 )  # fmt: skip
 SMALL = {
     "crop_px": 32, "filters": 4, "depth": 2, "batch": 4, "steps": 30, "epochs": 2, "learning_rate": 1e-2,

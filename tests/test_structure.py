@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "predicting": {"reading", "pairing", "data", "preparing", "checking", "measuring", "scoring", "weights"},
     "training": {"data", "model", "weights", "scoring", "pairing", "reading"},
     "reporting": {"reading", "pairing", "scoring", "predicting", "training.run_card"},
+    "correcting": {"reading", "pairing", "measuring", "scoring", "weights", "preparing", "predicting"},
 }
 MAY_IMPORT_KERAS = {
     "model", "data", "training.train", "training.fitting", "training.losses", "training.callbacks", "training.watchdog",

@@ -1,0 +1,222 @@
+"""The labels of one picture as somebody corrects them: a label image, and a journal of what was changed since.
+
+The journal's first line, its head, says whose labels they are; each other line is an edit, or new facts for the head. A
+line is on the disk before the edit is answered, so that whatever ends the program costs the last edit at most. Edits
+say what the pixels become, not how they change: played again on labels that have them already, they change nothing. So
+the label image may be written anew at any moment, and the journal be emptied after that (`compact`).
+"""
+
+import io
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from correcting.transfer import IGNORED, MOST_CELLS, GzippedLabels, count_pixels, read_edit
+from reading import images
+from reading.files import InputError, replacing, settle
+
+JOURNAL, LABELS = ".jsonl", "_labels.png"
+LONG = 200  # edits, after which a journal is worth compacting
+
+
+class WorkingCopy:
+    """Labels in memory, and where they are kept.
+
+    Parameters
+    ----------
+    stem : path without ending of its two files, `<stem>_labels.png` and `<stem>.jsonl`; they need not be there.
+    labels : uint16 ndarray of shape (height, width): 0 nothing, 1 … 65534 cells, 65535 not known. Becomes its own.
+    head : dictionary of what is known of the picture, for JSON; "version" among it, the number of edits so far;
+        "cells", how many there are, is added.
+
+    Nothing is written before the first edit. Safe to use from threads.
+    """
+
+    def __init__(self, stem, labels, head):
+        self.stem, self.labels, self.head = Path(stem), labels, head
+        self.pixels = count_pixels(labels)  # of each value
+        self.head |= {"cells": _cells(self.pixels)}
+        self.lock = threading.RLock()
+        self.lines = 0  # in the journal, after its head
+        self._compressed = GzippedLabels()
+        self._base = None if self.journal.exists() else _png(labels)
+
+    @property
+    def journal(self):
+        return Path(f"{self.stem}{JOURNAL}")
+
+    @property
+    def image(self):
+        return Path(f"{self.stem}{LABELS}")
+
+    @property
+    def version(self):
+        return self.head["version"]
+
+    @property
+    def is_kept(self):
+        """Whether there is anything of it on the disk."""
+        return self._base is None
+
+    def gzipped(self):
+        """(version, the labels as `transfer.GzippedLabels` gives them)."""
+        with self.lock:
+            return self.version, self._compressed.stream(self.labels)
+
+    def edit(self, told):
+        """Take over new labels of a rectangle, as `transfer.read_edit` reads them; they are saved when it returns."""
+        edit = read_edit(told, self.labels.shape)
+        kept = {key: told[key] for key in ("row", "column", "height", "width", "runs")}
+        with self.lock:
+            pixels = self.pixels - count_pixels(self.labels[edit.place]) + count_pixels(edit.labels)
+            cells = _cells(pixels)
+            self._append(kept | {"cells": cells}, {"version": self.version + 1, "cells": cells})
+            self.labels[edit.place], self.pixels = edit.labels, pixels
+            self._compressed.forget(edit.row, len(edit.labels))
+
+    def note(self, **facts):
+        """Change facts of the head; they are saved when it returns."""
+        with self.lock:
+            self._append({"head": facts}, facts)
+
+    def _append(self, line, facts):
+        """Write a line to the journal, and wait until it is on the disk; then take over new facts of the head."""
+        if self._base is not None:
+            _write(self.image, self._base)
+            _write(self.journal, _line(self.head))
+            self._base = None
+        size = os.path.getsize(self.journal)
+        with open(self.journal, "ab", buffering=0) as file:
+            try:
+                _write_all(file, _line(line))
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(file.fileno(), size)  # a full disk: no half line for later ones to follow
+                raise
+        self.head |= facts
+        self.lines += 1
+
+    def compact(self):
+        """Write the labels anew, and begin the journal anew."""
+        with self.lock:
+            version, labels = self.version, self.labels.copy()
+        content = _png(labels)
+        with self.lock:
+            if self.version == version and self.is_kept:
+                _write(self.image, content)
+                _write(self.journal, _line(self.head))
+                self.lines = 0
+
+    def set_aside(self, folder):
+        """Move both files into a folder, out of the way of a new copy."""
+        with self.lock:
+            for path in (self.image, self.journal):
+                if path.exists():
+                    move_aside(path, folder)
+
+
+def read_working_copy(stem):
+    """The `WorkingCopy` in two files, with all its edits. Raises `InputError` where one is damaged.
+
+    A last line that was cut short, as when the computer went off while it was written, is dropped.
+    """
+    head, edits = read_journal(f"{stem}{JOURNAL}")
+    labels = images.read_mask(Path(f"{stem}{LABELS}")).astype(np.uint16)
+    if labels.shape != (head["height"], head["width"]):
+        raise InputError(
+            f"{stem}{LABELS}: {labels.shape[0]}×{labels.shape[1]} pixels; expected {head['height']}×{head['width']}, "
+            "as its journal says. Move both files away to begin anew with this picture."
+        )
+    for told in edits:
+        edit = read_edit(told, labels.shape)
+        labels[edit.place] = edit.labels
+    copy = WorkingCopy(stem, labels, head)
+    copy.lines = len(edits)
+    return copy
+
+
+def read_journal(path):
+    """(head, edits) of a journal: a dictionary as it stands after all lines, and the edits, a list of dictionaries.
+
+    The file is mended where its last line is torn. Raises `InputError` for any other damage.
+    """
+    path = Path(path)
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        head, *lines = map(json.loads, whole.splitlines())
+        edits = []
+        for line in lines:
+            if "head" in line:
+                head |= line["head"]
+            else:
+                edits.append(line)
+        head = head | {"version": head["version"] + len(edits)} | {"cells": (edits or [head])[-1]["cells"]}
+        head["picture"], head["height"], head["width"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: damaged; expected what `correct` writes there. Move it away, and {path.stem}{LABELS} with it, to "
+            "begin anew with this picture."
+        ) from error
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return head, edits
+
+
+def move_aside(path, folder):
+    """Move a file or folder into another folder, under a name that is free there; the path that it has now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = free_name(path, folder)
+    os.replace(path, target)
+    settle(folder)
+    return target
+
+
+def free_name(path, folder):
+    """Where `path` can be moved in a folder: its own name, or that with a number."""
+    names = (path.name, *(f"{path.stem}_{number}{path.suffix}" for number in range(2, 10000)))
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
+def most_cells(labels, path):
+    """Objects as uint16 labels 1 … n, in the order of their numbers; int ndarray of shape (height, width).
+
+    Raises `InputError`, naming `path`, where there are more than can be numbered.
+    """
+    numbers, place = np.unique(labels, return_inverse=True)
+    first = int(numbers[0] != 0)
+    if len(numbers) + first > MOST_CELLS:
+        raise InputError(
+            f"{path}: {len(numbers):,} cells; expected {MOST_CELLS:,} at most. Cut the picture into parts."
+        )
+    return (place.reshape(labels.shape) + first).astype(np.uint16)
+
+
+def _cells(pixels):
+    return int(np.count_nonzero(pixels[1:IGNORED]))
+
+
+def _png(labels):
+    file = io.BytesIO()
+    images.save_png(file, labels)
+    return file.getvalue()
+
+
+def _line(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _write(path, content):
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        settle(temporary)
+    settle(path.parent)
+
+
+def _write_all(file, content):
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]

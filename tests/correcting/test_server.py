@@ -1,0 +1,48 @@
+"""The server of the page, asked as the page asks it, and as others would."""
+
+import cv2
+import numpy as np
+import pytest
+
+from correcting.desk import Desk
+from correcting.opening import Masks
+from correcting.pictures import find_pictures
+from reading.files import InputError
+from tests.correcting.served import NoNetwork, serving
+from tests.helpers import make_folder
+
+
+def open_desk(data, paths=()):
+    return Desk(data, find_pictures(data, paths), Masks(data), NoNetwork())
+
+
+@pytest.fixture
+def client(tmp_path):
+    make_folder(tmp_path, count=3)
+    with serving(open_desk(tmp_path)) as client:
+        yield client
+
+
+def test_the_page_gets_picture_and_cells_and_gives_edits_back(client, tmp_path):
+    field = client.field("cell1.png")
+    assert (field["height"], field["width"], field["part"], field["state"]) == (48, 48, "train", "untouched")
+    status, headers, png = client.ask("GET", f"/api/fields/{field['id']}/picture")
+    shown = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert status == 200 and headers["Content-Type"] == "image/png"
+    assert (shown == cv2.imread(str(tmp_path / "Train data/Images/cell1.png"), cv2.IMREAD_UNCHANGED)).all()
+    version, labels = client.labels(field["id"])
+    mask = cv2.imread(str(tmp_path / "Train data/Masks/cell1.png"), cv2.IMREAD_UNCHANGED)
+    assert (labels == mask // 255).all()
+    changed = labels.copy()
+    changed[3:9, 40:48] = [[5, 0, 65535, 65535, 7, 7, 7, 7]] * 6
+    assert client.edit(field["id"], version, 3, 40, changed[3:9, 40:48]) == (200, {"version": 1, "cells": 3})
+    assert client.edit(field["id"], version, 0, 0, labels[:1, :1])[1]["version"] == 1, "of another tab"
+    assert client.edit(field["id"], version, 0, 0, labels[:1, :1])[0] == 409
+    version, now = client.labels(field["id"])
+    assert version == 1 and (now == changed).all()
+    assert client.field("cell1.png") | {"problem": None} == field | {"state": "begun", "cells": 3}
+
+
+def test_a_second_one_on_the_same_folder_is_told(client, tmp_path):
+    with pytest.raises(InputError, match="another `correct` works there"), open_desk(tmp_path):
+        pass
