@@ -12,7 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
-from correcting.desk import Desk
 from correcting.server import Server
 from tests.helpers import ROOT
 
@@ -78,9 +77,11 @@ def serving(desk, trainer=None):
     with desk, Server(desk, trainer) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
+        client = Client(server.address)
         try:
-            yield Client(server.address)
+            yield client
         finally:
+            client.connection.close()
             server.shutdown()
             thread.join()
 
@@ -99,7 +100,9 @@ def running(*arguments):
             if "http://" in line:
                 break
         assert told and "http://" in told[-1], told
-        yield process, Client(told[-1].split()[-1])
+        client = Client(told[-1].split()[-1])
+        yield process, client
+        client.connection.close()
     finally:
         process.kill()
         process.wait()
