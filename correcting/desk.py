@@ -8,9 +8,12 @@ from weakref import WeakValueDictionary
 
 import filelock
 
+from correcting.pictures import Picture
+from correcting.training_fields import EARLIER, add_field, is_behind, is_changed_elsewhere, remove_field, write_cells
 from correcting.transfer import picture_png
 from correcting.working_copy import JOURNAL, LONG, WorkingCopy, read_journal, read_working_copy
-from reading.files import InputError, refuse_read_only, stem_of
+from pairing.pairs import Pair
+from reading.files import InputError, refuse_read_only, sha256, stem_of
 from reading.folder_lock import take
 
 CORRECTED = "Corrected"  # in the data folder: the working copies
@@ -40,7 +43,7 @@ class Desk:
     """
 
     def __init__(self, data, pictures, masks, network):
-        self.folder = Path(data) / CORRECTED
+        self.data, self.folder = Path(data), Path(data) / CORRECTED
         self.pictures = {picture.id: picture for picture in pictures}
         self.masks, self.network = masks, network
         self.first_version = 0  # of labels that nobody has edited; another one for another network's
@@ -48,6 +51,7 @@ class Desk:
         self._alive = WeakValueDictionary()  # copies that somebody may still write to: none is opened twice
         self._heads, self._failed, self._edited = {}, {}, {}
         self._wanted, self._ending = [], False
+        self.held, self.writing = False, threading.RLock()  # of training fields
         self._changed = threading.Condition()
         self._worker = threading.Thread(target=self._work, daemon=True)
 
@@ -62,6 +66,7 @@ class Desk:
             ) from None
         try:
             self._stems = self._find_copies()
+            self._go_on()
         except BaseException:
             self._lock.release()
             raise
@@ -73,6 +78,8 @@ class Desk:
             self._ending = True
             self._changed.notify_all()
         self._worker.join()
+        for number in list(self._edited):
+            self._settle(number)
         self._lock.release()
 
     # ------------------------------------------------------------------------------------------- what the page asks for
@@ -101,6 +108,7 @@ class Desk:
                 raise self._failed.pop(number)
             copy = self._copies.get(number)
             self._wanted = self._after(number)
+            self._edited |= {other: -SETTLED for other in self._edited if other != number}  # left alone: at once
             self._changed.notify_all()
             if copy is not None:
                 self._copies.move_to_end(number)
@@ -119,10 +127,11 @@ class Desk:
 
     def set_done(self, number, done):
         """Note whether a picture is done; what `POST …/state` answers."""
-        copy = self._copy(number)
-        copy.note(done=done)
+        copy, picture = self._copy(number), self.pictures[number]
+        copy.note(done=done, path=str(picture.path.absolute()))
         self._note_edit(number, copy)
-        field = self._field(self.pictures[number])
+        self._bring_in_line(picture, copy)
+        field = self._field(picture)
         return {key: field[key] for key in ("state", "cells", "problem")}
 
     # -------------------------------------------------------------------------------------------------- what lies where
@@ -191,12 +200,14 @@ class Desk:
     # ---------------------------------------------------------------------------------------------- in the background
 
     def _work(self):
-        while not self._ending:
+        while True:
             with self._changed:
                 task, number = self._next()
-                if task is None:
+                while task is None and not self._ending:
                     self._changed.wait(1)
-                    continue
+                    task, number = self._next()
+                if self._ending:
+                    return
             try:
                 task(number)
             except InputError as error:
@@ -212,7 +223,7 @@ class Desk:
             if number not in self._pngs and number not in self._failed:
                 return self.picture, number
         for number, moment in list(self._edited.items()):
-            if time.monotonic() > moment + SETTLED:
+            if time.monotonic() > moment + SETTLED and not self.held:
                 return self._settle, number
         return None, None
 
@@ -236,8 +247,82 @@ class Desk:
         return copy
 
     def _settle(self, number):
+        """What can wait until a picture is left alone for a moment."""
         with self._changed:
-            del self._edited[number]
-        copy = self._copies.get(number)
-        if copy and copy.lines > LONG:
+            self._edited.pop(number, None)
+        copy = self._copy(number)
+        if copy.lines > LONG:
             copy.compact()
+        self._bring_in_line(self.pictures[number], copy)
+        if copy.head["done"]:
+            write_cells(f"{copy.stem}.geojson", copy)
+
+    def _bring_in_line(self, picture, copy):
+        """Make or unmake the training field of a picture, as its working copy says; not while a training reads them."""
+        with self.writing:
+            if self.held or not is_behind(copy.head):
+                return
+            try:
+                if copy.head["done"]:
+                    add_field(self.data, picture, copy)
+                else:
+                    remove_field(self.data, picture, copy)
+                picture.problem = None
+            except InputError as error:
+                copy.note(done=False, training=None, written=None)
+                picture.problem = str(error)
+            except OSError as error:  # tried again when it is edited, and at the next start
+                picture.problem = f"no training field yet: {error.filename or ''}: {error.strerror or error}"
+
+    def hold(self, held):
+        """While it is held no training field changes, since a training reads them; what was done then follows."""
+        with self.writing:
+            self.held = held
+        if not held:
+            self.bring_all_in_line()
+
+    def bring_all_in_line(self):
+        """Make training fields of all that is done and not written yet, and unmake those that were taken back."""
+        for picture in self.pictures.values():
+            head = self._heads.get(picture.id)
+            if head and is_behind(head):
+                self._bring_in_line(picture, self._copy(picture.id))
+
+    def _go_on(self):
+        """Finish what an end in the middle has left, and take over what other programs have done to fields since."""
+        listed = {self._heads[number]["picture"]: self.pictures[number] for number in self._heads}
+        for digest, stem in list(self._stems.items()):
+            copy = None
+            head, _ = read_journal(f"{stem}{JOURNAL}")
+            picture = listed.get(digest) or _unlisted(head)
+            if is_behind(head) and picture is None:
+                print(f"{head['name']}: is done, but no training field yet; expected it at {head.get('path')} still")
+            elif is_behind(head):
+                copy = read_working_copy(stem)
+                self._bring_in_line(picture, copy)
+            elif is_changed_elsewhere(self.data, head):
+                copy = self._follow(read_working_copy(stem))
+            if copy and picture and picture.id in self._heads:
+                self._heads[picture.id] = copy.head
+
+    def _follow(self, copy):
+        """Take over that the mask of a training field was changed or taken away; the copy, None where it is no more."""
+        mask = self.data / copy.head["training"]["mask"]
+        if not mask.exists():
+            print(f"{mask}: taken away since; its field is no training field any more, its cells are as they were")
+            copy.note(done=False, training=None, written=None)
+            return copy
+        print(f"{mask}: changed by another program since; its cells are taken from there now")
+        copy.set_aside(self.data / EARLIER)
+        del self._stems[copy.head["picture"]]
+        for number in [number for number, head in self._heads.items() if head["picture"] == copy.head["picture"]]:
+            del self._heads[number]
+        return None
+
+
+def _unlisted(head):
+    """The `Picture` that a working copy is of, where it is not among those to correct now; None where it is gone."""
+    path = Path(head.get("path", ""))
+    if not path.is_file() or sha256(path) != head["picture"]:
+        return None
+    return Picture(0, Pair(stem_of(path), path, None, stem_of(path)), "new", head["height"], head["width"])

@@ -45,17 +45,29 @@ def without_ome(stem):
 MADE_BY = "Made by predict of the U-Net for cells"  # a note in the files that show or outline what it found
 
 
+NUMBERED = "Cells numbered by correct of the U-Net for cells"  # a note in the masks that it writes
+
+
 def is_result(path):
     """True for a file that holds the note `MADE_BY`: a mask, label image, overlay or outlines, as `predict` wrote it.
 
     The note is among the first or last bytes of such a file. It stays with a file that is moved or renamed, and is lost
     when another program saves it anew.
     """
+    return _holds(path, MADE_BY)
+
+
+def is_numbered(path):
+    """True for a mask that holds the note `NUMBERED`: 0 is nothing, 65535 not known, every other value a cell."""
+    return _holds(path, NUMBERED)
+
+
+def _holds(path, note):
     try:
         with open(path, "rb") as file:
             start = file.read(4096)
             file.seek(-min(256, os.fstat(file.fileno()).st_size), os.SEEK_END)
-            return MADE_BY.encode() in start or MADE_BY.encode() in file.read()
+            return note.encode() in start or note.encode() in file.read()
     except OSError:
         return False
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from urllib.parse import parse_qs, urlsplit
@@ -46,6 +47,7 @@ class Client:
             status, headers, content = self.ask("GET", f"/api/fields/{number}/labels")
             if status != 202:
                 break
+            time.sleep(0.01)
         assert status == 200, content
         field = self.json("GET", "/api/fields")[1]["fields"][int(number) - 1]
         labels = np.frombuffer(gzip.decompress(content), "<u2").reshape(field["height"], field["width"])

@@ -1,0 +1,184 @@
+"""A picture that is done becomes a training field of the data folder; one that is taken back ceases to be one.
+
+The mask that stood there before is moved, never lost, and comes back when the field is taken back. What is about to be
+done is noted in the working copy's journal first, so that it is finished at the next start where the program was ended
+in the middle.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+
+from correcting.transfer import IGNORED
+from correcting.working_copy import free_name
+from pairing import annotations
+from pairing.outlines import make_shape
+from pairing.pairs import TEST, TRAIN, find_pairing, has_files
+from pairing.polygons import polygonise
+from pairing.qupath_geojson import CELL, write_geojson
+from reading import images
+from reading.files import NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of
+from reading.folder_lock import in_turn
+
+EARLIER = "Earlier masks"  # in the data folder
+NOT_KNOWN = "Ignore*"  # QuPath's own class for what is to be left out
+
+
+def add_field(data, picture, copy):
+    """Write a picture's labels as the mask of a training field, and the picture beside it where it is new there.
+
+    A picture of `Test data` stays there, with its mask.
+
+    Parameters
+    ----------
+    data : path of the data folder. picture : `pictures.Picture`; its part and pair become those of the field.
+    copy : its `working_copy.WorkingCopy`, whose head keeps in "training" what was done, and in "written" the version
+        of the labels that the mask shows.
+
+    Raises `InputError`, with nothing changed, where the picture cannot become a field.
+    """
+    with copy.lock:
+        labels, version = copy.labels.copy(), copy.version
+    content = _mask_file(labels)
+    digest = hashlib.sha256(content).hexdigest()
+    with in_turn(data):
+        plan = copy.head.get("training")
+        first = plan is None
+        if first:
+            plan = _plan(data, picture)
+        plan = plan | {"sha256": [*plan["sha256"][-1:], digest]}
+        place, earlier = data / plan["mask"], plan["earlier"]
+        if place.exists() and not _is_ours(place, plan) and (earlier is None or (data / earlier[1]).exists()):
+            earlier = [plan["mask"], _earlier_name(data, place)]  # another program's, since
+        copy.note(training=plan | {"earlier": earlier})
+        if earlier and (data / earlier[0]).exists() and not (data / earlier[1]).exists():
+            _move(data / earlier[0], data / earlier[1])
+        if plan["image"] and not (data / plan["image"]).exists():
+            with replacing(data / plan["image"]) as temporary:
+                shutil.copyfile(picture.path, temporary)
+        with replacing(place) as temporary:
+            temporary.write_bytes(content)
+            settle(temporary)
+        if first and not _pairs_with(data, picture, plan):
+            remove_field(data, picture, copy)
+            raise InputError(
+                f"{place.parent}: names of masks that do not fit {place.name}; expected those of their images. Bring "
+                f'the folder in order first: python main.py prepare --source "{data}" --data my_folder'
+            )
+    copy.note(written=version)
+    picture.part = "test" if plan["mask"].startswith(TEST) else "train"
+    picture.pair = replace(picture.pair, mask=place)
+
+
+def remove_field(data, picture, copy):
+    """Take a training field out again that `add_field` made; the earlier mask comes back.
+
+    A mask that another program has changed since stays where it is, and the picture with it.
+    """
+    plan = copy.head["training"]
+    with in_turn(data):
+        place, mask = data / plan["mask"], None
+        if not place.exists() or _is_ours(place, plan):
+            place.unlink(missing_ok=True)
+            if plan["earlier"]:
+                mask, kept = (data / path for path in plan["earlier"])
+                if kept.exists() and not mask.exists():
+                    _move(kept, mask)
+            image = data / plan["image"] if plan["image"] else None
+            if image and image.exists() and sha256(image) == picture.sha256:
+                image.unlink()
+                picture.part = "new"
+        else:
+            mask = place
+    copy.note(training=None, written=None)
+    picture.pair = replace(picture.pair, mask=mask)
+
+
+def write_cells(path, copy):
+    """Write the outlines of a `working_copy.WorkingCopy` as GeoJSON; of what is not known in it as `NOT_KNOWN`."""
+    with copy.lock:
+        labels = copy.labels.astype(np.int32)
+    shapes = [
+        make_shape(NOT_KNOWN if number == IGNORED else CELL, parts) for number, parts in polygonise(labels).items()
+    ]
+    write_geojson(path, shapes)
+
+
+def is_behind(head):
+    """Whether the training field of a working copy, by its head, is not what it should be."""
+    return head.get("written") != head["version"] if head["done"] else head.get("training") is not None
+
+
+def is_changed_elsewhere(data, head):
+    """Whether another program has changed, or taken away, the mask of a field since `add_field` wrote it."""
+    plan = head.get("training")
+    return bool(plan) and head.get("written") is not None and not _is_ours(data / plan["mask"], plan)
+
+
+def _plan(data, picture):
+    """What is to be done for a picture that is no field of this program yet: what the head keeps in "training"."""
+    stem, mask, image = stem_of(picture.path), picture.pair.mask, None
+    folder = TEST if picture.part == "test" else TRAIN
+    if picture.part == "new":
+        _refuse_name(data, picture.path)
+        image = f"{folder}/Images/{picture.path.name}"
+    elif mask is not None:
+        if annotations.file_of(mask) != mask or mask.parent != data / folder / "Masks":
+            raise InputError(
+                f"{mask}: no mask of its own in {data / folder / 'Masks'}; expected one a picture, which can be moved. "
+                f'Bring the folder in order first: python main.py prepare --source "{data}" --data my_folder'
+            )
+        stem = mask.name if mask.is_dir() else stem_of(mask)
+    place = f"{folder}/Masks/{stem}.png"
+    earlier = None
+    if mask is not None:
+        earlier = [mask.relative_to(data).as_posix(), _earlier_name(data, mask)]
+    return {"image": image, "mask": place, "earlier": earlier, "sha256": []}
+
+
+def _refuse_name(data, path):
+    """Raise `InputError` where the data folder holds another picture of a name."""
+    for part in (TRAIN, TEST):
+        if has_files(data, f"{part}/Images"):
+            for other in images.list_images(data / part / "Images"):
+                if as_one_name(stem_of(other)) == as_one_name(stem_of(path)):
+                    raise InputError(
+                        f"{path}: {other} is another picture of this name; expected one picture a name, since masks "
+                        "are named after them. Rename this one, and open it anew."
+                    )
+
+
+def _pairs_with(data, picture, plan):
+    """Whether the new mask is found as that of its picture."""
+    place = data / plan["mask"]
+    name = (plan["image"] or picture.path.as_posix()).rsplit("/", 1)[-1]
+    try:
+        pairs = find_pairing(place.parents[1], masks="optional").pairs
+    except InputError:
+        return False
+    return any(pair.image.name == name and pair.mask == place for pair in pairs)
+
+
+def _mask_file(labels):
+    file = io.BytesIO()
+    images.save_png(file, labels, NUMBERED)
+    return file.getvalue()
+
+
+def _is_ours(path, plan):
+    return path.is_file() and sha256(path) in plan["sha256"]
+
+
+def _earlier_name(data, mask):
+    (data / EARLIER).mkdir(exist_ok=True)
+    return free_name(mask, data / EARLIER).relative_to(data).as_posix()
+
+
+def _move(path, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, target)
+    settle(target.parent)
