@@ -14,7 +14,7 @@ GROUPS = {
     "cutting": (
         "seed", "classes", "foreground", "tile_px", "overlap_px", "keep_empty", "test_share", "group_by",
     ),
-    "wanted": ("probability", "cells", "um_per_px", "min_area", "flips", "mpp", "region"),
+    "wanted": ("probability", "cells", "um_per_px", "min_area", "qupath", "flips", "mpp", "region"),
 }  # fmt: skip
 
 
@@ -194,6 +194,12 @@ def _showing():
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="A",
         help="smallest cell, in square micrometres where the size of a pixel is known, else in pixels",
+    )
+    group.add_argument(
+        "--qupath",
+        choices=("annotations", "detections"),
+        help="what cells are in QuPath: annotations can be reshaped there, of detections it shows any number (default: "
+        "annotations of pictures, detections of slides)",
     )
     return group
 

@@ -12,15 +12,17 @@ import numpy as np
 
 from measuring.cells import LABELS_SUFFIX, LARGEST_HOLE, find_cells, smallest_area_px, whole_components
 from measuring.measurements import measure
+from pairing.outlines import ANNOTATION, DETECTION
 from pairing.polygons import polygonise
-from pairing.qupath_geojson import CELL
+from pairing.qupath_geojson import CELL, NUCLEUS
 from reading import images, intensity, pixel_size
 from reading.files import MADE_BY, replacing, stem_of
 from reading.show import OUTLINE_COLOURS, display
 
 TABLE, COUNTS = "cells.csv", "cell_counts.csv"
 LARGEST_ROI_PX = 2**15 - 1  # the corners of an ImageJ ROI's box are 16-bit numbers
-NUCLEUS, WHOLE = 2, 1  # class ids, where there are three
+WHOLE = 1  # class id, where there are three
+FOR_QUPATH = {"annotations": ANNOTATION, "detections": DETECTION}  # what outlines can be there
 WHERE_IT_IS = (0, 0, 1)  # left, top and scale of an image in itself
 
 
@@ -30,11 +32,13 @@ class CellWriter:
     out_dir : path of the folder.
     um_per_px : micrometres per pixel of all images as they are stored; None: what each file states.
     min_area : the smallest cell, in µm² where the size of a pixel is known, else in pixels; None: the default.
+    qupath : what outlines are in QuPath, of `FOR_QUPATH`; None: annotations, which people can correct, in pictures, and
+        detections, of which it shows any number, in what comes in bands.
     made : {name of an image: paths of the files that hold its cells and that people correct}.
     """
 
-    def __init__(self, out_dir, um_per_px=None, min_area=None):
-        self.out_dir, self.um_per_px, self.min_area = Path(out_dir), um_per_px, min_area
+    def __init__(self, out_dir, um_per_px=None, min_area=None, qupath=None):
+        self.out_dir, self.um_per_px, self.min_area, self.qupath = Path(out_dir), um_per_px, min_area, qupath
         self.tables, self.sizes, self.made = {}, {}, {}
 
     def add(self, path, image, mask, probability):
@@ -56,7 +60,7 @@ class CellWriter:
         made = [write_labels(stem, LABELS_SUFFIX, cells.labels), Path(f"{stem}.geojson")]
         if whole is not None:
             made.append(write_labels(stem, f"_cell{LABELS_SUFFIX}", cells.whole))
-        write_geojson(made[1], features(cells, table, outlines, whole))
+        write_geojson(made[1], features(cells, table, outlines, whole, role=FOR_QUPATH[self.qupath or "annotations"]))
         rois = Path(f"{stem}_rois.zip")
         made += [rois] if write_rois(rois, cells, outlines, whole) else []
         images.write_png(f"{stem}_overlay.png", draw(image, cells), MADE_BY)
@@ -79,7 +83,7 @@ class CellWriter:
         Returns the number of cells.
         """
         path, size = Path(path), self.um_per_px * place[2] if self.um_per_px else um_per_px
-        tables, smallest = [], smallest_area_px(size, self.min_area)
+        tables, smallest, role = [], smallest_area_px(size, self.min_area), FOR_QUPATH[self.qupath or "detections"]
         self._forget_earlier()
 
         def found():
@@ -92,7 +96,7 @@ class CellWriter:
                 table["cell"] += count
                 count += len(cells)
                 tables.append(table)
-                yield from features(cells, table, outlines, whole, corner, place)
+                yield from features(cells, table, outlines, whole, corner, place, role)
 
         target = self.out_dir / f"{stem_of(path)}.geojson"
         write_geojson(target, found())
@@ -138,15 +142,17 @@ def write_labels(stem, suffix, labels):
 # --------------------------------------------------------------------------------------------------------------- QuPath
 
 
-def features(cells, table, outlines, whole=None, corner=(0, 0), place=WHERE_IT_IS):
-    """The GeoJSON features of all cells, as QuPath exports its own (detections; with three classes cells).
+def features(cells, table, outlines, whole=None, corner=(0, 0), place=WHERE_IT_IS, role=DETECTION):
+    """The GeoJSON features of all cells, as QuPath exports its own.
+
+    As detections, with three classes, they are QuPath's cells, each with its nucleus; as annotations, which have none,
+    two: the nucleus lies on the cell, where there is cytoplasm, and has the measurements, which are its own.
 
     cells, table : as `find_cells` and `measure` give them; outlines, whole : `polygonise` of the labels and of the
     whole cells; corner : first row and column of the block in its image; place : of that image in its file, see
-    `reading.large_images`.
+    `reading.large_images`; role : `ANNOTATION` or `DETECTION`.
     Yields dictionaries.
     """
-    kind = "detection" if whole is None else "cell"
     several = len(set(cells.classes.tolist())) > 1 or "class" in table
     names = [name for name in table if name not in ("cell", "class")]
     rows = zip(*(table[name].tolist() for name in names), strict=True)
@@ -154,22 +160,26 @@ def features(cells, table, outlines, whole=None, corner=(0, 0), place=WHERE_IT_I
     for (number, parts), cell, class_id, values in zip(
         outlines.items(), cell_names, cells.classes.tolist(), rows, strict=True
     ):
-        name = str(class_id) if several else CELL
-        colour = OUTLINE_COLOURS[(class_id - 1) % len(OUTLINE_COLOURS)] if several else OUTLINE_COLOURS[0]
-        feature = {
-            "type": "Feature",
-            "geometry": _geometry(parts if whole is None else whole[number], corner, place),
-        }
-        if whole is not None:
-            feature["nucleusGeometry"] = _geometry(parts, corner, place)
         measured = {name: value for name, value in zip(names, values, strict=True) if value == value}  # no NaN in JSON
-        feature["properties"] = {
-            "objectType": kind,
-            "name": str(cell),
-            "classification": {"name": name, "color": list(colour)},
-            "measurements": measured,
-        }
-        yield feature
+        own = _geometry(parts, corner, place)
+        if whole is None:
+            name = str(class_id) if several else CELL
+            colour = OUTLINE_COLOURS[(class_id - 1) % len(OUTLINE_COLOURS)] if several else OUTLINE_COLOURS[0]
+            yield _feature(own, role, cell, name, colour, measured)
+            continue
+        around = _geometry(whole[number], corner, place)
+        if role == DETECTION:
+            yield _feature(around, "cell", cell, CELL, OUTLINE_COLOURS[0], measured) | {"nucleusGeometry": own}
+            continue
+        if around != own:
+            yield _feature(around, role, cell, CELL, OUTLINE_COLOURS[1], {})
+        yield _feature(own, role, cell, NUCLEUS, OUTLINE_COLOURS[0], measured)
+
+
+def _feature(geometry, kind, cell, name, colour, measured):
+    properties = {"objectType": kind, "name": str(cell), "classification": {"name": name, "color": list(colour)}}
+    measurements = {"measurements": measured} if measured else {}
+    return {"type": "Feature", "geometry": geometry, "properties": properties | measurements}
 
 
 def _geometry(parts, corner, place):

@@ -57,7 +57,7 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
         parts = (coding.decode(read_mask_of(replace(pair, mask=path), mask.shape)) for path in mask_sources(pair.mask))
         return _numbered(((..., part > 0) for part in parts), mask), "files"
     if coding.classes == 1 and one_value and annotations.is_outlines(pair.mask):
-        shapes = sorted(annotations.read_shapes(pair.mask)[0], key=Shape.area, reverse=True)
+        shapes = sorted(annotations.read_shapes(pair.mask)[0], key=Shape.extent, reverse=True)
         return _numbered((filled(shape, mask.shape) for shape in shapes), mask), "outlines"
     if plain and len(mask_values) > MOST_CLASSES:
         stored = read_mask_of(pair, mask.shape) if stored is None else stored

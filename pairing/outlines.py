@@ -47,6 +47,16 @@ class Shape:
         """Pixels (unrounded) that the largest ring encloses, by the shoelace formula."""
         return max(_area(ring) for ring in self.rings)
 
+    def extent(self):
+        """What decides which of two outlines lies on top, the lesser: its `area`, and of equal ones, what is filled.
+
+        A nucleus with a hole, and the cell that fills it, have one area.
+        """
+        counts = self.parts or (len(self.rings),)
+        outlines = np.cumsum((0, *counts[:-1])).tolist()
+        filled = sum(_area(ring) * (1 if i in outlines else -1) for i, ring in enumerate(self.rings))
+        return self.area(), filled
+
     def bounds(self):
         """The least and the greatest x and y: float (left, top, right, bottom)."""
         corners = np.clip(np.concatenate(self.rings), -FAR, FAR)
@@ -151,7 +161,7 @@ def rasterise(shapes, size):
     `moved(-row, -column)`, without the rest of the mask.
     """
     mask = np.zeros(size, np.int32)
-    for shape in sorted(shapes, key=Shape.area, reverse=True):
+    for shape in sorted(shapes, key=Shape.extent, reverse=True):
         place, pixels = filled(shape, size)
         mask[place][pixels] = name_value(shape.name)
     return mask

@@ -29,7 +29,7 @@ class Wanted:
     """What is written beside the masks, and how slides are read.
 
     probability : keep 16-bit probability images too. cells : separate, measure and export the cells.
-    um_per_px, min_area : as for `cell_files.CellWriter`; one of them asks for cells as well.
+    um_per_px, min_area, qupath : as for `cell_files.CellWriter`; one of them asks for cells as well.
     flips : average over mirror images. mpp, region : of slides, as for `large_images.open_source`.
     """
 
@@ -37,6 +37,7 @@ class Wanted:
     cells: bool = False
     um_per_px: float | None = None
     min_area: float | None = None
+    qupath: str | None = None
     flips: bool = False
     mpp: float | None = None
     region: list | None = None
@@ -126,14 +127,14 @@ def predict_paths(open_model, paths, out_dir, wanted):
             raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
     if wanted.probability and whole:
         print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
-    with_cells = bool(wanted.cells or wanted.um_per_px or wanted.min_area)
+    with_cells = bool(wanted.cells or wanted.um_per_px or wanted.min_area or wanted.qupath)
     _refuse_to_overwrite(paths, out_dir, with_cells)
     made, broken, cells = _missing(out_dir), [], None
     out_dir.mkdir(parents=True, exist_ok=True)
     try:
         predictor = open_model()
         if with_cells:
-            cells = CellWriter(out_dir, wanted.um_per_px, wanted.min_area)
+            cells = CellWriter(out_dir, wanted.um_per_px, wanted.min_area, wanted.qupath)
         try:
             if fields:
                 predict_files(predictor, fields, out_dir, wanted.probability, cells)

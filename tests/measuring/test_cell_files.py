@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,8 @@ from main import main
 from measuring.cell_files import CellWriter, draw, features, write_geojson, write_labels, write_rois
 from measuring.cells import Cells, find_cells
 from measuring.measurements import measure
-from pairing.annotations import read_annotation, read_shapes
+from pairing.annotations import read_annotation, read_drawing, read_shapes
+from pairing.outlines import rasterise as outline_mask
 from pairing.polygons import polygonise
 from predicting.evaluate import evaluate_folder
 from predicting.folder import predict_files
@@ -80,6 +82,51 @@ def test_our_reader_gives_back_the_masks(tmp_path, classes, seed):
             values = {name: value for value, name in names.items()}
             mask = (mask == values["cell"]) + 2 * (mask == values["nucleus"])
         np.testing.assert_array_equal(mask > 0 if classes == 1 else mask, truth(cells, classes))
+
+
+def objects_in(shapes, size):
+    """The pixels of each object of one class, as sets of places."""
+    return {np.flatnonzero(outline_mask([shape], size)).tobytes() for shape in shapes}
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10**6), classes=st.sampled_from([1, 2, 3, 4]), side=st.sampled_from([12, 40]))
+def test_annotations_come_back_as_the_cells_they_are_whatever_their_order(tmp_path_factory, seed, classes, side):
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, max(2, classes), (side, side)).astype(np.uint8)
+    mask[cv2.GaussianBlur(rng.random(mask.shape), (0, 0), 2) < 0.5] = 0  # some alone, some in the holes of others
+    cells = find_cells(mask, classes, min_area_px=1)
+    table = measure(cells, np.zeros((side, side, 1), np.uint8), np.ones((side, side, classes)))
+    whole = None if cells.whole is None else polygonise(cells.whole)
+    made = list(features(cells, table, polygonise(cells.labels), whole, role="annotation"))
+    assert {feature["properties"]["objectType"] for feature in made} <= {"annotation"}
+    assert not any("nucleusGeometry" in feature for feature in made)
+    path = tmp_path_factory.mktemp("annotations") / "a.geojson"
+    write_geojson(path, [made[i] for i in rng.permutation(len(made))])  # QuPath saves them in an order of its own
+    names = {1: ["cell"], 3: ["nucleus"]}.get(classes, [str(n) for n in range(1, classes)])
+    found = read_drawing(path)
+    assert not found.left_out and not found.regions
+    shapes = [shape for shape in found.shapes if shape.name in names or (classes == 2 and shape.name == "cell")]
+    expected = {np.flatnonzero(cells.labels == n).tobytes() for n in range(1, len(cells) + 1)}
+    assert objects_in(shapes, mask.shape) == expected and len(shapes) == len(cells)
+    if classes == 3:
+        held, names, _ = read_annotation(path, mask.shape)
+        values = {name: value for value, name in names.items()}
+        seen = (held == values.get("cell", -1)) + 2 * (held == values.get("nucleus", -1))
+        np.testing.assert_array_equal(seen, truth(cells, 3))
+
+
+def test_a_nucleus_lies_on_the_cell_that_fills_its_hole(tmp_path):
+    nucleus = np.zeros((9, 9), np.uint8)
+    nucleus[1:8, 1:8], nucleus[3:6, 3:6] = 2, 1
+    cells = find_cells(nucleus, 3, min_area_px=1)
+    table = measure(cells, np.zeros((9, 9, 1), np.uint8), np.ones((9, 9, 3)))
+    made = list(features(cells, table, polygonise(cells.labels), polygonise(cells.whole), role="annotation"))
+    for order in (made, made[::-1]):
+        write_geojson(tmp_path / "a.geojson", order)
+        mask, names, _ = read_annotation(tmp_path / "a.geojson", (9, 9))
+        assert [names[mask[1, 1]], names[mask[4, 4]]] == ["nucleus", "cell"]
+    assert ["measurements" in feature["properties"] for feature in made] == [False, True] * len(cells)  # of the nucleus
 
 
 @settings(max_examples=30)
@@ -228,6 +275,22 @@ def test_three_classes_give_cells_with_nuclei(tmp_path):
     assert set(np.unique(whole)) == {0, 1, 2} and (whole > 0).sum() == 30 * 50
 
 
+def kinds(folder):
+    """What the outlines of `a.geojson` are in QuPath."""
+    return set(re.findall('"objectType": "([a-z]+)"', (folder / "a.geojson").read_text()))
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("qupath, kind", [(None, "annotation"), ("annotations", "annotation"), ("detections", None)])
+def test_cells_of_pictures_can_be_reshaped_in_qupath_unless_it_is_told_otherwise(tmp_path, classes, qupath, kind):
+    image = np.zeros((40, 40, 1), np.uint8)
+    image[5:30, 5:30] = 100 if classes == 3 else 200
+    image[10:20, 10:20] = 200
+    images.write_png(tmp_path / "a.png", image[..., 0])
+    predict_files(FakePredictor(classes), [tmp_path / "a.png"], tmp_path, cells=CellWriter(tmp_path, qupath=qupath))
+    assert kinds(tmp_path) == {kind or ("detection" if classes == 1 else "cell")}
+
+
 @pytest.mark.parametrize("classes", [1, 3])
 def test_an_image_in_bands_gives_the_cells_and_numbers_of_the_whole(tmp_path, classes):
     rng = np.random.default_rng(classes)
@@ -240,7 +303,8 @@ def test_an_image_in_bands_gives_the_cells_and_numbers_of_the_whole(tmp_path, cl
         (predictor.mask(p), f, p)
         for f, p in zip(*(np.split(a, [9, 40, 41]) for a in (field, probability)), strict=True)
     ]
-    whole, banded = (CellWriter(tmp_path / name, um_per_px=0.5) for name in ("whole", "banded"))
+    whole = CellWriter(tmp_path / "whole", um_per_px=0.5, qupath="detections")
+    banded = CellWriter(tmp_path / "banded", um_per_px=0.5)
     whole.add("a.png", field, predictor.mask(probability), probability)
     assert banded.add_bands("a.png", bands, classes) == whole.total() > 3
     for writer in (whole, banded):
@@ -250,6 +314,7 @@ def test_an_image_in_bands_gives_the_cells_and_numbers_of_the_whole(tmp_path, cl
         for name in ("whole", "banded")
     )
     assert one == other
+    assert kinds(tmp_path / "banded") == {"detection" if classes == 1 else "cell"}
     polygons = [
         {str(feature["geometry"]) for feature in json.loads((tmp_path / name / "a.geojson").read_text())["features"]}
         for name in ("whole", "banded")
