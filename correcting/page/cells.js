@@ -1,0 +1,374 @@
+// The cells of one field as an array of labels, and every act on them. No page, no server.
+//
+// `now` holds the labels (0 nothing, 1… cells, 65535 ignored); acts change it. `before` is the state after the last act
+// that was finished: `finish()` compares the two and makes patches of what differs, `cancel()` puts `before` back.
+// A patch is a rectangle with runs of its labels before and after.
+
+import {emptyMask, grown, holesOf, intersection, linePixels, partsOf, runsOf, spread, union} from "./geometry.js";
+
+export const IGNORED = 65535;
+const CRUMB = 5; // px: parts smaller than this are no cells of their own
+const GAP = 3; // px between cells that are joined: as much is filled
+
+export class Cells {
+  constructor(labels, height, width) {
+    Object.assign(this, {now: labels, before: labels.slice(), height, width});
+    this.bounds = {row: 0, column: 0, height, width};
+    this.sizes = new Uint32Array(IGNORED + 1);
+    this.boxes = new Map(); // of each cell
+    this.acts = new Uint16Array(IGNORED + 1); // how many acts that are not undone changed the cell
+    this.highest = 0;
+    this.measure(this.bounds);
+    for (const number of this.boxes.keys()) this.highest = Math.max(this.highest, number);
+  }
+
+  /** Adds what lies in a rectangle to sizes and boxes. */
+  measure(box) {
+    for (let r = box.row; r < box.row + box.height; r++) {
+      const end = r * this.width + box.column + box.width;
+      for (let i = end - box.width; i < end;) {
+        const value = this.now[i], start = i;
+        while (i < end && this.now[i] === value) i++;
+        if (!value) continue;
+        this.sizes[value] += i - start;
+        if (value !== IGNORED) this.enlarge(value, r, start % this.width, i - start);
+      }
+    }
+  }
+
+  enlarge(number, row, column, width) {
+    const box = this.boxes.get(number);
+    if (!box) return this.boxes.set(number, {row, column, height: 1, width});
+    const right = Math.max(box.column + box.width, column + width), bottom = Math.max(box.row + box.height, row + 1);
+    box.row = Math.min(box.row, row);
+    box.column = Math.min(box.column, column);
+    box.height = bottom - box.row;
+    box.width = right - box.column;
+  }
+
+  get count() { return this.boxes.size; }
+
+  at(row, column) {
+    const inside = row >= 0 && column >= 0 && row < this.height && column < this.width;
+    return inside ? this.now[row * this.width + column] : 0;
+  }
+
+  fresh() {
+    if (this.highest < IGNORED - 1) return ++this.highest;
+    for (let number = 1; number < IGNORED; number++) if (!this.sizes[number]) return number;
+    throw new Error("There are 65,534 cells in this field, and a label image has no number for another.");
+  }
+
+  /** All cells in reading order. */
+  ordered() {
+    const boxes = [...this.boxes].map(([number, box]) => ({number, y: box.row + box.height / 2, x: box.column + box.width / 2}));
+    const band = Math.max(1, this.typicalDiameter() * 2);
+    return boxes.sort((a, b) => Math.floor(a.y / band) - Math.floor(b.y / band) || a.x - b.x).map(({number}) => number);
+  }
+
+  /** Diameter in pixels of a circle as large as the median cell; a fortieth of the field where there are none. */
+  typicalDiameter() {
+    const sizes = [...this.boxes.keys()].map(number => this.sizes[number]).sort((a, b) => a - b);
+    return sizes.length ? 2 * Math.sqrt(sizes[sizes.length >> 1] / Math.PI) : Math.min(this.height, this.width) / 40;
+  }
+
+  /** One cell as a mask with a rim of one pixel, from the labels of now or of before. */
+  maskOf(number, labels = this.now, box = this.boxes.get(number)) {
+    const mask = emptyMask(intersection(grown(box, 1), this.bounds));
+    this.each(mask, (i, at) => { mask.data[i] = labels[at] === number ? 1 : 0; });
+    return mask;
+  }
+
+  /** Calls visit(index in the rectangle, index in the field) for every pixel of a rectangle. */
+  each(box, visit) {
+    for (let r = 0, i = 0; r < box.height; r++) {
+      for (let at = (box.row + r) * this.width + box.column, c = 0; c < box.width; c++) visit(i++, at++);
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------- finishing an act
+
+  /** Makes patches of what changed inside of rectangles, and takes it as the state to go on from. */
+  finish(rectangles) {
+    return rectangles.map(box => this.finishOne(box)).filter(Boolean);
+  }
+
+  finishOne(rectangle) {
+    const box = this.changedIn(rectangle);
+    if (!box) return null;
+    const before = new Uint16Array(box.height * box.width), after = new Uint16Array(before.length);
+    const lost = new Set(), numbers = new Set();
+    this.each(box, (i, at) => {
+      const was = this.before[at], is = this.now[at];
+      before[i] = was;
+      after[i] = is;
+      if (was === is) return;
+      this.sizes[was]--;
+      this.sizes[is]++;
+      lost.add(was);
+      numbers.add(was).add(is);
+      if (is && is !== IGNORED) this.enlarge(is, Math.floor(at / this.width), at % this.width, 1);
+      this.before[at] = is;
+    });
+    for (const number of lost) if (this.boxes.has(number)) this.shrink(number);
+    numbers.delete(0);
+    numbers.delete(IGNORED);
+    return {...box, before: runsOf(before), after: runsOf(after), numbers: [...numbers]};
+  }
+
+  changedIn(rectangle) {
+    let top = Infinity, left = Infinity, bottom = -1, right = -1;
+    for (let r = rectangle.row; r < rectangle.row + rectangle.height; r++) {
+      const start = r * this.width;
+      for (let c = rectangle.column; c < rectangle.column + rectangle.width; c++) {
+        if (this.now[start + c] === this.before[start + c]) continue;
+        if (r < top) top = r;
+        if (r > bottom) bottom = r;
+        if (c < left) left = c;
+        if (c > right) right = c;
+      }
+    }
+    return bottom < 0 ? null : {row: top, column: left, height: bottom - top + 1, width: right - left + 1};
+  }
+
+  shrink(number) {
+    const box = this.boxes.get(number);
+    this.boxes.delete(number);
+    if (!this.sizes[number]) return;
+    this.each(box, (_, at) => {
+      if (this.now[at] === number) this.enlarge(number, Math.floor(at / this.width), at % this.width, 1);
+    });
+  }
+
+  cancel(box) {
+    this.each(box, (_, at) => { this.now[at] = this.before[at]; });
+  }
+
+  /** Writes runs into the rectangle of a patch: undo with its `before`, redo with its `after`. */
+  write(patch, runs) {
+    let value = 0, left = 0, next = 0;
+    this.each(patch, (_, at) => {
+      if (!left) { value = runs[next]; left = runs[next + 1]; next += 2; }
+      left--;
+      this.now[at] = value;
+    });
+    this.finishOne(patch);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- acts
+
+  remove(numbers) {
+    return this.finish(numbers.map(number => {
+      const box = {...this.boxes.get(number)};
+      this.each(box, (_, at) => { if (this.now[at] === number) this.now[at] = 0; });
+      return box;
+    }));
+  }
+
+  /** Takes away the ignored area around a pixel. */
+  unignore(row, column) {
+    const stack = [row * this.width + column], last = this.now.length;
+    let box = null;
+    while (stack.length) {
+      const seed = stack.pop();
+      if (this.now[seed] !== IGNORED) continue;
+      const start = seed - seed % this.width;
+      let left = seed, right = seed;
+      while (left > start && this.now[left - 1] === IGNORED) left--;
+      while (right + 1 < start + this.width && this.now[right + 1] === IGNORED) right++;
+      this.now.fill(0, left, right + 1);
+      for (const shift of [-this.width, this.width]) {
+        for (let i = left + shift, inside = false; i <= right + shift && i >= 0 && i < last; i++) {
+          if (this.now[i] === IGNORED && !inside) stack.push(i);
+          inside = this.now[i] === IGNORED;
+        }
+      }
+      box = union(box, {row: start / this.width, column: left - start, height: 1, width: right - left + 1});
+    }
+    return this.finish(box ? [box] : []);
+  }
+
+  /** Puts the pixels of a mask into a cell: free ones alone, or others' too. A stroke calls it again and again. */
+  paint(mask, number, over) {
+    this.each(mask, (i, at) => {
+      if (mask.data[i] && (over || !this.now[at])) this.now[at] = number;
+    });
+  }
+
+  /** Takes the pixels of a mask from a cell; from all of them where number is null. */
+  rub(mask, number) {
+    this.each(mask, (i, at) => {
+      if (mask.data[i] && (number === null || this.now[at] === number)) this.now[at] = 0;
+    });
+  }
+
+  /** The end of what `paint` put into a cell inside of a rectangle: rings are filled, what others cut off is left out
+   *  (unless `apart` may be), and cells that lost their middle come apart. */
+  settle(rectangle, number, apart = false) {
+    const old = this.boxes.get(number), box = union(rectangle, old ?? null);
+    if (number !== IGNORED) {
+      this.fillRings(box, number);
+      if (!apart) this.dropOffcuts(box, number, Boolean(old));
+    }
+    return this.finish(this.partAll(box, number));
+  }
+
+  fillRings(box, number) {
+    const after = this.maskOf(number, this.now, box), before = this.maskOf(number, this.before, box);
+    const wasHole = holesOf(before), isHole = holesOf(after);
+    this.each(after, (i, at) => {
+      if (isHole[i] && !wasHole[i] && !before.data[i] && !this.now[at]) this.now[at] = number;
+    });
+  }
+
+  dropOffcuts(box, number, old) {
+    const mask = this.maskOf(number, this.now, box), {numbers, sizes} = partsOf(mask);
+    const keep = new Set();
+    if (old) this.each(mask, (i, at) => { if (numbers[i] && this.before[at] === number) keep.add(numbers[i]); });
+    else keep.add(sizes.indexOf(Math.max(...sizes)));
+    if (keep.size === sizes.length - 1) return;
+    this.each(mask, (i, at) => { if (numbers[i] && !keep.has(numbers[i])) this.now[at] = this.before[at]; });
+  }
+
+  /** Cells that lost pixels inside of a rectangle, all but one: each part that was cut off becomes a cell.
+   *  Returns the rectangles to finish. */
+  partAll(box, except = null) {
+    const losers = new Set();
+    this.each(box, (_, at) => { if (this.now[at] !== this.before[at]) losers.add(this.before[at]); });
+    const rectangles = [box];
+    for (const number of losers) {
+      if (!number || number === IGNORED || number === except) continue;
+      rectangles.push({...this.boxes.get(number)});
+      this.part(number);
+    }
+    return rectangles;
+  }
+
+  part(number) {
+    const before = this.maskOf(number, this.before), after = this.maskOf(number, this.now);
+    const was = partsOf(before).numbers, is = partsOf(after), largest = new Map();
+    const origin = new Int32Array(is.sizes.length);
+    after.data.forEach((inside, i) => { if (inside) origin[is.numbers[i]] = was[i]; });
+    is.sizes.forEach((size, p) => {
+      if (p && size > (is.sizes[largest.get(origin[p])] ?? 0)) largest.set(origin[p], p);
+    });
+    const first = [...largest.values()].sort((a, b) => is.sizes[b] - is.sizes[a]);
+    const value = is.sizes.map((size, p) => !p ? 0 : first.includes(p) ? number : size < CRUMB ? 0 : this.fresh());
+    this.each(after, (i, at) => { if (after.data[i]) this.now[at] = value[is.numbers[i]]; });
+  }
+
+  /** Cuts cells along a path of points: those of `chosen` that it meets, else all that it meets. Where it goes through
+   *  none, its ends are lengthened inside the cell that it meets most. Returns {patches, cells}. */
+  split(points, chosen) {
+    const pixels = this.path(points), met = new Map();
+    for (const [row, column] of pixels) {
+      const number = this.at(row, column);
+      if (number && number !== IGNORED) met.set(number, (met.get(number) ?? 0) + 1);
+    }
+    const some = [...met.keys()].filter(number => chosen.has(number));
+    const wanted = some.length ? some : [...met.keys()];
+    let cut = wanted.filter(number => this.cut(number, pixels));
+    if (!cut.length && wanted.length && pixels.length > 1) {
+      const most = wanted.reduce((a, b) => met.get(b) > met.get(a) ? b : a);
+      cut = [most].filter(number => this.cut(number, this.lengthened(points, number)));
+    }
+    const boxes = cut.map(number => ({...this.boxes.get(number)})), cells = new Set(cut);
+    for (const box of boxes) this.each(box, (_, at) => { if (this.now[at] !== this.before[at]) cells.add(this.now[at]); });
+    return {patches: this.finish(boxes), cells: [...cells]};
+  }
+
+  path(points) {
+    const pixels = points.map(({x, y}) => [Math.floor(y), Math.floor(x)]);
+    return pixels.flatMap((pixel, i) => i ? linePixels(...pixels[i - 1], ...pixel) : [pixel]);
+  }
+
+  /** The path, with both ends carried on straight to the border of a cell. */
+  lengthened(points, number) {
+    const box = this.boxes.get(number), far = box.height + box.width;
+    const end = line => {
+      const last = line[line.length - 1];
+      const back = line.findLast(({x, y}) => Math.hypot(x - last.x, y - last.y) >= 3) ?? line[0];
+      const length = Math.hypot(last.x - back.x, last.y - back.y) || 1;
+      const ahead = {x: last.x + (last.x - back.x) / length * far, y: last.y + (last.y - back.y) / length * far};
+      const pixels = this.path([last, ahead]), out = pixels.findIndex(pixel => this.at(...pixel) !== number);
+      return pixels.slice(0, out);
+    };
+    return [...end([...points].reverse()), ...this.path(points), ...end(points)];
+  }
+
+  cut(number, pixels) {
+    const mask = this.maskOf(number), whole = mask.data.slice();
+    for (const [row, column] of pixels) {
+      const r = row - mask.row, c = column - mask.column;
+      if (r >= 0 && c >= 0 && r < mask.height && c < mask.width) mask.data[r * mask.width + c] = 0;
+    }
+    const {numbers, sizes} = partsOf(mask), before = partsOf({...mask, data: whole}).numbers;
+    const pieces = new Map(); // part of before → its parts of now that are large enough
+    numbers.forEach((p, i) => {
+      if (p && sizes[p] >= CRUMB) pieces.set(before[i], (pieces.get(before[i]) ?? new Set()).add(p));
+    });
+    const divided = [...pieces.values()].filter(parts => parts.size > 1);
+    if (!divided.length) return false;
+    const owner = new Map();
+    for (const parts of divided) {
+      const [first, ...others] = [...parts].sort((a, b) => sizes[b] - sizes[a]);
+      owner.set(first, number);
+      for (const part of others) owner.set(part, this.fresh());
+    }
+    const values = numbers.map(p => p && sizes[p] >= CRUMB ? owner.get(p) ?? number : 0);
+    spread(values, {width: mask.width, data: whole});
+    this.each(mask, (i, at) => { if (whole[i] && values[i]) this.now[at] = values[i]; });
+    return true;
+  }
+
+  /** Makes one cell of several, which keeps the first one's number. Returns {patches, parts}: in how many parts it is. */
+  join(numbers) {
+    const boxes = numbers.map(number => ({...this.boxes.get(number)}));
+    const gaps = this.gapsBetween(numbers, boxes);
+    numbers.forEach((number, k) => this.each(boxes[k], (_, at) => {
+      if (this.now[at] === number) this.now[at] = numbers[0];
+    }));
+    for (const at of gaps) this.now[at] = numbers[0];
+    const patches = this.finish(boxes.map(box => intersection(grown(box, GAP), this.bounds)));
+    return {patches, parts: partsOf(this.maskOf(numbers[0])).sizes.length - 1};
+  }
+
+  gapsBetween(numbers, boxes) {
+    const wanted = new Set(numbers), near = [], gaps = [];
+    for (let r = -GAP; r <= GAP; r++) {
+      for (let c = -GAP; c <= GAP; c++) near.push({r, c, distance: Math.hypot(r, c)});
+    }
+    boxes.forEach((a, k) => boxes.slice(0, k).forEach(b => {
+      const between = intersection(intersection(grown(a, GAP), this.bounds), grown(b, GAP));
+      if (between) this.each(between, (_, at) => {
+        if (this.now[at]) return;
+        const row = Math.floor(at / this.width), column = at % this.width, nearest = new Map();
+        for (const {r, c, distance} of near) {
+          const number = this.at(row + r, column + c);
+          if (wanted.has(number)) nearest.set(number, Math.min(distance, nearest.get(number) ?? Infinity));
+        }
+        const [one, two] = [...nearest.values()].sort((x, y) => x - y);
+        if (one + two <= GAP + 1) gaps.push(at);
+      });
+    }));
+    return gaps;
+  }
+
+  /** Ignores an area: cells at least half inside go with it, others stay whole; `exactly`: these pixels and no others. */
+  ignore(mask, exactly) {
+    const inside = new Map();
+    this.each(mask, (i, at) => {
+      const number = this.now[at];
+      if (mask.data[i] && number && number !== IGNORED) inside.set(number, (inside.get(number) ?? 0) + 1);
+    });
+    if (exactly) {
+      this.paint(mask, IGNORED, true);
+      return this.finish(this.partAll(mask));
+    }
+    const gone = [...inside.keys()].filter(number => 2 * inside.get(number) >= this.sizes[number]);
+    this.paint(mask, IGNORED, false);
+    const boxes = gone.map(number => ({...this.boxes.get(number)}));
+    gone.forEach((number, k) => this.each(boxes[k], (_, at) => { if (this.now[at] === number) this.now[at] = IGNORED; }));
+    return this.finish([mask, ...boxes]);
+  }
+}

@@ -1,0 +1,154 @@
+// The list of fields at the side: which there are, which is open, what is done.
+
+import {Refused, json, loadLabels, request} from "./server.js";
+import {levelsOf} from "./view.js";
+
+const $ = id => document.getElementById(id);
+const STATES = {untouched: "not looked at", begun: "begun", done: "done"};
+const PARTS = {train: "learnt from", test: "held out for testing", new: "new"};
+
+export class Fields {
+  constructor({editor, queue, view, input, say}) {
+    Object.assign(this, {editor, queue, view, input, say});
+    this.all = [];
+    this.opening = null; // AbortController of the field that is being opened
+    $("previous").addEventListener("click", () => this.go(-1));
+    $("next").addEventListener("click", () => this.go(1));
+    $("done").addEventListener("click", () => this.toggleDone());
+    $("fields").addEventListener("click", ({target}) => {
+      const id = target.closest("button")?.dataset.id;
+      if (id !== undefined) this.open(this.all.find(field => String(field.id) === id));
+    });
+  }
+
+  get current() { return this.editor.field; }
+
+  async load() {
+    const {fields} = await json("fields"), id = this.current?.id;
+    this.all = fields;
+    if (id !== undefined) this.editor.field = fields.find(field => field.id === id) ?? this.current;
+    this.show();
+  }
+
+  /** The first field that is not done, or the first of all. */
+  async openFirst() {
+    const field = this.all.find(({state}) => state !== "done") ?? this.all[0];
+    if (field) return this.open(field);
+    this.notice("There are no pictures here. Put pictures into the folder (“Train data/Images”, “Raw data/Images”), or name "
+      + "them: python main.py correct PICTURES. Then start it again.");
+  }
+
+  notice(text) {
+    $("notice").textContent = text;
+    $("notice").hidden = !text;
+  }
+
+  /** Opens a field; the one before stays open where that fails. `again`: its labels alone are loaded anew. */
+  async open(field, again = false) {
+    this.opening?.abort();
+    const {signal} = this.opening = new AbortController();
+    this.input.reset();
+    $("stage").ariaBusy = "true";
+    const late = setTimeout(() => this.notice(`Opening ${field.name} …`), 300);
+    try {
+      await this.queue.empty(signal);
+      const waiting = () => {
+        clearTimeout(late);
+        this.notice(`The network is looking for the cells in ${field.name} …`);
+      };
+      const [levels, loaded] = await Promise.all([
+        again ? null : request(`fields/${field.id}/picture`, {signal}).then(response => response.blob()).then(levelsOf),
+        loadLabels(field.id, {signal, waiting}),
+      ]);
+      if (signal.aborted) return;
+      this.editor.open(field, levels, loaded);
+      if (!again) this.view.fit();
+      field.cells = this.editor.cells.count;
+      if (!again) this.say(this.welcome(field));
+      this.show();
+      if (!again) $("stage").focus({preventScroll: true});
+    } catch (error) {
+      if (signal.aborted) return;
+      const why = error instanceof Refused || error.name === "Error" ? error.message : "The program does not answer.";
+      this.say(`${field.name} cannot be opened. ${why}`);
+      if (!this.current) this.notice(`${field.name} cannot be opened. ${why}`);
+      return;
+    } finally {
+      clearTimeout(late);
+      if (this.opening.signal === signal) $("stage").ariaBusy = "false";
+    }
+    this.notice("");
+  }
+
+  welcome({name, cells, state}) {
+    const found = cells === 1 ? "1 cell" : `${cells} cells`;
+    return `${name}: ${found}, ${STATES[state]}.`;
+  }
+
+  go(steps) {
+    const field = this.all[this.place + steps];
+    if (field) this.open(field);
+    else this.say(steps > 0 ? "This is the last field." : "This is the first field.");
+  }
+
+  get place() { return this.all.findIndex(({id}) => id === this.current?.id); }
+
+  toggleDone() {
+    if (!this.current) return;
+    const field = this.current, done = field.state !== "done";
+    this.input.reset();
+    this.queue.state(field, done);
+    field.state = done ? "done" : "begun";
+    this.show();
+    const next = done && [...this.all.slice(this.place + 1), ...this.all].find(({state}) => state !== "done");
+    if (next) this.open(next).then(() => this.say(`${field.name} is done. ${this.welcome(this.current)}`));
+    else this.say(done ? `${field.name} is done, and with it all fields.` : `${field.name} is open again.`);
+  }
+
+  /** What the program answered to an edit or a change of state. */
+  answered(id, {cells, state}) {
+    const field = this.all.find(other => other.id === id);
+    if (!field) return;
+    field.cells = cells ?? field.cells;
+    field.state = state ?? (field.state === "untouched" ? "begun" : field.state);
+    this.show();
+  }
+
+  show() {
+    const {current, all} = this, done = all.filter(({state}) => state === "done").length;
+    $("fields-facts").textContent = all.length ? `${done} of ${all.length} done` : "";
+    const list = $("fields");
+    while (list.children.length > all.length) list.lastChild.remove();
+    all.forEach((field, i) => this.showEntry(list.children[i] ?? list.appendChild(this.entry()), field));
+    $("field-name").textContent = current?.name ?? "Correct cells";
+    $("field-facts").textContent = current
+      ? `field ${this.place + 1} of ${all.length} · ${current.width} × ${current.height} px · ${PARTS[current.part]}` : "";
+    $("previous").disabled = this.place <= 0;
+    $("next").disabled = this.place >= all.length - 1;
+    $("done").disabled = !current;
+    $("done").ariaPressed = String(current?.state === "done");
+    $("done").firstChild.textContent = current?.state === "done" ? "Done. Open it again " : "This field is done ";
+  }
+
+  entry() {
+    const item = document.createElement("li"), button = document.createElement("button");
+    button.type = "button";
+    for (const kind of ["name", "facts"]) button.appendChild(document.createElement("span")).className = kind;
+    item.append(button);
+    return item;
+  }
+
+  showEntry(item, field) {
+    const button = item.firstChild, [name, facts] = button.children, open = field.id === this.current?.id;
+    button.dataset.id = field.id;
+    button.dataset.state = field.state;
+    button.title = field.name;
+    name.textContent = field.name;
+    const cells = open ? this.editor.cells.count : field.cells;
+    const count = cells == null ? [] : [cells === 1 ? "1 cell" : `${cells} cells`];
+    const part = field.part === "test" ? ["for testing"] : [];
+    facts.textContent = [STATES[field.state], ...count, ...part].join(" · ");
+    if (open && button.ariaCurrent !== "true") item.scrollIntoView({block: "nearest"});
+    button.ariaCurrent = String(open);
+  }
+}
