@@ -4,11 +4,14 @@
 // that was finished: `finish()` compares the two and makes patches of what differs, `cancel()` puts `before` back.
 // A patch is a rectangle with runs of its labels before and after.
 
-import {emptyMask, grown, holesOf, intersection, linePixels, partsOf, runsOf, spread, union} from "./geometry.js";
+import {emptyMask, grown, holesOf, intersection, linePixels, partsOf, runsOf, spread, union} from "./geometry.js?token=__TOKEN__";
 
 export const IGNORED = 65535;
 const CRUMB = 5; // px: parts smaller than this are no cells of their own
 const GAP = 3; // px between cells that are joined: as much is filled
+
+/** Whether two steps go into opposite directions, by more than 120 degrees. */
+const opposite = (one, two) => one.r * two.r + one.c * two.c < -.5 * one.distance * two.distance;
 
 export class Cells {
   constructor(labels, height, width) {
@@ -345,10 +348,10 @@ export class Cells {
         const row = Math.floor(at / this.width), column = at % this.width, nearest = new Map();
         for (const {r, c, distance} of near) {
           const number = this.at(row + r, column + c);
-          if (wanted.has(number)) nearest.set(number, Math.min(distance, nearest.get(number) ?? Infinity));
+          if (wanted.has(number) && !(distance >= nearest.get(number)?.distance)) nearest.set(number, {r, c, distance});
         }
-        const [one, two] = [...nearest.values()].sort((x, y) => x - y);
-        if (one + two <= GAP + 1) gaps.push(at);
+        const [one, two] = [...nearest.values()].sort((x, y) => x.distance - y.distance);
+        if (two && one.distance + two.distance <= GAP + 1 && opposite(one, two)) gaps.push(at);
       });
     }));
     return gaps;

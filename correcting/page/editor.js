@@ -1,8 +1,8 @@
 // The field that is worked on: its cells, what is selected, every act with undo and redo. Each act goes to the queue.
 
-import {AIMED, CHANGED, SELECTED} from "./outlines.js";
-import {Cells, IGNORED} from "./cells.js";
-import {union} from "./geometry.js";
+import {AIMED, CHANGED, SELECTED} from "./outlines.js?token=__TOKEN__";
+import {Cells, IGNORED} from "./cells.js?token=__TOKEN__";
+import {union} from "./geometry.js?token=__TOKEN__";
 
 const cellsInWords = count => count === 1 ? "1 cell" : `${count} cells`;
 
@@ -113,7 +113,7 @@ export class Editor {
     const at = numbers.indexOf(last), first = steps > 0 ? 0 : numbers.length - 1;
     const number = numbers[at < 0 ? first : (at + steps + numbers.length) % numbers.length];
     this.select([number]);
-    this.view.reveal(this.cells.boxes.get(number), 60, 24);
+    this.view.reveal(this.cells.boxes.get(number));
     this.say(`Cell ${numbers.indexOf(number) + 1} of ${numbers.length}, ${this.cells.sizes[number]} pixels.`);
     return number;
   }

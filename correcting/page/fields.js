@@ -1,11 +1,11 @@
 // The list of fields at the side: which there are, which is open, what is done.
 
-import {Refused, json, loadLabels, request} from "./server.js";
-import {levelsOf} from "./view.js";
+import {json, loadLabels, request} from "./server.js?token=__TOKEN__";
+import {levelsOf} from "./view.js?token=__TOKEN__";
 
 const $ = id => document.getElementById(id);
-const STATES = {untouched: "not looked at", begun: "begun", done: "done"};
-const PARTS = {train: "learnt from", test: "held out for testing", new: "new"};
+const STATES = {untouched: "untouched", begun: "begun", done: "done"};
+const PARTS = {train: "for training", test: "held out for testing", new: "new"};
 
 export class Fields {
   constructor({editor, queue, view, input, say}) {
@@ -69,7 +69,7 @@ export class Fields {
       if (!again) $("stage").focus({preventScroll: true});
     } catch (error) {
       if (signal.aborted) return;
-      const why = error instanceof Refused || error.name === "Error" ? error.message : "The program does not answer.";
+      const why = error instanceof TypeError ? "The program does not answer." : error.message;
       this.say(`${field.name} cannot be opened. ${why}`);
       if (!this.current) this.notice(`${field.name} cannot be opened. ${why}`);
       return;
@@ -106,10 +106,11 @@ export class Fields {
   }
 
   /** What the program answered to an edit or a change of state. */
-  answered(id, {cells, state}) {
+  answered(id, {cells, state, problem}) {
     const field = this.all.find(other => other.id === id);
     if (!field) return;
     field.cells = cells ?? field.cells;
+    if (problem !== undefined) field.problem = problem;
     field.state = state ?? (field.state === "untouched" ? "begun" : field.state);
     this.show();
   }
@@ -133,13 +134,13 @@ export class Fields {
   entry() {
     const item = document.createElement("li"), button = document.createElement("button");
     button.type = "button";
-    for (const kind of ["name", "facts"]) button.appendChild(document.createElement("span")).className = kind;
+    for (const kind of ["name", "facts", "problem"]) button.appendChild(document.createElement("span")).className = kind;
     item.append(button);
     return item;
   }
 
   showEntry(item, field) {
-    const button = item.firstChild, [name, facts] = button.children, open = field.id === this.current?.id;
+    const button = item.firstChild, [name, facts, problem] = button.children, open = field.id === this.current?.id;
     button.dataset.id = field.id;
     button.dataset.state = field.state;
     button.title = field.name;
@@ -148,6 +149,7 @@ export class Fields {
     const count = cells == null ? [] : [cells === 1 ? "1 cell" : `${cells} cells`];
     const part = field.part === "test" ? ["for testing"] : [];
     facts.textContent = [STATES[field.state], ...count, ...part].join(" · ");
+    problem.textContent = field.problem ?? "";
     if (open && button.ariaCurrent !== "true") item.scrollIntoView({block: "nearest"});
     button.ariaCurrent = String(open);
   }

@@ -14,7 +14,7 @@ export class Input {
     this.penDown = false; // the keyboard's mouse button
     view.overlay = context => tools.draw(context, this.crosshair);
     const on = (target, name, method, options) => target.addEventListener(name, event => {
-      if (editor.cells) method.call(this, event);
+      if (editor.cells || target === document) method.call(this, event);
     }, options);
     on(stage, "pointerdown", this.down);
     on(stage, "pointermove", this.moved);
@@ -136,7 +136,7 @@ export class Input {
     const control = (event.ctrlKey || event.metaKey) && !typed;
     const name = `${control ? "Ctrl+" : ""}${event.shiftKey && event.key.length > 1 ? "Shift+" : ""}`
       + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
-    const onPicture = target === this.stage;
+    const onPicture = target === this.stage && this.editor.cells;
     const act = this.keys[event.shiftKey && /^[a-z]$/i.test(event.key) ? `${name} with Shift` : name]
       ?? (onPicture && (event.altKey ? null : this.onPicture(event, name)));
     if (!act || event.altKey && !typed) return;

@@ -1,12 +1,12 @@
 // The page as a whole: makes its parts, and gives every button and key its act.
 
-import {DRAWS, TOOLS, Tools} from "./tools.js";
-import {Editor} from "./editor.js";
-import {Fields} from "./fields.js";
-import {Input} from "./input.js";
-import {Queue} from "./server.js";
-import {Training} from "./training.js";
-import {View} from "./view.js";
+import {DRAWS, TOOLS, Tools} from "./tools.js?token=__TOKEN__";
+import {Editor} from "./editor.js?token=__TOKEN__";
+import {Fields} from "./fields.js?token=__TOKEN__";
+import {Input} from "./input.js?token=__TOKEN__";
+import {Queue} from "./server.js?token=__TOKEN__";
+import {Training} from "./training.js?token=__TOKEN__";
+import {View} from "./view.js?token=__TOKEN__";
 
 const $ = id => document.getElementById(id);
 const stage = $("stage"), toolButtons = [...document.querySelectorAll("[data-tool]")];
@@ -15,6 +15,7 @@ const SAVED = {
   saving: () => "Saving …",
   lost: count => `Not saved: the program has ended. Start it again (python main.py correct), and leave this page open: ${count} `
     + `${count === 1 ? "change waits" : "changes wait"} here.`,
+  refused: (_, why) => `Not saved: ${why}. It is tried again.`,
   moved: () => "Not saved: the program was started anew under another address. Open the address that it printed.",
 };
 
@@ -24,8 +25,8 @@ function say(text) { $("message").textContent = text; }
 
 let fields; // the queue and the fields know each other
 const queue = new Queue({
-  changed: state => {
-    $("saved").textContent = SAVED[state](queue.unsent);
+  changed: (state, why) => {
+    $("saved").textContent = SAVED[state](queue.unsent, why);
     $("saved").dataset.state = state;
   },
   answered: (id, answer) => fields.answered(id, answer),

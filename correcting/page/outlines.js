@@ -1,6 +1,6 @@
 // Labels → the outlines of the cells at the screen's resolution. Pure arithmetic on typed arrays.
 
-import {IGNORED} from "./cells.js";
+import {IGNORED} from "./cells.js?token=__TOKEN__";
 
 export const PLAIN = 0, CHANGED = 1, AIMED = 2, SELECTED = 3; // marks of cells; a higher one wins where two cells touch
 

@@ -1,7 +1,7 @@
 // Talking to the program: every request carries the token of the page's address; what is changed waits in one queue,
 // goes out in order, and is sent again until the program has answered.
 
-const token = new URLSearchParams(location.search).get("token") ?? "";
+const token = "__TOKEN__"; // the program writes it here
 const RETRY_MS = 1000;
 
 export class Refused extends Error { // the program answered, and said no
@@ -41,10 +41,14 @@ export async function loadLabels(id, {signal, waiting} = {}) {
 }
 
 export class Queue {
-  /** changed(state): "saved", "saving", "lost" (nobody answers) or "moved" (another token). conflict(id, reason): labels
-   *  must be loaded anew. answered(id, answer): after each edit or change of state. */
+  /** changed(state, why): "saved", "saving", "lost" (nobody answers), "moved" (another token) or "refused" (such as a full
+   *  disk). conflict(id, error): labels must be loaded anew. answered(id, answer): after each edit or change of state. */
   constructor({changed, conflict, answered}) {
-    Object.assign(this, {changed, conflict, answered});
+    Object.assign(this, {conflict, answered});
+    this.changed = (state, why) => {
+      this.stuck = !["saved", "saving"].includes(state);
+      changed(state, why);
+    };
     this.items = [];
     this.versions = new Map();
     this.sending = false;
@@ -63,8 +67,13 @@ export class Queue {
     this.send();
   }
 
-  /** Waits until everything is saved, or until `signal` ends the waiting. */
-  async empty(signal) { while (this.items.length && !signal?.aborted) await pause(20); }
+  /** Waits until everything is saved, or until `signal` ends the waiting; an error where it cannot be now. */
+  async empty(signal) {
+    while (this.items.length && !signal?.aborted) {
+      if (this.stuck) throw new Error("What you changed last is not saved yet.");
+      await pause(20);
+    }
+  }
 
   drop(id) { this.items = this.items.filter(item => item.id !== id); }
 
@@ -101,7 +110,7 @@ export class Queue {
       return;
     }
     item.doubtful = true; // it may have been stored, and only the answer was lost
-    this.changed(error instanceof Refused && error.status === 403 ? "moved" : "lost");
+    this.changed(!(error instanceof Refused) ? "lost" : error.status === 403 ? "moved" : "refused", error.message);
     await pause(RETRY_MS);
   }
 

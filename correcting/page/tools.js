@@ -2,8 +2,8 @@
 //
 // A gesture is {move(point), end(point)?, cancel()?, draw(context)?}; points are {x, y} in pixels of the picture.
 
-import {IGNORED} from "./cells.js";
-import {fillPolygon, sweep, union} from "./geometry.js";
+import {IGNORED} from "./cells.js?token=__TOKEN__";
+import {fillPolygon, sweep, union} from "./geometry.js?token=__TOKEN__";
 
 export const TOOLS = {
   select: {key: "v", hint: "Click a cell to select it, with Shift several. Drag moves the picture."},

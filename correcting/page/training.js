@@ -1,6 +1,6 @@
 // "Train again": what will happen, how far it is, and whether it helped.
 
-import {Refused, json} from "./server.js";
+import {json} from "./server.js?token=__TOKEN__";
 
 const $ = id => document.getElementById(id);
 const POLL_MS = 1000;
@@ -68,8 +68,8 @@ export class Training {
 
   async ask() {
     if ($("train").hidden) return this.say("A training is running.");
-    await this.queue.empty();
     try {
+      await this.queue.empty();
       const {done, seconds, start, unable} = await json("train");
       const count = done ?? this.fields.all.filter(({state, part}) => state === "done" && part !== "test").length;
       if (unable || !count) return this.say(unable || "No field is done yet. Correct one, and press “This field is done”.");
@@ -84,7 +84,7 @@ export class Training {
     }
   }
 
-  why(error) { return error instanceof Refused ? error.message : "The program does not answer."; }
+  why(error) { return error instanceof TypeError ? "The program does not answer." : error.message; }
 
   async start() {
     try {

@@ -1,6 +1,6 @@
 // The picture on the screen: three canvases (picture, outlines, pointer) under one zoom and place.
 
-import {drawOutlines} from "./outlines.js";
+import {drawOutlines} from "./outlines.js?token=__TOKEN__";
 
 const MOST_PIXELS = 4e6; // of the canvas of outlines; a larger window has them at half its resolution
 const LARGEST = 64; // pixels of the screen for one of the picture
@@ -22,7 +22,7 @@ export class View {
   }
 
   resize() {
-    const {width, height} = this.stage.getBoundingClientRect(), wasEmpty = !this.width;
+    const {width, height} = this.stage.getBoundingClientRect(), whole = this.whole;
     Object.assign(this, {width, height, ratio: window.devicePixelRatio || 1});
     const large = width * height * this.ratio ** 2 > MOST_PIXELS;
     for (const canvas of [this.below, this.lines, this.above]) {
@@ -32,7 +32,7 @@ export class View {
     }
     const context = this.lines.getContext("2d");
     this.data = context.createImageData(this.lines.width, this.lines.height);
-    if (wasEmpty && this.cells) this.fit();
+    if (whole) this.fit();
     this.redraw();
   }
 
@@ -50,11 +50,16 @@ export class View {
     this.redraw();
   }
 
+  /** Whether the picture is shown whole, as large as it goes. */
+  get whole() { return this.cells && this.scale === this.fitting; }
+
+  get fitting() { return Math.min(LARGEST, this.width / this.cells.width, this.height / this.cells.height); }
+
   get smallest() { return Math.min(1, this.width / this.cells.width, this.height / this.cells.height) * .9; }
 
   fit() {
     if (!this.cells) return;
-    this.scale = Math.min(LARGEST, this.width / this.cells.width, this.height / this.cells.height);
+    this.scale = this.fitting;
     this.left = (this.cells.width - this.width / this.scale) / 2;
     this.top = (this.cells.height - this.height / this.scale) / 2;
     this.redraw();
@@ -87,10 +92,10 @@ export class View {
     this.redraw();
   }
 
-  /** Moves until a rectangle of the picture is seen with a margin in CSS pixels; zooms in where it is tiny. */
-  reveal({row, column, height, width}, margin = 60, smallest = 0) {
-    const size = Math.max(height, width);
-    if (size * this.scale < smallest) this.scale = Math.min(LARGEST, smallest / size);
+  /** Where a rectangle of the picture is not seen whole, moves until it is, with a margin in CSS pixels. */
+  reveal({row, column, height, width}, margin = 60) {
+    const first = this.toPicture(0, 0), last = this.toPicture(this.width, this.height);
+    if (row >= first.y && column >= first.x && row + height <= last.y && column + width <= last.x) return;
     const shift = (start, length, from, extent) => {
       const room = extent / this.scale, rim = Math.min(margin / this.scale, Math.max(0, (room - length) / 2));
       return Math.max(start + length + rim - room, Math.min(start - rim, from));
