@@ -3,6 +3,7 @@
 python main.py                        the whole chain; on the embedded sample while the data folder is empty
 python main.py --data my_folder       the same on your own images and masks
 python main.py predict my_image.tif   masks for any image, by the newest model
+python main.py suggest my_pictures    which of many pictures to annotate next
 """
 
 import os
@@ -81,7 +82,7 @@ def run_command(command, values, megapixels, stack):
 
 def command_line():
     """The parser of all options."""
-    commands = (prepare, check, train, predict, evaluate, correct, export)
+    commands = (prepare, check, train, predict, evaluate, suggest, correct, export)
     return options.make_parser(__doc__, {command.__name__: command for command in commands})
 
 
@@ -170,32 +171,18 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     from pairing.groups import field_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
-    from reading import stacks
-    from reading.files import InputError, counted, refuse_read_only, stem_of
+    from reading.files import counted, refuse_read_only, stem_of
     from reading.folder_lock import in_turn, while_whole
     from reporting.page import write_page
-    from training.run_folder import newest_model
-    from weights.model_files import model_file
 
     data = data or ROOT / "data"
     out, wanted = out or data / PREDICTED, Wanted(**wanted)
     refuse_read_only(out, "Choose another place with --out DIR.")
-    if runs and not runs.is_dir():
-        raise InputError(f"{runs}: no such folder; expected one with runs in it. Correct --runs, or name a --model.")
-    model = model_file(model) if model else newest_model(runs or ROOT / "runs")
+    model = chosen_model(model, runs)
     with nullcontext() if paths else while_whole(data):
         found = find_images(paths or [data / TEST_IMAGES])
-
-    def open_model():
-        with quiet_start():
-            from predicting.predictor import Predictor
-
-            predictor = Predictor(model, wanted.flips)
-        as_trained.enter_context(stacks.as_trained(predictor.metadata.get("settings", {}).get("stack")))
-        return predictor
-
     with in_turn(out), ExitStack() as as_trained:
-        cells = predict_paths(open_model, found, out, wanted)
+        cells = predict_paths(lambda: open_predictor(model, as_trained, wanted.flips), found, out, wanted)
         print(f"{counted(len(found), 'mask')} written to {out} by {model}")
         if cells:
             print(f"{counted(cells.total(), 'cell')}, one a row: {out / TABLE}")
@@ -259,6 +246,39 @@ def correct(paths=(), data=None, model=None, runs=None, browser=True):
     chosen = model_file(model) if model else newest_model(runs)
     with as_one(stack_of_tiles(data)):
         serve_page(data, paths, chosen, open_model, runs, browser)
+
+
+def suggest(paths, data=None, model=None, runs=None, out=None):
+    """Say which of many pictures to annotate next, and where in them the network is in doubt."""
+    from predicting.folder import list_pictures
+    from predicting.suggest import annotated_pictures, rank, to_rank
+    from reading.files import InputError, counted, refuse_read_only
+    from reading.folder_lock import in_turn, while_whole
+    from reporting.suggest_page import PAGE, TABLE, refuse_others_files, write_suggestions
+    from training.run_card import data_of
+    from training.run_folder import card_of
+
+    model = chosen_model(model, runs)
+    given, data = data, data or data_of(card_of(model.parent) or {}) or ROOT / "data"
+    out = out or data / "Suggested"
+    refuse_read_only(out, "Choose another place with --out DIR.")
+    with while_whole(data):
+        train, test = annotated_pictures(data)
+        pictures = to_rank(list_pictures(paths, "suggest"), [*train, *test])
+    with in_turn(out), ExitStack() as as_trained:
+        refuse_others_files(out)
+        found, unreadable = rank(open_predictor(model, as_trained), pictures, train)
+        next_step = (
+            "Outline every cell in the first one or two and put them with what you drew where your other pictures "
+            "are (README.md, five steps); then:",
+            f"python main.py prepare --source my_pictures{data_option(given)}",
+        )
+        write_suggestions(out, found, model, next_step, unreadable)
+    print(f"{counted(len(found), 'picture')} ranked by {model}; first {found[0].path.name}: {found[0].reason}")
+    print(f"all in order: {out / TABLE}; to look at them, open {out / PAGE}")
+    print(*next_step, sep="\n")
+    if unreadable:
+        raise InputError(f"{'; '.join(map(str, unreadable))} (all others are ranked)")
 
 
 def export(model=None, format="onnx", data=None):
@@ -367,6 +387,29 @@ def fit(run, command, data, runs):
     export_quietly(model)
     print(f"trained in {card['seconds']:.0f} s ({card['training_tflop']} TFLOP); run folder: {run.folder}")
     return model
+
+
+def chosen_model(model, runs):
+    """The model file that --model names, else the newest run's; says which."""
+    from reading.files import InputError
+    from training.run_folder import newest_model
+    from weights.model_files import model_file
+
+    if runs and not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; expected one with runs in it. Correct --runs, or name a --model.")
+    return model_file(model) if model else newest_model(runs or ROOT / "runs")
+
+
+def open_predictor(model, as_trained, flips=False):
+    """The `Predictor` of a model file; until `as_trained`, an ExitStack, ends, stacks are read as in its training."""
+    from reading import stacks
+
+    with quiet_start():
+        from predicting.predictor import Predictor
+
+        predictor = Predictor(model, flips)
+    as_trained.enter_context(stacks.as_trained(predictor.metadata.get("settings", {}).get("stack")))
+    return predictor
 
 
 def data_option(data):

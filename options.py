@@ -32,6 +32,7 @@ def make_parser(description, commands):
     command is kept under "command".
     """
     common, seed, masks, fitting, showing, runs = _common(), _seed(), _masks(), _fitting(), _showing(), _runs()
+    network = _network()
     parser = Parser(
         prog="main.py",
         description=description,
@@ -43,7 +44,15 @@ def make_parser(description, commands):
         "prepare": [seed, masks, _cutting()],
         "check": [masks],
         "train": [seed, masks, fitting, runs],
-        "predict": [_writing(), showing, _predicting(), runs],
+        "predict": [
+            _pictures("*", "images or folders (default: Test data/Images)"),
+            _writing(),
+            showing,
+            network,
+            _predicting(),
+            runs,
+        ],
+        "suggest": [_pictures("+", "pictures without masks, or folders of them"), _suggesting(), network, runs],
         "evaluate": [masks, _writing()],
         "correct": [_correcting(), runs],
         "export": [_exporting()],
@@ -235,18 +244,40 @@ def _cutting():
     return group
 
 
-def _predicting():
-    """What is predicted, and by what."""
+def _pictures(how_many, meaning):
+    """Which pictures a command looks at; how_many : as argparse's `nargs`."""
     group = _group()
-    group.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="images or folders (default: Test data/Images)"
-    )
+    group.add_argument("paths", nargs=how_many, type=Path, metavar="PATH", help=meaning)
+    return group
+
+
+def _network():
+    """By which network."""
+    group = _group()
     group.add_argument(
         "--model",
         type=Path,
         metavar="FILE|RUN",
         help="the trained network, or the folder of its run (default: the newest finished run's)",
     )
+    return group
+
+
+def _suggesting():
+    """Where suggestions go."""
+    group = _group()
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the page and the table go (default: Suggested, in the data folder)",
+    )
+    return group
+
+
+def _predicting():
+    """How pictures are predicted."""
+    group = _group()
     group.add_argument("--flips", action="store_true", help="average over mirror images: four times slower")
     group.add_argument(
         "--mpp",

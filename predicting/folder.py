@@ -48,37 +48,43 @@ def find_images(given):
 
     Raises `InputError` where there are none, where one is missing, and where two masks would get one name.
     """
-    paths = []
-    for path in map(Path, given):
-        paths += _pictures(path) if path.is_dir() else [path]
-    if not paths:
-        raise _nothing_to_predict(given[0])
-    for path in paths:
-        if not path.is_file():  # said before the seconds that loading a model takes
-            raise InputError(f"{path}: no such file or folder; expected images there. Check the path.")
+    paths = list_pictures(given)
     refuse_shared_names(paths)
     return paths
 
 
-def _nothing_to_predict(folder):
+def list_pictures(given, command="predict"):
+    """As `find_images`, but files may share a name. command : for what the pictures are wanted."""
+    paths = []
+    for path in map(Path, given):
+        paths += _pictures(path, command) if path.is_dir() else [path]
+    if not paths:
+        raise _no_pictures(given[0], command)
+    for path in paths:
+        if not path.is_file():  # said before the seconds that loading a model takes
+            raise InputError(f"{path}: no such file or folder; expected images there. Check the path.")
+    return paths
+
+
+def _no_pictures(folder, command):
     """The `InputError` for a folder without pictures: what it holds instead, or where there are some."""
     inner = _pictures_within(Path(folder))
     if inner:
         names = some(sub.relative_to(folder).as_posix() for sub in inner)
         return InputError(
-            f"{folder}: no images to predict in it, but in {names}; expected the folder that holds them. Name that: "
-            f'python main.py predict "{next(iter(inner))}"'
+            f"{folder}: no images to {command} in it, but in {names}; expected the folder that holds them. Name that: "
+            f'python main.py {command} "{next(iter(inner))}"'
         )
     for unread in unread_in(folder, ()):
         if not unread.aside:
-            return InputError(f"{folder}: no images to predict; {unread}")
+            return InputError(f"{folder}: no images to {command}; {unread}")
     return InputError(
-        f"{folder}: no images to predict; expected PNG, TIFF or JPEG files. "
-        "Put images there, or name them: python main.py predict my_image.png"
+        f"{folder}: no images to {command}; expected PNG, TIFF or JPEG files. "
+        f"Put images there, or name them: python main.py {command} my_image.png"
     )
 
 
-def _pictures(folder):
+def _pictures(folder, command):
     """The pictures directly in a folder but those that `predict` or Cellpose made there; says what is left out."""
     there = images.list_images(folder, slides.SUFFIXES)
     paths = [path for path in there if not is_result(path) and path.name.lower() not in OWN]
@@ -90,7 +96,7 @@ def _pictures(folder):
         for unread in unread_in(folder, there, below=False):
             print(f"not read: {unread}")
         for sub, count in _pictures_within(folder).items():
-            print(f'not read: {counted(count, "picture")} in {sub}; for them: python main.py predict "{sub}"')
+            print(f'not read: {counted(count, "picture")} in {sub}; for them: python main.py {command} "{sub}"')
     return paths
 
 
@@ -184,19 +190,25 @@ def _refuse_to_overwrite(paths, out_dir, with_cells):
                     f"{target}: would be overwritten by what is predicted of {path.name}; expected no such file, or "
                     "one that `predict` wrote. Choose another place with --out DIR."
                 )
-    for name in (PAGE, *((TABLE, COUNTS) if with_cells else ())):
-        if (out_dir / name).is_file() and not _begins_as_own(out_dir / name):
+    refuse_others(out_dir / name for name in (PAGE, *((TABLE, COUNTS) if with_cells else ())))
+
+
+def refuse_others(targets, command="predict"):
+    """Raise `InputError` where a page or a table that would be written is there, and is not this program's own.
+
+    Its own, of whichever version, are known by how they begin, as long as nobody has saved them anew.
+    """
+    for path in targets:
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            start = file.read(4096)
+        tables = start.startswith((b"image,cell", b"rank,image"))
+        if not (tables if path.suffix == ".csv" else b"default-src 'none'; img-src data:" in start):
             raise InputError(
-                f"{out_dir / name}: no file that `predict` wrote, and it would be overwritten; expected no such file. "
-                "Move or rename it, or choose another place with --out DIR."
+                f"{path}: no file that `{command}` wrote, and it would be overwritten; expected no such file. Move or "
+                "rename it, or choose another place with --out DIR."
             )
-
-
-def _begins_as_own(path):
-    """True for a page or a table as this program writes them, of whichever version, and nobody has saved anew."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return start.startswith(b"image,cell") if path.suffix == ".csv" else b"default-src 'none'; img-src data:" in start
 
 
 def say_flat(names):
