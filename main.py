@@ -254,12 +254,12 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
     from predicting.suggest import annotated_pictures, rank, to_rank
     from reading.files import InputError, counted, refuse_read_only
     from reading.folder_lock import in_turn, while_whole
-    from reporting.suggest_page import PAGE, TABLE, refuse_others_files, write_suggestions
-    from training.run_card import data_of
-    from training.run_folder import card_of
+    from reporting.suggest_page import PAGE, TABLE, next_step, refuse_others_files, write_suggestions
+    from training.run_folder import data_of_model
 
+    named = "".join(f' --{name} "{value}"' for name, value in (("model", model), ("runs", runs)) if value)
     model = chosen_model(model, runs)
-    given, data = data, data or data_of(card_of(model.parent) or {}) or ROOT / "data"
+    data = data or data_of_model(model) or ROOT / "data"
     out = out or data / "Suggested"
     refuse_read_only(out, "Choose another place with --out DIR.")
     with while_whole(data):
@@ -267,16 +267,13 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
         pictures = to_rank(list_pictures(paths, "suggest"), [*train, *test])
     with in_turn(out), ExitStack() as as_trained:
         refuse_others_files(out)
-        found, unreadable = rank(open_predictor(model, as_trained), pictures, train)
-        next_step = (
-            "Outline every cell in the first one or two and put them with what you drew where your other pictures "
-            "are (README.md, five steps); then:",
-            f"python main.py prepare --source my_pictures{data_option(given)}",
-        )
-        write_suggestions(out, found, model, next_step, unreadable)
+        predictor = open_predictor(model, as_trained)
+        found, unreadable = rank(predictor, pictures, train)
+        step = next_step(found, predictor.classes, data_option(data if data != ROOT / "data" else None) + named)
+        write_suggestions(out, found, model, step, unreadable)
     print(f"{counted(len(found), 'picture')} ranked by {model}; first {found[0].path.name}: {found[0].reason}")
     print(f"all in order: {out / TABLE}; to look at them, open {out / PAGE}")
-    print(*next_step, sep="\n")
+    print(*step, sep="\n")
     if unreadable:
         raise InputError(f"{'; '.join(map(str, unreadable))} (all others are ranked)")
 

@@ -28,13 +28,28 @@ def refuse_others_files(out_dir):
     refuse_others((Path(out_dir) / name for name in (PAGE, TABLE)), "suggest")
 
 
-def write_suggestions(out_dir, found, model, next_step, unreadable=()):
+def next_step(found, classes, options):
+    """What to do with the first pictures: (text, command).
+
+    classes : of the network. options : of the command, as text.
+    """
+    names = " ".join(f'"{one.path}"' for one in found[:2])
+    if classes == 1:
+        return "Correct in the browser what the network finds in the first ones, and train again there:", (
+            f"python main.py correct {names}{options}"
+        )
+    return "Outline the cells of the first ones as README.md says in its five steps, then prepare and train:", (
+        f"python main.py prepare --source my_pictures{options.partition(' --model')[0]}"
+    )
+
+
+def write_suggestions(out_dir, found, model, step, unreadable=()):
     """Write the page and the table into a folder.
 
     Parameters
     ----------
     found : list of `predicting.suggest.Suggestion`, the first to annotate first.
-    model : path of the network that looked. next_step : (text, command or None), what to do next.
+    model : path of the network that looked. step : of `next_step`.
     unreadable : texts on pictures that could not be read.
     """
     out_dir = Path(out_dir)
@@ -47,7 +62,7 @@ def write_suggestions(out_dir, found, model, next_step, unreadable=()):
             count=len(found),
             table=TABLE,
             model="/".join(Path(model).parts[-2:]),
-            next_step=next_step,
+            next_step=step,
             unreadable=list(map(str, unreadable)),
             now=time.strftime("%d %B %Y, %H:%M"),
         )

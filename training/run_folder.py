@@ -231,6 +231,12 @@ def _tell_passed_over(models, chosen):
         print(f"passed over, since their training is not finished: {some(reversed(newer))}")
 
 
+def data_of_model(model):
+    """The data folder that a run's model file was trained on, where it is still there; None for any other model."""
+    card = card_of(Path(model).parent)
+    return card and run_card.data_of(card)
+
+
 def trained_on(run_dir):
     """What a run was trained on, in words, from its card."""
     card = card_of(run_dir) or {}

@@ -1,0 +1,110 @@
+"""Whether `suggest` chooses better than chance: Dice on 8 test fields after annotating 1, 2 and 4 of the 8 others.
+
+    python benchmarks/suggest.py FOLDER --work DIR
+
+FOLDER as for `python benchmarks/real_data.py cervix`. For each seed one arm asks `suggest` again after each training:
+first with weights/sample.keras, which knows synthetic smears alone (weights/pap_smear.keras was trained on these very
+fields), then with the network just trained. The other arm takes the fields in an order that the seed draws. Trainings
+are short, of one length in both arms, and each starts from what `train` takes by itself, which is weights/sample.keras
+here. Every training keeps its scores in DIR, so that a stop loses one at most: the same command goes on. --minutes ends
+it before the first training that would begin later.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.real_data import run, write_cervix
+
+START = ROOT / "weights" / "sample.keras"
+COUNTS = (1, 2, 4)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="where everything is kept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", default="3")
+    parser.add_argument("--steps", default="100")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    args = parser.parse_args()
+    end = time.time() + 60 * args.minutes
+    fields = args.work / "all"
+    if not fields.is_dir():
+        write_cervix(args.folder, fields)
+    for seed in args.seeds:
+        for arm in ("suggest", "random"):
+            for count in COUNTS:
+                folder = args.work / f"{arm}_{seed}_{count}"
+                if (folder / "scores.json").is_file():
+                    continue
+                if time.time() > end:
+                    print("not finished; go on with the same command")
+                    return
+                shutil.rmtree(folder, ignore_errors=True)
+                chosen = random_fields(fields, seed)[:count] if arm == "random" else suggested(args.work, seed, count)
+                scores = train_on(fields, chosen, folder, seed, args)
+                (folder / "scores.json").write_text(json.dumps({"fields": chosen, "dice": scores["dice"]}))
+                print(f"{arm} {seed} {count}: {scores['dice']:.4f} {chosen}", flush=True)
+    print_table(args.work, args.seeds)
+
+
+def names_of(fields):
+    return sorted(path.name for path in (fields / "Train data" / "Images").iterdir())
+
+
+def random_fields(fields, seed):
+    return np.random.default_rng(seed).permutation(names_of(fields)).tolist()
+
+
+def suggested(work, seed, count):
+    """The fields that `suggest` chooses, one after the other trained on as often as `COUNTS` says."""
+    before = max((other for other in COUNTS if other < count), default=0)
+    folder, model, taken = work / f"suggest_{seed}_{before}", START, []
+    if before:
+        model, taken = folder / "run", json.loads((folder / "scores.json").read_text())["fields"]
+    pool, out = work / f"pool_{seed}_{count}", work / f"suggested_{seed}_{count}"
+    shutil.rmtree(pool, ignore_errors=True)
+    pool.mkdir()
+    for name in set(names_of(work / "all")) - set(taken):
+        shutil.copy(work / "all" / "Train data" / "Images" / name, pool)
+    data = folder / "data"  # before the first training there is none, and nothing is annotated
+    run("suggest", pool, "--data", data, "--model", model, "--out", out)
+    with open(out / "suggested.csv", newline="", encoding="utf-8") as file:
+        return taken + [row["image"] for row in csv.DictReader(file)][: count - before]
+
+
+def train_on(fields, chosen, folder, seed, args):
+    """Train on some fields and score the test fields; returns scores.json. The run stays in `folder`."""
+    data = folder / "data"
+    shutil.copytree(fields / "Test data", data / "Test data", ignore=shutil.ignore_patterns("Predicted images"))
+    for kind in ("Images", "Masks"):
+        (data / "Train data" / kind).mkdir(parents=True)
+        for name in chosen:
+            shutil.copy(fields / "Train data" / kind / name, data / "Train data" / kind)
+    length = ("--epochs", args.epochs, "--steps", args.steps)
+    run("--data", data, "--runs", folder, "--run", "run", "--seed", seed, *length)
+    return json.loads((data / "Test data" / "Predicted images" / "scores.json").read_text(encoding="utf-8"))
+
+
+def print_table(work, seeds):
+    for count in COUNTS:
+        for arm in ("suggest", "random"):
+            found = [json.loads((work / f"{arm}_{seed}_{count}" / "scores.json").read_text()) for seed in seeds]
+            dice = [one["dice"] for one in found]
+            fields = [" ".join(Path(name).stem for name in one["fields"]) for one in found]
+            print(f"{count} {arm:8}", *(f"{score:7.3f}" for score in dice), f"mean {np.mean(dice):.3f}", fields)
+
+
+if __name__ == "__main__":
+    main()
