@@ -35,6 +35,7 @@ EMPTY = (
 )
 PLACES, LEAST_SHARE = 5, 0.2  # places in a picture: at most so many, of at least this share of the first one's doubt
 PLACE_PX, PLACE_SHARE = 64, 0.1  # side of a place: at least, and as a share of the picture's shorter side
+MAP_PX, LEAST_DOUBT = 512, 0.002  # side of the map on which places are found; mean doubt around one, at least
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 LEVELS = 5  # of a pyramid, each half as large as the last: texture of 1 to 16 px
 LEAST_STEP = 0.03  # differences of a feature below it are noise: of a share of the range of grey values, or in per cent
@@ -176,14 +177,19 @@ def unsure_of(probability):
 
 def places_of(unsure):
     """The squares with most doubt, none upon another: a list of (row, column, height, width), most doubtful first."""
-    side = min(*unsure.shape, max(PLACE_PX, round(PLACE_SHARE * min(unsure.shape))))
-    rows, columns = (n - side + 1 for n in unsure.shape)
-    sums = cv2.boxFilter(unsure, cv2.CV_32F, (side, side), anchor=(0, 0), normalize=False)[:rows, :columns].copy()
-    places, least = [], max(EDGE_PX**2 / 2, LEAST_SHARE * float(sums.max()))
-    while len(places) < PLACES and sums.max() >= least:
-        row, column = map(int, np.unravel_index(sums.argmax(), sums.shape))
-        places.append((row, column, side, side))
-        sums[max(0, row - side + 1) : row + side, max(0, column - side + 1) : column + side] = 0
+    height, width = unsure.shape
+    side = min(height, width, max(PLACE_PX, round(PLACE_SHARE * min(height, width))))
+    step = -(-max(height, width) // MAP_PX)
+    map_ = cv2.resize(unsure, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
+    map_ = cv2.GaussianBlur(map_, (0, 0), side / step / 4, borderType=cv2.BORDER_CONSTANT)
+    places, least = [], max(LEAST_DOUBT, LEAST_SHARE * float(map_.max()))
+    while len(places) < PLACES and map_.max() >= least:
+        row, column = map(int, np.unravel_index(map_.argmax(), map_.shape))
+        top, left = (int(np.clip(n * step - side // 2, 0, most - side)) for n, most in ((row, height), (column, width)))
+        if all(max(abs(top - place[0]), abs(left - place[1])) >= side for place in places):
+            places.append((top, left, side, side))
+        near = -(-side // step)
+        map_[max(0, row - near + 1) : row + near, max(0, column - near + 1) : column + near] = 0
     return places
 
 
@@ -272,7 +278,9 @@ def _likeness(apart, names, from_above, names_above):
     if len(from_above) and from_above.min() < TWIN:
         return f"nearly the same as {names_above[int(from_above.argmin())]} above"
     if not len(apart):
-        return "" if len(from_above) else "most like all the others, so that what it teaches serves them too"
+        if not len(from_above):
+            return "most like all the others, so that what it teaches serves them too"
+        return "unlike those above" if from_above.min() > MUCH else ""
     if apart.min() < TWIN:
         return f"nearly the same as {names[int(apart.argmin())]}, which is annotated"
     if apart.min() > 2 * MUCH:
