@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -208,8 +209,10 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     tests, out = data / "Test data", out or data / PREDICTED
     with in_turn(out), while_whole(data):
         _, foreground = in_tiles(data, classes, foreground)
-        with as_one(read_record(out).stack):
-            scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data))
+        record = read_record(out)
+        with as_one(record.stack):
+            start = partial(started_from, record)
+            scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data), start)
             page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
     if scores is None:
         print(f"no masks in {tests / 'Masks'}: nothing to score against")
@@ -430,6 +433,19 @@ def in_tiles(data, classes, foreground):
             f"--foreground {','.join(map(str, foreground))}: `prepare` has applied it; in the tiles foreground is 255"
         )
     return told, applied
+
+
+def started_from(record):
+    """The `predictor.Predictor` of the weights from which the model of a `record.Record` was trained; None of none."""
+    from training.run_folder import start_weights
+
+    weights = None if record.listed is None else start_weights(record.model)
+    if weights is None:
+        return None
+    with quiet_start():
+        from predicting.predictor import Predictor
+
+        return Predictor(weights, record.flips)
 
 
 def export_quietly(model):

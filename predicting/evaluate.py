@@ -16,6 +16,7 @@ from pairing.masks import MaskCoding
 from pairing.objects import components, true_objects
 from pairing.pairs import find_pairing
 from pairing.survey import survey
+from predicting.at_start import open_start
 from predicting.folder import PROBABILITIES, SUFFIX
 from predicting.record import read_record
 from reading import images
@@ -24,12 +25,13 @@ from scoring import calibration, metrics, objects
 from scoring.baseline import otsu_mask
 
 
-def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, truth_classes=None):
+def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, truth_classes=None, start=None):
     """Compare the masks in `predicted_dir` with those in `test_dir`/Masks and write `scores.json` beside the former.
 
     The meaning of the mask values is the one that the model was trained with (`predictions.json`, see `record`);
     `foreground` overrides it and `classes` must agree with it. `truth_classes` : of the true masks, where `prepare` has
     noted them. Where `predict_files` left the probabilities of all images scored, `calibration.png` is drawn too.
+    `start` : function that gives the `predictor.Predictor` of the weights that the training started from, or None.
 
     Images without a mask are left out. Returns the scores, which docs/results.md describes, or None where no test
     image has a mask. Raises `InputError` where a prediction is missing, has another size than its mask, or is not one
@@ -55,18 +57,23 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
         coding = found.coding(record.classes, foreground)
     coding.check(found.mask_values)
     drawn = found.drawn()
+    start = start and open_start(start, pairs, predicted, coding.classes)
     results, steps = [], np.zeros((calibration.STEPS, 2), np.int64)
     kept_path = predicted_dir / PROBABILITIES
     with _open_probabilities(kept_path) as kept:
         for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
             truth, result = _result(pair, predicted[pair.stem], record, coding, drawn, contents)
             results.append(result)
+            if start:
+                start.add(pair.image, contents.image(pair), truth)
             contents.forget(pair)
             if steps is not None:
                 more = _step_counts(kept, pair.stem, truth, kept_path)
                 steps = None if more is None else steps + more
     scores = _all_scores([pair.stem for pair in pairs], results, record.threshold, coding.classes)
     scores |= {"masks": asdict(coding), "model": record.model, "model_sha256": record.model_sha256}
+    if start:
+        scores["start"] = start.scores()
     figure = predicted_dir / "calibration.png"
     scores["calibration"] = None if steps is None else calibration.reliability(steps)
     if scores["calibration"]:

@@ -30,6 +30,7 @@ class Record:
         {} without cells; neither is there in records of earlier versions.
     all_cells : whether the cells of all masks were separated; None where the list says it of each.
     stack : how stacks of planes were read as one picture, `stacks.HOW`.
+    flips : whether mirror images were averaged.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Record:
     listed: dict | None
     all_cells: bool | None
     stack: str | int | None = None
+    flips: bool = False
 
     def cells(self, mask):
         """Whether `predict` separated the cells of a mask, and wrote them beside it; None: not known."""
@@ -89,6 +91,7 @@ def read_record(folder):
         for entry in (listed or {}).values():
             entry["sha256"], entry["image"], entry["image_sha256"]
         more = {key: found.get(key) for key in ("model_sha256", "dark_foreground", "stack")}
+        more["flips"] = bool(found.get("flips"))
         return Record(path, str(found.get("model", "")), **known, **more, listed=listed, all_cells=found.get("cells"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; expected what `predict` writes there. Run `predict` again.") from error

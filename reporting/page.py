@@ -233,10 +233,11 @@ def _scores(scores, out_dir):
     if scores is None:
         return {"calibration": None}
     otsu = {"Otsu’s threshold": scores["otsu"]} if "otsu" in scores else {}
+    start = {"the weights it started from": scores["start"]} if "start" in scores else {}
     others = otsu | {"an empty mask": scores["baseline"]}
     return {
         "score_names": SCORES,
-        "baselines": otsu | {"all background": scores["baseline"]},
+        "baselines": start | otsu | {"all background": scores["baseline"]},
         "not_better_than": [name for name, other in others.items() if other["dice"] >= scores["dice"]],
         "few_images": len(scores["images"]) < FEW_IMAGES,
         "calibration": _calibration(scores["calibration"], out_dir / "calibration.png"),

@@ -4,6 +4,8 @@ Counts add up over images, scores do not; so the scores of a whole test set are 
 would move with other images is found by drawing the images again (bootstrap). NumPy only.
 """
 
+import os
+
 import numpy as np
 
 from reading.files import InputError
@@ -193,9 +195,17 @@ def table(summary):
         lines += [row("  95 % interval", limits, "{:.3f}–{:.3f}"), row("  mean per image", summary["mean_per_image"])]
     for key, scores in summary.get("classes", {}).items():
         lines.append(row(f"  class {key}", scores))
+    if "start" in summary:
+        lines.append(row("(starting weights)", summary["start"]))
     if "otsu" in summary:
         lines.append(row("(Otsu threshold)", summary["otsu"]))
     lines.append(row("(all background)", summary["baseline"]))
+    if "start" in summary:
+        before = summary["start"]["dice"]
+        lines.append(
+            f"the weights it started from, {os.path.basename(summary['start']['weights'])}: Dice {before:.3f} on the "
+            f"same images; training changed it by {summary['dice'] - before:+.3f}"
+        )
     found, outlines = summary["objects"], summary["boundary"]
     true = "cells that touch in the mask count as one" if "components" in found["truth"] else "as annotated"
     between = found["interval_95"] or {"f1": None, "ap": None}

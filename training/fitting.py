@@ -20,9 +20,9 @@ from training import budget, checkpoints, precision, run_card, run_folder
 from training.callbacks import KeepBest
 from training.losses import Accuracy, Dice, IoU, make_loss, make_schedule, stored_loss
 from training.watchdog import LOOK_EVERY, DeadNetwork, Watchdog, choose_crop
+from weights import start
 from weights.files import load, save
 from weights.known_pictures import MOST
-from weights.start import start_from
 
 SMALLEST_EPOCH = 250  # steps; fewer teach too little where there are few images
 SMALLEST_EPOCH_OF_CLASSES = 500  # to tell several classes apart takes longer (benchmarks/README.md)
@@ -138,8 +138,9 @@ class Fitting:
         self.watchdog = Watchdog(*crop, settings.epochs * batches.steps, dice.foreground, dice.found, self.say)
         done = checkpoints.restore(folder, self.network, self.say) if resume else None
         if done is None:
-            self.card["start"] = start_from(settings.init, self.network, self._pictures)
-            self.say(self.card["start"])
+            line, weights = start.start_from(settings.init, self.network, self._pictures)
+            self.card |= {"start": line, "start_weights": start.noted(weights)}
+            self.say(line)
         self._store()
         batches.epoch, self.history, self.before = self._take_up(done)
         checkpoint = checkpoints.Checkpoint(folder, self.history, self._progress)

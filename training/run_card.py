@@ -229,7 +229,7 @@ def begin(run, read, backend, say):
         )
     for line in differences(before, card, ["versions", "hardware"]):
         say(f"not as before: {line}; results may differ in the last digits")
-    kept = {name: before[name] for name in ("minutes", "restarts", "start") if name in before}
+    kept = {name: before[name] for name in ("minutes", "restarts", "start", "start_weights") if name in before}
     return card | kept | {"resumes": [*before["resumes"], time.strftime("%Y-%m-%d %H:%M:%S")]}
 
 

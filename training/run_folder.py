@@ -218,6 +218,18 @@ def newest_finished(runs):
     return chosen
 
 
+def start_weights(model):
+    """The file of the weights that the run of a model started from; None where it was none, or nobody noted it.
+
+    Where it is no more what it was then, or gone, that is said, and None too.
+    """
+    note = (card_of(Path(model).parent) or {}).get("start_weights")
+    found = note and start.find(note)
+    if note and not found:
+        print(f"{note['path']}, which the training started from, has changed since or is gone: not scored")
+    return found
+
+
 def _models(runs):
     """The models in a folder of runs, and those of finished runs among them: two lists of paths, the newest last."""
     models = sorted(Path(runs).glob(f"*/{MODEL}"), key=lambda path: path.stat().st_mtime)

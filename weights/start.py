@@ -3,9 +3,10 @@
 The repository ships weights (weights/README.md says what they were trained on and how well they do).
 """
 
+import os
 from pathlib import Path
 
-from reading.files import InputError
+from reading.files import InputError, sha256
 from weights.model_files import NETWORKS, model_file
 
 WEIGHTS = Path(__file__).resolve().parent
@@ -24,16 +25,18 @@ def start_from(init, network, pictures):
         would then measure what was learnt by heart.
     pictures : function giving the pictures at hand, images of shape (height, width, channels), asked only for "auto".
 
-    Returns one line for people. Raises `InputError` where a file that was named cannot be read or does not fit.
+    Returns (one line for people, the path of the weights, None for nothing). Raises `InputError` where a file that was
+    named cannot be read or does not fit.
     """
     from weights.files import load, transfer  # only now: `predict` asks for the path alone, before Keras loads
     from weights.known_pictures import any_known
 
     if init == "none":
-        return "starting from nothing (--init none)"
+        return "starting from nothing (--init none)", None
     if init != "auto":
-        transfer(load(model_file(init, NETWORKS))[0], network)
-        return f"starting from {init}"
+        path = model_file(init, NETWORKS)
+        transfer(load(path)[0], network)
+        return f"starting from {init}", path
     why_not = "no weights are shipped with this copy"
     for path in (PAP_SMEAR, SAMPLE):
         if not path.is_file():
@@ -47,5 +50,18 @@ def start_from(init, network, pictures):
         except InputError:
             why_not = f"{path.name} is a network of another shape"
             continue
-        return f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)"
-    return f"starting from nothing: {why_not}"
+        return f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)", path
+    return f"starting from nothing: {why_not}", None
+
+
+def noted(path):
+    """What a run card keeps of the weights that a training started from, to `find` them by; None of none."""
+    return path and {"path": os.path.abspath(path), "sha256": sha256(path)}
+
+
+def find(note):
+    """The path of the weights of a note, unchanged; the shipped ones also in another copy of the program. Else None."""
+    for path in (Path(note["path"]), PAP_SMEAR, SAMPLE):
+        if path.is_file() and sha256(path) == note["sha256"]:
+            return path
+    return None

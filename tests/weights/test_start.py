@@ -40,13 +40,13 @@ def same(one, other):
 
 def test_shipped_weights_are_taken_where_they_fit(shipped):
     network = untrained()
-    line = start.start_from("auto", network, lambda: [field(2)])
+    line, path = start.start_from("auto", network, lambda: [field(2)])
     assert same(network, shipped[0]) and line.startswith("starting from pap_smear.keras")
 
 
 def test_shipped_weights_are_not_taken_for_the_pictures_they_were_trained_on(shipped):
     network = untrained()
-    line = start.start_from("auto", network, lambda: [field(2), shipped[1]])
+    line, path = start.start_from("auto", network, lambda: [field(2), shipped[1]])
     assert same(network, untrained()) and "trained on some of these very pictures" in line
 
 
@@ -54,22 +54,22 @@ def test_the_second_weights_are_taken_where_the_first_have_seen_the_pictures(shi
     second = networks.unet(1, 1, filters=2, depth=1)
     save(second, tmp_path / "sample.keras", {"trained_on": [remember(field(3))]})
     network = untrained()
-    line = start.start_from("auto", network, lambda: [shipped[1]])
+    line, path = start.start_from("auto", network, lambda: [shipped[1]])
     assert same(network, second) and line.startswith("starting from sample.keras")
-    line = start.start_from("auto", untrained(), lambda: [field(3), shipped[1]])
+    line, path = start.start_from("auto", untrained(), lambda: [field(3), shipped[1]])
     assert line.startswith("starting from nothing")
 
 
 @pytest.mark.parametrize("options", [{"filters": 4}, {"depth": 2}])
 def test_shipped_weights_of_another_shape_change_nothing(shipped, options):
     network = untrained(**options)
-    assert "another shape" in start.start_from("auto", network, lambda: [])
+    assert "another shape" in start.start_from("auto", network, lambda: [])[0]
     assert same(network, untrained(**options))
 
 
 def test_none_is_nothing(shipped):
     network = untrained()
-    assert "from nothing" in start.start_from("none", network, lambda: [])
+    assert "from nothing" in start.start_from("none", network, lambda: [])[0]
     assert same(network, untrained())
 
 
