@@ -134,6 +134,16 @@ class Desk:
         field = self._field(picture)
         return {key: field[key] for key in ("state", "cells", "problem")}
 
+    def use(self, network):
+        """From now on pictures that nobody has edited come with the cells of another network."""
+        with self._changed:
+            self.network, self.first_version = network, self.first_version + 1
+            self._failed.clear()
+            for number in [number for number in self._copies if number not in self._heads]:
+                self._alive.pop(number, None)
+                del self._copies[number]
+            self._changed.notify_all()
+
     # -------------------------------------------------------------------------------------------------- what lies where
 
     def _find_copies(self):
@@ -231,20 +241,24 @@ class Desk:
         """Read or make the labels of a picture; the `WorkingCopy`."""
         picture = self.pictures[number]
         with picture.lock:
-            stem, copy = self._stem(picture), self._alive.get(number)
-            if copy is not None:
-                pass
-            elif number in self._heads:
-                copy = read_working_copy(stem)
-            else:
-                first, version = (self.masks if picture.pair.mask else self.network), self.first_version
-                head = {"picture": picture.sha256, "bytes": picture.path.stat().st_size, "name": picture.path.name}
-                head |= {"height": picture.height, "width": picture.width, "version": version, "done": False}
-                copy = WorkingCopy(stem, first.labels(picture), head)
-            copy.gzipped()
-            self._alive[number] = copy
-            self._keep(self._copies, number, copy)
-        return copy
+            while True:
+                version, copy = self.first_version, self._alive.get(number)
+                if copy is None and number in self._heads:
+                    copy = read_working_copy(self._stem(picture))
+                copy = copy or self._first_copy(picture, version)
+                copy.gzipped()
+                with self._changed:
+                    if version == self.first_version or copy.is_kept:  # else the network is another one by now
+                        self._alive[number] = copy
+                        self._keep(self._copies, number, copy)
+                        return copy
+
+    def _first_copy(self, picture, version):
+        """The `WorkingCopy` of a picture that nobody has edited yet."""
+        source = self.masks if picture.pair.mask else self.network
+        head = {"picture": picture.sha256, "bytes": picture.path.stat().st_size, "name": picture.path.name}
+        head |= {"height": picture.height, "width": picture.width, "version": version, "done": False}
+        return WorkingCopy(self._stem(picture), source.labels(picture), head)
 
     def _settle(self, number):
         """What can wait until a picture is left alone for a moment."""
@@ -277,9 +291,9 @@ class Desk:
     def hold(self, held):
         """While it is held no training field changes, since a training reads them; what was done then follows."""
         with self.writing:
-            self.held = held
-        if not held:
+            self.held = False
             self.bring_all_in_line()
+            self.held = held
 
     def bring_all_in_line(self):
         """Make training fields of all that is done and not written yet, and unmake those that were taken back."""

@@ -1,16 +1,200 @@
-"""Training again from the page: `main.py train` as a process of its own, and Dice before and after."""
+"""Training again from the page: `main.py train` as a process of its own, and Dice on held-out fields around it."""
 
-from reading.files import InputError
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from correcting.opening import Network
+from pairing.pairs import TEST, TRAIN, find_pairs, has_files
+from reading import images
+from reading.files import InputError, counted, sha256
+from scoring.metrics import confusion_counts, scores_from_counts
+from weights.model_files import MODEL, NETWORKS
+from weights.start import TRAINED_ON
+
+MAIN = Path(__file__).resolve().parents[1] / "main.py"
+MINUTES = 2  # of a training; enough to go on from a network, short enough to wait for
+POLL_SECONDS = 0.2
+OUTPUT = "training.txt"  # beside the working copies: what the training says
+EPOCH = re.compile(r"epoch (\d+)/(\d+):")
+
+
+class Busy(Exception):
+    """A training cannot begin now; its text says why."""
+
+
+class Stopped(Exception):
+    """The user has stopped the training."""
 
 
 class Trainer:
-    """Not there yet."""
+    """Trains again on the fields that are done, one training at a time. Safe to use from threads.
+
+    desk : `desk.Desk`, whose network the new one becomes. runs : the folder of all runs.
+    open_model : as for `opening.Network`. command : what trains, a list of words before `main.py`'s own.
+    """
+
+    def __init__(self, desk, runs, open_model, command=(sys.executable, str(MAIN))):
+        self.desk, self.runs, self.open_model, self.command = desk, Path(runs), open_model, list(command)
+        self._lock, self._thread, self._process, self._stopping = threading.Lock(), None, None, False
+        self._told = {"state": "idle", "line": "", "progress": 0.0, "before": None, "after": None}
+        self._count = 0
 
     def state(self):
-        return {"state": "idle", "line": "", "progress": 0, "before": None, "after": None, "fields": 0}
+        """What `GET /api/train` answers."""
+        if self._told["state"] != "running":
+            with suppress(InputError):  # said when a training is begun
+                self._count = len(self._fields())
+        return self._told | {"fields": self._count}
 
     def start(self):
-        raise InputError("training again is not there yet")
+        """Begin a training in the background. Raises `Busy` where one runs, or nothing is there to train on."""
+        with self._lock:
+            if self._told["state"] == "running":
+                raise Busy("a training runs already")
+            if not self._fields():
+                raise Busy("nothing to train on yet: mark a field as done first")
+            self._stopping = False
+            self._told = {"state": "running", "line": "starting", "progress": 0.0, "before": None, "after": None}
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
 
     def stop(self):
-        pass
+        """End the training as Ctrl-C does: what is saved of it can be gone on with."""
+        with self._lock:
+            self._stopping = True
+            if self._process:
+                self._process.terminate()
+
+    def end(self):
+        """Stop, and wait until the training has ended."""
+        self.stop()
+        if self._thread:
+            self._thread.join()
+
+    def _fields(self):
+        """The pairs of the training fields."""
+        data = self.desk.data
+        if not has_files(data, f"{TRAIN}/Images"):
+            return []
+        return [pair for pair in find_pairs(data / TRAIN, masks="optional") if pair.mask]
+
+    def _run(self):
+        try:
+            self.desk.hold(True)
+            self._told |= self._train()
+        except Stopped as stop:
+            self._told |= {"state": "idle", "line": str(stop) or "stopped"}
+        except (InputError, OSError) as error:
+            self._told |= {"state": "failed", "line": str(error)}
+        except Exception as error:
+            self._told |= {"state": "failed", "line": f"a fault of the program ({type(error).__name__}: {error})"}
+        finally:
+            self.desk.hold(False)
+
+    def _train(self):
+        """Measure, train, measure; the facts that are new then."""
+        before = self.desk.network
+        self.desk.masks.forget()
+        held_out = self._test_fields()
+        if held_out:
+            self._told |= {"line": f"measuring the network as it is on {counted(len(held_out), 'test field')}"}
+            self._told |= {"before": self._dice(before, held_out)}
+        after = Network(self._process_of_training(before.path), self.open_model)
+        self._told |= {"progress": 0.97, "line": "measuring the new network"}
+        measured, held_out = held_out, self._test_fields()
+        what = "test field" if held_out else "validation field"
+        held_out = held_out or self._validation_fields(after)
+        if held_out != measured:  # the same pictures and the same masks for both
+            self._told |= {"before": self._dice(before, held_out) if held_out else None}
+        new = self._dice(after, held_out) if held_out else None
+        self.desk.use(after)
+        if new is None:
+            line = "trained; no field with a mask is held out to measure on"
+        else:
+            line = f"Dice {self._told['before']:.3f} before, {new:.3f} now, on {counted(len(held_out), what)}"
+        return {"state": "finished", "progress": 1.0, "after": new, "line": line}
+
+    # ------------------------------------------------------------------------------------------------------ the process
+
+    def _process_of_training(self, start):
+        """Run the training, starting from the network `start`; the path of the new one."""
+        run = time.strftime("corrected_%Y-%m-%d_%H%M%S")
+        words = ["train", "--data", self.desk.data, "--runs", self.runs, "--run", run, "--minutes", MINUTES]
+        start = Path(start)
+        if start.name not in TRAINED_ON and start.with_suffix(NETWORKS[0]).is_file():
+            words += ["--init", start.with_suffix(NETWORKS[0])]
+        output = self.desk.folder / OUTPUT  # a file: it goes on where this program is ended
+        with output.open("wb") as file, self._lock:
+            if self._stopping:
+                raise Stopped
+            self._process = subprocess.Popen(
+                [*self.command, *map(str, words)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+                start_new_session=True,  # a Ctrl-C is for this program, which then stops that one
+            )
+        try:
+            began = time.monotonic()
+            while self._process.poll() is None:
+                self._read_progress(output, (time.monotonic() - began) / (60 * MINUTES))
+                time.sleep(POLL_SECONDS)
+        finally:
+            with self._lock:
+                process, self._process = self._process, None
+        line = self._read_progress(output, 0)
+        if self._stopping:
+            raise Stopped(line)
+        if process.returncode:
+            raise InputError(line or f"the training ended with status {process.returncode}")
+        return self.runs / run / MODEL
+
+    def _read_progress(self, output, share):
+        """Tell the last line of the output, and how far the training is: by its epochs, or by its time; the line."""
+        lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line.strip() for line in lines if line.strip()] or [""]
+        errors = [line for line in lines if line.startswith("error: ")]
+        line = (errors or lines)[-1]
+        epochs = [match for match in map(EPOCH.match, lines) if match]
+        done = int(epochs[-1][1]) / int(epochs[-1][2]) if epochs else 0
+        progress = max(self._told["progress"], min(0.95, max(done, share)))
+        self._told |= {"line": line, "progress": round(progress, 3)}
+        return line
+
+    # ----------------------------------------------------------------------------------------------------------- scores
+
+    def _test_fields(self):
+        """[(`pairs.Pair`, "test", SHA-256 of its mask)] of the test fields with a mask."""
+        data = self.desk.data
+        if not has_files(data, f"{TEST}/Images"):
+            return []
+        return _with_sums([pair for pair in find_pairs(data / TEST, masks="optional") if pair.mask], "test")
+
+    def _validation_fields(self, network):
+        """The same of the training fields that a network was validated on, and not trained."""
+        held = set(network.metadata().get("validation", ()))
+        return _with_sums([pair for pair in self._fields() if pair.stem in held], "train")
+
+    def _dice(self, network, held_out):
+        """Dice of a network on fields, all pixels counted together, as `evaluate` does."""
+        counts = []
+        for pair, part, _ in held_out:
+            if self._stopping:
+                raise Stopped
+            image = images.read(pair.image)
+            truth = self.desk.masks.class_ids(pair, part, image.shape[:2])
+            counts.append(confusion_counts(truth, network.mask(image, pair.intensity_range)))
+        return scores_from_counts(np.sum(counts, axis=0)[0])["dice"]
+
+
+def _with_sums(pairs, part):
+    return [(pair, part, sha256(pair.mask)) for pair in pairs]

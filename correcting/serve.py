@@ -1,5 +1,7 @@
 """The command: the desk, the server and the browser, from the first line to Ctrl-C."""
 
+import os
+import sys
 import webbrowser
 from pathlib import Path
 
@@ -23,15 +25,23 @@ def correct(data, paths, model, open_model, runs, browser=True):
     data = Path(data)
     pictures = find_pictures(data, paths)
     desk = Desk(data, pictures, Masks(data), Network(model, open_model))
-    with desk, Server(desk, Trainer()) as server:
-        print(f"{counted(len(pictures), 'picture')} to correct, with {data} for what is saved")
+    trainer = Trainer(desk, runs, open_model)
+    with desk, Server(desk, trainer) as server:
+        print(f"{counted(len(pictures), 'picture')} to correct; what is saved lies in {data}")
         print(f"the page, for this computer alone: {server.address}")
         print("all is saved as you go; to end, press Ctrl-C here", flush=True)
-        if browser:
-            webbrowser.open(server.address)
         try:
+            if browser and has_screen():
+                webbrowser.open(server.address)
             server.serve_forever()
         except KeyboardInterrupt as stop:
-            print(f"\nended; all is saved in {desk.folder}")
             if type(stop) is not KeyboardInterrupt:  # ended by others than the user
                 raise
+        finally:
+            trainer.end()
+    print(f"ended; all is saved in {desk.folder}")
+
+
+def has_screen():
+    """Whether a browser can show itself; a text browser would take the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from correcting.desk import WrongVersion
 from correcting.guard import HEADERS, Guard
+from correcting.retraining import Busy
 from reading.files import InputError
 
 PAGE = Path(__file__).resolve().parent / "page"
@@ -80,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(
                 {"error": "these cells were changed in another tab or window", "version": wrong.version}, 409
             )
+        except Busy as busy:
+            self._send_json({"error": str(busy)}, 409)
         except InputError as error:
             self._send_json({"error": str(error)}, 422)
         except ConnectionError:
