@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from measuring.cells import LABELS_SUFFIX
 from pairing.file_cache import FileCache
+from pairing.groups import with_tile_table
 from pairing.masks import MaskCoding
 from pairing.objects import components, true_objects
 from pairing.pairs import find_pairing
@@ -70,7 +71,8 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
             if steps is not None:
                 more = _step_counts(kept, pair.stem, truth, kept_path)
                 steps = None if more is None else steps + more
-    scores = _all_scores([pair.stem for pair in pairs], results, record.threshold, coding.classes)
+    names, slides = [pair.stem for pair in pairs], [pair.group for pair in with_tile_table(pairs, test_dir.parent)]
+    scores = _all_scores(names, slides, results, record.threshold, coding.classes)
     scores |= {"masks": asdict(coding), "model": record.model, "model_sha256": record.model_sha256}
     if start:
         scores["start"] = start.scores()
@@ -181,22 +183,23 @@ def _numbers(coding):
     return range(1, max(2, coding.classes))
 
 
-def _all_scores(names, results, threshold, classes):
+def _all_scores(names, slides, results, threshold, classes):
     """The results of all images as `scores.json` holds them, but for the calibration."""
     matches, distances = (np.array([result[key] for result in results]) for key in ("objects", "distances"))
     by_name = metrics.sorted_by_name(names)
-    scores = metrics.score_summary(names, [result["pixels"] for result in results], threshold, classes)
-    scores["objects"] = objects.object_scores(matches[by_name])
+    scores = metrics.score_summary(names, [result["pixels"] for result in results], threshold, classes, slides)
+    slides = [slides[i] for i in by_name]
+    scores["objects"] = objects.object_scores(matches[by_name], slides)
     scores["objects"]["truth"] = ", ".join(sorted(set().union(*(result["sources"] for result in results))))
-    scores["boundary"] = objects.boundary_scores(distances[by_name])
+    scores["boundary"] = objects.boundary_scores(distances[by_name], slides)
     for image, rows, distance in zip(scores["images"], matches, distances, strict=True):
         own = objects.object_scores(rows[np.newaxis])
         image["objects"] = {key: own[key] for key in ("f1", "ap", "true", "predicted")}
         image["hd95_px"] = float(distance.mean())
     for number, of_class in scores.get("classes", {}).items():
         row = np.s_[by_name, int(number) - 1 : int(number)]
-        of_class["objects"] = objects.object_scores(matches[row])
-        of_class["boundary"] = objects.boundary_scores(distances[row])
+        of_class["objects"] = objects.object_scores(matches[row], slides)
+        of_class["boundary"] = objects.boundary_scores(distances[row], slides)
     if "otsu" in results[0]:
         scores["otsu"] = metrics.scores_from_counts(sum(result["otsu"] for result in results)[0])
     return scores

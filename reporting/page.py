@@ -27,7 +27,7 @@ from reading.files import InputError, counted, replacing
 from reading.show import CLASS_COLOURS
 from reporting import picture_layers
 from reporting.histogram import histogram, number, read_columns, title_of
-from scoring.metrics import FEW_IMAGES, SCORES
+from scoring.metrics import SCORES, cautions
 from training import run_card
 
 TEMPLATE = "page_template.html"
@@ -239,7 +239,7 @@ def _scores(scores, out_dir):
         "score_names": SCORES,
         "baselines": start | otsu | {"all background": scores["baseline"]},
         "not_better_than": [name for name, other in others.items() if other["dice"] >= scores["dice"]],
-        "few_images": len(scores["images"]) < FEW_IMAGES,
+        "cautions": cautions(scores),
         "calibration": _calibration(scores["calibration"], out_dir / "calibration.png"),
     }
 

@@ -12,7 +12,7 @@ from reading.files import InputError
 
 SCORES = ("dice", "iou", "accuracy", "precision", "recall")
 RESAMPLES = 2000  # draws of the bootstrap: its limits then repeat to about a hundredth of the interval's width
-FEW_IMAGES = 10  # below, the interval is too narrow more often than it says
+FEW = 10  # images, or slides; below, the interval is too narrow more often than it says
 
 
 def confusion_counts(truth, prediction, classes=1):
@@ -82,21 +82,27 @@ def _scores(counts):
     return np.stack([dice, iou, accuracy, share(tp, tp + fp), share(tp, tp + fn)], axis=-1)
 
 
-def resampled_sums(values, seed=0):
+def resampled_sums(values, seed=0, slides=None):
     """What the sum over the images would be if other images like them had been taken: the bootstrap.
 
     As many images as there are are drawn with replacement, `RESAMPLES` times (Efron & Tibshirani, An Introduction to
-    the Bootstrap, 1993, chapter 13: the percentile interval of such sums).
+    the Bootstrap, 1993, chapter 13: the percentile interval of such sums). Images of one slide are alike, so where
+    there are several slides are drawn, each with all its images (the cluster bootstrap: Davison & Hinkley, Bootstrap
+    Methods and their Application, 1997, section 3.8).
 
     Args:
         values: ndarray of shape (images, ...), a row an image. One order of the rows gives one result.
         seed: int.
+        slides: the slide of each image, a list of names; None where each is of its own.
 
     Returns:
         float64 ndarray of shape (RESAMPLES, ...).
     """
     values = np.asarray(values, np.float64)
     flat, rng = values.reshape(len(values), -1), np.random.default_rng(seed)
+    if slides is not None:
+        names, owners = np.unique(slides, return_inverse=True)
+        flat = (owners == np.arange(len(names))[:, np.newaxis]).astype(np.float64) @ flat
     sums = [rng.multinomial(len(flat), np.full(len(flat), 1 / len(flat)), 100) @ flat for _ in range(RESAMPLES // 100)]
     return np.concatenate(sums).reshape(RESAMPLES, *values.shape[1:])
 
@@ -106,23 +112,29 @@ def interval_95(resampled):
     return np.percentile(resampled, (2.5, 97.5)).tolist()
 
 
-def pooled_scores(counts):
+def count_slides(images, slides=None):
+    """How many slides that many images are of, by the slide of each (`resampled_sums`)."""
+    return images if slides is None else len(set(slides))
+
+
+def pooled_scores(counts, slides=None):
     """The scores of several images.
 
     Args:
         counts: int ndarray of shape (images, rows, 4), tp, fp, fn, tn; a row a class.
+        slides: as for `resampled_sums`.
 
     Returns:
         dict: the five scores of the counts summed over the images, each the mean over the rows; `interval_95`, for each
-        score the [lower, upper] limits between which it would lie for 95 of 100 other draws of as many images, None
-        where there is one image, since one image tells nothing of others; `mean_per_image`, the mean of the images'
-        own scores.
+        score the [lower, upper] limits between which it would lie for 95 of 100 other draws of as many images, or
+        slides, None where there is one, which tells nothing of others; `mean_per_image`, the mean of the images' own
+        scores.
     """
     counts = np.asarray(counts, np.int64)
     pooled = _scores(counts.sum(axis=0)).mean(axis=0)
     limits = None
-    if len(counts) > 1:
-        drawn = _scores(resampled_sums(counts)).mean(axis=1)  # (RESAMPLES, 5)
+    if count_slides(len(counts), slides) > 1:
+        drawn = _scores(resampled_sums(counts, slides=slides)).mean(axis=1)  # (RESAMPLES, 5)
         limits = {score: interval_95(column) for score, column in zip(SCORES, drawn.T, strict=True)}
     return {
         **_named(pooled),
@@ -131,7 +143,7 @@ def pooled_scores(counts):
     }
 
 
-def score_summary(names, counts_list, threshold, classes=1):
+def score_summary(names, counts_list, threshold, classes=1, slides=None):
     """What `scores.json` holds.
 
     Args:
@@ -139,6 +151,7 @@ def score_summary(names, counts_list, threshold, classes=1):
         counts_list: for each image its `confusion_counts`, of shape (foreground classes, 4).
         threshold: the probability from which a pixel counted as foreground; kept as it is.
         classes: int, as in `confusion_counts`.
+        slides: the slide of each image, as for `resampled_sums`.
 
     Returns:
         dict: the scores of the counts summed over all images with their intervals and their means over the images (see
@@ -146,7 +159,8 @@ def score_summary(names, counts_list, threshold, classes=1):
         scores that an all-background prediction has on these masks: a model that does not beat them has learnt nothing.
         With K >= 2 classes every score, the accuracy too, is the mean over the foreground classes, each against all
         others, and `classes` holds each one's own: `{"1": {"dice", ..., "interval_95", "mean_per_image"}, "2": ...}`.
-        The order of the images changes nothing but the order of `images`.
+        Where slides are given, `slides` is their number, and each of `images` has its `slide`. The order of the images
+        changes nothing but the order of `images`.
     """
     names = list(names)
     counts = np.array([np.asarray(c, np.int64) for c in counts_list])  # (images, foreground classes, 4)
@@ -158,9 +172,10 @@ def score_summary(names, counts_list, threshold, classes=1):
         )
     tp, fp, fn, tn = np.moveaxis(counts.sum(axis=0), -1, 0)
     nothing_found = np.stack([0 * tp, 0 * fp, tp + fn, fp + tn], axis=-1)
-    by_name = counts[sorted_by_name(names)]
+    order = sorted_by_name(names)
+    by_name, slides_by_name = counts[order], slides and [slides[i] for i in order]
     summary = {
-        **pooled_scores(by_name),
+        **pooled_scores(by_name, slides_by_name),
         "threshold": threshold,
         "images": [
             {"name": name, **_named(_scores(rows).mean(axis=0))} for name, rows in zip(names, counts, strict=True)
@@ -168,7 +183,11 @@ def score_summary(names, counts_list, threshold, classes=1):
         "baseline": _named(_scores(nothing_found).mean(axis=0)),
     }
     if classes > 1:
-        summary["classes"] = {str(k): pooled_scores(by_name[:, k - 1 : k]) for k in range(1, classes)}
+        summary["classes"] = {str(k): pooled_scores(by_name[:, k - 1 : k], slides_by_name) for k in range(1, classes)}
+    if slides:
+        summary["slides"] = count_slides(len(names), slides)
+        for image, slide in zip(summary["images"], slides, strict=True):
+            image["slide"] = slide
     return summary
 
 
@@ -192,7 +211,9 @@ def table(summary):
         row(f"{count} image{'s' * (count > 1)}, pooled", summary),
     ]
     if limits:
-        lines += [row("  95 % interval", limits, "{:.3f}–{:.3f}"), row("  mean per image", summary["mean_per_image"])]
+        lines.append(row("  95 % interval", limits, "{:.3f}–{:.3f}"))
+    if count > 1:
+        lines.append(row("  mean per image", summary["mean_per_image"]))
     for key, scores in summary.get("classes", {}).items():
         lines.append(row(f"  class {key}", scores))
     if "start" in summary:
@@ -214,17 +235,30 @@ def table(summary):
         f"{found['mean_count_error']:.1f} an image); at IoU above 0.5 F1 {found['f1']:.3f}{within(between['f1'])}, "
         f"AP {found['ap']:.3f}{within(between['ap'])}",
         f"outlines: HD95 {outlines['hd95_px']:.1f} px"
-        + (" ({:.1f}–{:.1f}), mean of the images".format(*outlines["interval_95"]) if limits else ""),
+        + (
+            " ({:.1f}–{:.1f}), mean of the images".format(*outlines["interval_95"])
+            if limits
+            else ", mean of the images" * (count > 1)
+        ),
     ]
     if summary["calibration"]:
         start = "" if "classes" in summary else f"foreground from {summary['threshold']:g} on, "
         error = summary["calibration"]["expected_error"]
         lines.append(f"probabilities: {start}expected calibration error {error:.3f}, see calibration.png")
-    if not limits:
-        lines.append("no intervals: one image tells nothing of the spread between images")
-    elif count < FEW_IMAGES:
-        lines.append(f"with {count} images only, scores on other images may lie further off than the intervals say")
-    return lines
+    return lines + cautions(summary)
+
+
+def cautions(summary):
+    """What is to be known of the intervals of a `score_summary`, for people: a list of lines."""
+    count = len(summary["images"])
+    slides = summary.get("slides", count)
+    kind = "image" if slides == count else "slide"
+    if slides == 1:
+        of_one = f": the {count} images are of one slide, which" if count > 1 else ": one image"
+        return [f"no intervals{of_one} tells nothing of the spread between {kind}s"]
+    drawn = [f"the intervals draw whole slides, {slides}, since images of one are alike"] if slides < count else []
+    few = f"with {slides} {kind}s only, scores on other {kind}s may lie further off than the intervals say"
+    return drawn + ([few] if slides < FEW else [])
 
 
 def _named(values):

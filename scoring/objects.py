@@ -49,10 +49,11 @@ def _sizes(labels):
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
-def object_scores(counts):
+def object_scores(counts, slides=None):
     """The scores of the objects of several images.
 
-    counts: int ndarray of shape (images, rows, 4), of `match_objects`; a row a class.
+    counts: int ndarray of shape (images, rows, 4), of `match_objects`; a row a class. slides: the slide of each image,
+    as for `metrics.resampled_sums`.
     Returns a dictionary:
         f1 = 2 tp / (2 tp + fp + fn), ap = tp / (tp + fp + fn), both of the counts summed over the images, each the mean
             over the rows. This "average precision at IoU 0.5" is that of the Data Science Bowl 2018 (Caicedo et al.,
@@ -60,10 +61,10 @@ def object_scores(counts):
         true, predicted : how many objects there are, summed over images and rows.
         count_error = predicted − true.
         mean_count_error : |predicted − true| of an image, summed over the rows, the mean over the images.
-        interval_95 : {"f1": [lower, upper], "ap": …}, None for one image; see `metrics.pooled_scores`.
+        interval_95 : {"f1": [lower, upper], "ap": …}, None for one image or slide; see `metrics.pooled_scores`.
     No object where none is: f1 and ap are 1; objects on one side only: 0.
     """
-    pooled = metrics.pooled_scores(counts)  # with objects for pixels, Dice is F1 and IoU is this AP
+    pooled = metrics.pooled_scores(counts, slides)  # with objects for pixels, Dice is F1 and IoU is this AP
     limits = pooled["interval_95"]
     tp, fp, fn, _ = np.moveaxis(np.asarray(counts), -1, 0)
     return {
@@ -117,14 +118,15 @@ def _distance_to(pixels):
     return cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def boundary_scores(distances):
-    """{"hd95_px": the mean over images and classes, "interval_95": its limits, None for one image}.
+def boundary_scores(distances, slides=None):
+    """{"hd95_px": the mean over images and classes, "interval_95": its limits, None for one image or slide}.
 
-    distances: float ndarray of shape (images, classes), of `hausdorff`.
+    distances: float ndarray of shape (images, classes), of `hausdorff`; slides: as for `object_scores`.
     """
     distances = np.asarray(distances, np.float64).mean(axis=1)
-    drawn = metrics.resampled_sums(distances) / len(distances)
+    sums = metrics.resampled_sums(distances, slides=slides)
+    drawn = sums / metrics.resampled_sums(np.ones(len(distances)), slides=slides)  # slides differ in their images
     return {
         "hd95_px": float(distances.mean()),
-        "interval_95": metrics.interval_95(drawn) if len(distances) > 1 else None,
+        "interval_95": metrics.interval_95(drawn) if metrics.count_slides(len(distances), slides) > 1 else None,
     }

@@ -239,6 +239,19 @@ def test_objects_and_outlines_by_hand(predicted):
     assert card["calibration"] is None and "otsu" not in card  # predictions of another program
 
 
+def test_pictures_of_one_slide_count_as_one_in_the_intervals(predicted):
+    data = predicted.rename(predicted.parent / "Test data")  # in a data folder, whose table knows the slides
+    table_file = data.parent / "tiles.csv"
+    table_file.write_text("file,group\na.png,patient 1\nb.png,patient 1\n")
+    card = evaluate_folder(data, data / "Predicted images")
+    assert card["slides"] == 1 and {image["slide"] for image in card["images"]} == {"patient 1"}
+    assert card["interval_95"] is card["objects"]["interval_95"] is card["boundary"]["interval_95"] is None
+    assert "the 2 images are of one slide" in table(card)[-1] and "mean per image" in "".join(table(card))
+    table_file.unlink()
+    card = evaluate_folder(data, data / "Predicted images")
+    assert card["slides"] == 2 and card["interval_95"]["dice"] == [pytest.approx(2 / 3), 1]
+
+
 def test_the_otsu_baseline_by_hand(predicted):
     record = predicted / "Predicted images" / "predictions.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"dark_foreground": False}))

@@ -230,3 +230,34 @@ def test_imports_no_framework():
     folder = Path(metrics.__file__).parents[1]
     run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_images_of_one_slide_are_drawn_together():
+    counts = np.random.default_rng(0).integers(1, 99, (5, 2, 4))
+    slides = ["b", "a", "a", "b", "c"]
+    joined = np.stack([counts[[1, 2]].sum(0), counts[[0, 3]].sum(0), counts[4]])
+    np.testing.assert_array_equal(metrics.resampled_sums(counts, slides=slides), metrics.resampled_sums(joined))
+    card = metrics.score_summary(list("vwxyz"), counts, 0.5, 3, slides)
+    assert card["slides"] == 3 and [image["slide"] for image in card["images"]] == slides
+    assert (
+        card["interval_95"]
+        == metrics.pooled_scores(joined)["interval_95"]
+        != metrics.pooled_scores(counts)["interval_95"]
+    )
+    assert (
+        metrics.score_summary(list("vwxyz"), counts, 0.5, 3, list("vwxyz"))["interval_95"]
+        == (metrics.pooled_scores(counts)["interval_95"])
+    )
+    assert metrics.cautions(card) == [
+        "the intervals draw whole slides, 3, since images of one are alike",
+        "with 3 slides only, scores on other slides may lie further off than the intervals say",
+    ]
+
+
+def test_one_slide_has_no_intervals_however_many_its_images():
+    counts = np.random.default_rng(0).integers(1, 99, (12, 1, 4))
+    card = metrics.score_summary([str(i) for i in range(12)], counts, 0.5, slides=["s"] * 12)
+    assert card["interval_95"] is None and card["slides"] == 1
+    assert metrics.cautions(card) == [
+        "no intervals: the 12 images are of one slide, which tells nothing of the spread between slides"
+    ]

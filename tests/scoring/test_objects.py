@@ -289,3 +289,10 @@ def test_fields_of_a_hundred_nuclei_take_well_under_a_second_each():
     distance = objects.hausdorff(truth, prediction)
     assert time.process_time() - started < 1
     assert counts[0] == 100 and counts[1] > 500 and distance > 10  # the specks count as objects
+
+
+def test_distances_of_images_of_one_slide_are_drawn_together():
+    scores = objects.boundary_scores([[1.0], [3.0], [8.0]], ["a", "a", "b"])
+    assert scores == {"hd95_px": 4, "interval_95": [2, 8]}  # the means of either slide alone
+    assert objects.boundary_scores([[1.0], [3.0]], ["a", "a"])["interval_95"] is None
+    assert objects.object_scores([[[1, 2, 1, 0]], [[3, 0, 2, 0]]], ["a", "a"])["interval_95"] is None
