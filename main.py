@@ -144,7 +144,7 @@ def run_all(
 
 
 def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTHING):
-    """Cut your images and masks into tiles for training and testing; without any, make the sample."""
+    """Copy your images and masks into folders for training and testing; without any, make the sample."""
     from preparing.sources import fill
 
     fill(data or ROOT / "data", source, annotations, colour, **cutting)
@@ -153,11 +153,15 @@ def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTH
 def check(data=None, classes=None, foreground=None):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
     from checking.doctor import check_folder
+    from preparing.told import stack_of
+    from reading import stacks
     from reading.folder_lock import while_whole
 
     data = data or ROOT / "data"
     with while_whole(data):
-        check_folder(data, *in_tiles(data, classes, foreground))
+        classes, foreground = as_told(data, classes, foreground)
+        with stacks.as_one(stack_of(data, stacks.HOW)):
+            check_folder(data, classes, foreground)
 
 
 def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
@@ -199,7 +203,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     from pairing.pairs import find_pairs
     from predicting.evaluate import evaluate_folder
     from predicting.record import read_record
-    from preparing.tiles import prepared_classes
+    from preparing.told import prepared_classes
     from reading.folder_lock import in_turn, while_whole
     from reading.stacks import as_one
     from reporting.page import write_page
@@ -208,7 +212,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
     with in_turn(out), while_whole(data):
-        _, foreground = in_tiles(data, classes, foreground)
+        _, foreground = as_told(data, classes, foreground)
         record = read_record(out)
         with as_one(record.stack):
             start = partial(started_from, record)
@@ -226,7 +230,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
 def correct(paths=(), data=None, model=None, runs=None, browser=True):
     """Correct cells in the browser, on a page of this computer alone; what is done becomes training data."""
     from correcting.serve import correct as serve_page
-    from preparing.tiles import prepared_classes, stack_of_tiles
+    from preparing.told import prepared_classes, stack_of
     from reading.files import InputError
     from reading.stacks import as_one
     from training.run_folder import newest_model
@@ -247,7 +251,7 @@ def correct(paths=(), data=None, model=None, runs=None, browser=True):
             return Predictor(path)
 
     chosen = model_file(model) if model else newest_model(runs)
-    with as_one(stack_of_tiles(data)):
+    with as_one(stack_of(data)):
         serve_page(data, paths, chosen, open_model, runs, browser)
 
 
@@ -341,7 +345,7 @@ def begin(data, runs, name, resume, minutes, from_card, learning):
         settings = Settings(**({"classes": None} | learning))  # not given: as `prepare` was told
         return Run(data, folder, settings, minutes=minutes, started=started)
     if "foreground" in learning:
-        _, foreground = in_tiles(data, learning.get("classes"), learning["foreground"])
+        _, foreground = as_told(data, learning.get("classes"), learning["foreground"])
         learning = learning | {"foreground": foreground}
     run_card.refuse_others(card, learning, f"run {folder.name}" if resume else from_card)
     settings, lines = run_card.settings_of(card)
@@ -356,15 +360,15 @@ def fit(run, command, data, runs):
     command, data : what the user typed, to be told how to go on after a stop. runs : the folder of all runs.
     """
     from checking.doctor import refuse_unfit
-    from preparing.tiles import stack_of_tiles
+    from preparing.told import stack_of
     from reading.folder_lock import while_whole
     from reading.stacks import as_one
     from training import run_folder
 
     settings = run.settings
     with while_whole(run.data):
-        settings.classes, settings.foreground = in_tiles(run.data, settings.classes, settings.foreground)
-        settings.stack = stack_of_tiles(run.data) or settings.stack
+        settings.classes, settings.foreground = as_told(run.data, settings.classes, settings.foreground)
+        settings.stack = stack_of(run.data, settings.stack)
         # now, rather than after Keras has loaded or minutes of training
         with as_one(settings.stack):
             found = refuse_unfit(run.data, settings.classes, settings.foreground)
@@ -417,22 +421,18 @@ def data_option(data):
     return f' --data "{data}"' if data else ""
 
 
-def in_tiles(data, classes, foreground):
-    """(classes, foreground) as they hold in a data folder: what `prepare` was told is remembered with its tiles.
+def as_told(data, classes, foreground):
+    """(classes, foreground) of the masks in a data folder: as given, else as `prepare` was told; says what is taken.
 
-    Once tiles are cut by --foreground, it stands for 255 in them. classes: None where the user gave none.
+    classes: None where the user gave none. Raises `InputError` where a `prepare` was cut short.
     """
-    from preparing.tiles import classes_in_tiles, foreground_in_tiles
+    from preparing import told
 
-    told = classes_in_tiles(data, classes, foreground)
-    if classes is None and told > 1:
-        print(f"--classes {told}, as `prepare` was told")
-    applied = foreground_in_tiles(data, told, foreground)
-    if applied != foreground:
-        print(
-            f"--foreground {','.join(map(str, foreground))}: `prepare` has applied it; in the tiles foreground is 255"
-        )
-    return told, applied
+    told.refuse_unfinished(data)
+    classes, foreground, lines = told.as_told(data, classes, foreground)
+    if lines:
+        print(*lines, sep="\n")
+    return classes, foreground
 
 
 def started_from(record):

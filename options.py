@@ -1,7 +1,7 @@
 """The options of the command line: their names, what they may hold, and their help.
 
 An option that is not given has no value here: its default stands where it is used, in `training.settings.Settings`,
-`preparing.tiles.Cutting` or the command itself.
+`preparing.told.Told` or the command itself.
 """
 
 import argparse
@@ -214,7 +214,7 @@ def _showing():
 
 
 def _cutting():
-    """How fields are cut into tiles."""
+    """How fields are made ready."""
     group = _group()
     group.add_argument(
         "--source",
@@ -226,13 +226,21 @@ def _cutting():
         "--annotations", type=Path, metavar="FILE", help="what was drawn on the image or slide that --source names"
     )
     group.add_argument(
-        "--tile-size", dest="tile_px", type=whole_number(16), metavar="N", help="side of a tile, px (default: 256)"
+        "--tile-size",
+        dest="tile_px",
+        type=whole_number(16),
+        metavar="N",
+        help="cut the training fields into tiles of N px (default: fields stay whole)",
     )
     group.add_argument(
-        "--overlap", dest="overlap_px", type=whole_number(0), metavar="N", help="px that neighbours share (default: 0)"
+        "--overlap",
+        dest="overlap_px",
+        type=whole_number(0),
+        metavar="N",
+        help="px that neighbouring tiles share (default: 0)",
     )
     group.add_argument(
-        "--keep-empty", type=float, metavar="SHARE", help="0…1 of the training tiles without foreground (default: 1)"
+        "--keep-empty", type=float, metavar="SHARE", help="0…1 of the tiles without foreground (default: 1)"
     )
     group.add_argument(
         "--test-share", type=float, metavar="SHARE", help="of the groups, kept for testing (default: 0.2)"

@@ -239,8 +239,8 @@ class _Case:
                 count = counted(len(pairing.find_pairs(raw_dir, "optional")), "image")
             except InputError:  # `prepare` says what is wrong with them
                 count = "files"
-            seen = f"{seen} {raw_dir} holds {count} that are not cut into tiles yet."
-            remedy = f'Cut them with: python main.py prepare --data "{self.data_dir}"'
+            seen = f"{seen} {raw_dir} holds {count} that are not prepared yet."
+            remedy = f'Prepare them with: python main.py prepare --data "{self.data_dir}"'
         elif own := pairing.own_pictures(self.data_dir):
             seen = f"{seen} Images found in {own}."
             remedy = f'Run: python main.py prepare --source "{self.data_dir}" --data my_folder'

@@ -13,7 +13,8 @@ from reading.files import InputError, some
 from reading.intensity import Spread
 
 TILE_FOLDERS = ("Train data", "Test data")
-TILE_TABLE = "tiles.csv"  # of the tiles that `prepare` cut: which group each is of, in the data folder
+FIELD_TABLE = "fields.csv"  # in a data folder that `prepare` made: which group each picture is of
+TILE_TABLE = "tiles.csv"  # the same, where an earlier version cut tiles
 
 
 def groups_of(stems):
@@ -39,7 +40,7 @@ def grouped_by(pairs, by):
     Returns a list of `Pair`. Raises `InputError` for a pattern or a table that does not give every image its group.
     """
     if str(by).lower().endswith(".csv"):
-        groups = _groups_in(_read_rows(Path(by)), Path(by))
+        groups = _groups_in(read_table(Path(by)), Path(by))
         keys = [[name for name in (_normal(pair.image.name), _normal(pair.stem)) if name in groups] for pair in pairs]
         found = [groups[names[0]] if names else None for names in keys]
         remedy = f"expected a row for each image in {by}. Add the rows."
@@ -61,15 +62,15 @@ def grouped_by(pairs, by):
 
 
 def with_tile_table(pairs, data_dir):
-    """The same pairs, with the group and intensity range that `data_dir`/tiles.csv has, where `prepare` wrote one.
+    """The same pairs, with the group and intensity range that `data_dir`/fields.csv has, where `prepare` wrote one.
 
     Raises `InputError` for a table without the columns file and group, or with others than numbers for low, high
     and least.
     """
-    path = Path(data_dir) / TILE_TABLE
-    if not path.is_file():
+    path = _table_of(data_dir)
+    if path is None:
         return list(pairs)
-    rows = _read_rows(path)
+    rows = read_table(path)
     groups, ranges = _groups_in(rows, path), _ranges_in(rows, path)
     names = [_normal(pair.image.name) for pair in pairs]
     return [
@@ -79,9 +80,14 @@ def with_tile_table(pairs, data_dir):
 
 
 def tile_ranges(data_dir):
-    """From the name of a tile in `data_dir`/tiles.csv to its `Pair.intensity_range`; empty without such a table."""
-    path = Path(data_dir) / TILE_TABLE
-    return _ranges_in(_read_rows(path), path) if path.is_file() else {}
+    """From the name of a tile in `data_dir`/fields.csv to its `Pair.intensity_range`; empty without such a table."""
+    path = _table_of(data_dir)
+    return _ranges_in(read_table(path), path) if path else {}
+
+
+def _table_of(data_dir):
+    """The table that `prepare` wrote, of this version or an earlier one; None without one."""
+    return next(filter(Path.is_file, (Path(data_dir) / name for name in (FIELD_TABLE, TILE_TABLE))), None)
 
 
 def field_ranges(paths):
@@ -129,7 +135,8 @@ def _groups_in(rows, path):
     return groups
 
 
-def _read_rows(path):
+def read_table(path):
+    """The rows of a CSV table with the columns file and group: a list of dictionaries. Raises `InputError` without."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a table with the columns file and group. Check --group-by.")
     try:

@@ -28,6 +28,8 @@ from reading.array_files import ARRAY_SUFFIX
 from reading.files import InputError, find_twins, is_result, some, stem_of
 
 TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
+# Other folders of a data folder, in which nobody looks for pictures: what was moved away, and what is being corrected.
+PUT_AWAY = ("Earlier fields", "Earlier masks", "Earlier tiles", "Corrected")
 
 
 # ------------------------------------------------------------------------------------------------------------ pairs
@@ -153,7 +155,7 @@ def own_pictures(data_dir):
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         return None
-    others = {name.casefold() for name in (TRAIN, TEST, RAW)} | set(MASK_FOLDERS)
+    others = {name.casefold() for name in (TRAIN, TEST, RAW, *PUT_AWAY)} | set(MASK_FOLDERS)
     pictures = [path for path in images.list_images(data_dir, slides.SUFFIXES) if path.name != "check.png"]
     if pictures:
         return data_dir

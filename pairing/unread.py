@@ -45,8 +45,8 @@ OF_CELLPOSE = "Cellpose's"  # in the place of an ending: what lies beside its ma
 FOLDERS_OF_SYSTEMS = {"__macosx", "@eadir", "lost+found"}
 # What this program writes beside pictures and masks, apart from what says so itself (`files.is_result`).
 OWN = {
-    "tiles.csv", "tiles.json", "predictions.json", "probabilities.npz", "scores.json", "report.html", "cells.csv",
-    "cell_counts.csv", "calibration.png", "check.png", "suggest.html", "suggested.csv",
+    "fields.csv", "prepared.json", "tiles.csv", "tiles.json", "predictions.json", "probabilities.npz", "scores.json",
+    "report.html", "cells.csv", "cell_counts.csv", "calibration.png", "check.png", "suggest.html", "suggested.csv",
 }  # fmt: skip
 
 

@@ -1,92 +1,83 @@
-"""Raw fields with masks → tiles in `Train data` and `Test data`, and `tiles.csv`, which says where each came from.
+"""Fields with masks → `Train data` and `Test data`, whole and as they are, and `fields.csv`, which says what is where.
 
-Whole groups (slides, patients, fields) go to training or to testing, never parts of one. Pixels are copied, never
-resampled: putting the tiles back by `tiles.csv` gives the field and its mask exactly. Nothing that stands in the data
-folder already is changed: a second run finds its own files and has nothing to do, or adds the tiles of new pictures.
+Whole groups (slides, patients, fields) go to training or to testing, never parts of one. Files are copied byte for
+byte; only on request are the training fields cut into tiles. A second run takes over what has changed, in the source or
+in `Raw data`; the split stays, and nothing that the user edited is overwritten.
 """
 
 import shutil
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from pairing import pairs
-from pairing.coco_pairs import pair_by_coco
+from pairing.annotations import suffix_of
 from pairing.file_cache import FileCache
-from pairing.groups import TILE_TABLE, grouped_by, split_by_group
+from pairing.groups import FIELD_TABLE, grouped_by
 from pairing.masks import MaskCoding
-from pairing.naming import IMAGE_FOLDERS
 from pairing.survey import survey
-from pairing.tile_names import slide_of
-from preparing.fields import cut_fields
-from preparing.tile_files import TileWriter, in_the_way, refuse_strangers
-from preparing.tiles import (
-    TILE_OPTIONS,
-    Cutting,
-    drop_empty,
-    options_text,
-    plan_tiles,
-    raw_name,
-    read_standing,
-    table_text,
-)
-from reading import images, slides
-from reading.files import InputError, counted, holds_files, is_hidden, some, stem_of
+from preparing import earlier
+from preparing.field_table import Field, fields_text, name_of
+from preparing.finding import CUT, fields_of, find
+from preparing.split import before, change_lines, parts_of
+from preparing.standing import KEEP, Copies, files_of, put_away
+from preparing.tiles import Piece, cut_tiles, drop_empty
+from preparing.told import PREPARED, UNFINISHED, told_again
+from reading.files import InputError, as_one_name, counted, json_text, replacing
 from reading.folder_lock import in_turn, written_aside
+from reading.stacks import as_one
 
-ASIDE = ".prepare-unfinished"  # everything is written here first and moved when it is whole
-FIELDS = ".prepare-fields"  # what is cut out of slides stands here while it works
-RECORDS = [Path(TILE_OPTIONS), Path(TILE_TABLE)]
+RECORDS = [Path(PREPARED), Path(FIELD_TABLE)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prepared:
-    """What `prepare_tiles` did.
+    """What `prepare_fields` did.
 
-    tiles : list of `Tile`, the rows of `tiles.csv`.
-    empty : number of empty training tiles that the fields hold, kept or not.
+    rows : list of `field_table.Field`, the rows of `fields.csv`.
+    pieces : list of `tiles.Piece`, what was prepared of the fields found.
     coding : the `masks.MaskCoding` by which the masks were read.
     remarks : list of lines for people: which fields were cut out of slides, what the mask values mean, what is odd.
+    changes : the same on what is not as it was when the folder was prepared before.
+    empty : number of tiles without foreground that were left out.
     written : number of files written; 0 where everything stood there already.
     """
 
-    tiles: list
-    empty: int
+    rows: list
+    pieces: list
     coding: MaskCoding
     remarks: list
-    written: int
+    changes: list = field(default_factory=list)
+    empty: int = 0
+    written: int = 0
 
     def table(self):
         """A short text for people."""
-        lines = [*self.remarks, f"{'':8}{'groups':>8}{'images':>8}{'tiles':>8}{'empty':>8}{'foreground':>12}"]
+        tiles = any(piece.cut_from for piece in self.pieces)
+        head = f"{'':8}{'groups':>8}{'fields':>8}{'tiles' if tiles else '':>8}{'empty':>8}{'foreground':>12}"
+        lines = [*self.remarks, head]
         for part in ("train", "test"):
-            tiles = [tile for tile in self.tiles if tile.part == part]
-            area = sum(tile.height * tile.width for tile in tiles)
-            marked = sum(tile.height * tile.width * tile.foreground for tile in tiles)
+            pieces = [piece for piece in self.pieces if piece.part == part]
+            area, marked = (sum(getattr(piece, name) for piece in pieces) for name in ("pixels", "foreground"))
             counts = (
-                len({tile.group for tile in tiles}),
-                len({tile.image for tile in tiles}),
-                len(tiles),
-                sum(tile.foreground == 0 for tile in tiles),
+                len({piece.pair.group for piece in pieces}),
+                len({piece.cut_from or piece.pair.stem for piece in pieces}),
+                len(pieces) if tiles and part == "train" else "",
+                sum(piece.foreground == 0 for piece in pieces),
             )
             share = f"{marked / area:12.1%}" if area else f"{'–':>12}"
-            lines.append(f"{part:8}" + "".join(f"{count:8}" for count in counts) + share)
-        if len({tile.group for tile in self.tiles}) == 1:
+            lines.append(f"{part:8}" + "".join(f"{count:>8}" for count in counts) + share)
+        if len({row.group for row in self.rows}) == 1:
             lines.append("one group only, which is not split: nothing is kept for testing")
-        kept = sum(tile.part == "train" and tile.foreground == 0 for tile in self.tiles)
-        if kept < self.empty:
-            lines.append(f"{self.empty - kept} of {self.empty} empty training tiles were left out")
-        padded = sum(tile.pad_bottom + tile.pad_right > 0 for tile in self.tiles)
-        if padded:
-            lines.append(f"{counted(padded, 'tile')} at the border of a field filled up by reflection")
-        return "\n".join(lines)
+        if self.empty:
+            lines.append(f"{counted(self.empty, 'empty tile')} left out")
+        return "\n".join([*lines, *self.changes])
 
 
-def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **options):
-    """Copy raw images and masks into `Raw data`, and cut them into `Train data` and `Test data`.
+def prepare_fields(data_dir, source=None, annotations=None, quiet=False, **options):
+    """Copy fields and their masks into `Raw data`, and from there into `Train data` and `Test data`.
 
     Parameters
     ----------
@@ -96,202 +87,254 @@ def prepare_tiles(data_dir, source=None, annotations=None, quiet=False, **option
         `fields.cut_fields` finds are taken in their place, as PNG with outlines as GeoJSON.
     annotations : file with what was drawn on `source`, where that is one image or slide.
     quiet : False prints how image and mask were paired, before the work begins, and shows progress.
-    options : the fields of `tiles.Cutting`: how tiles are cut, what is kept for testing, what the masks mean.
+    options : the fields of `told.Told`: what is kept for testing, what the masks mean, whether tiles are cut.
 
-    Where `data_dir` was prepared before with the same options, groups keep their part and fields their tiles; new ones
-    are added, and of new groups as many are tested as `test_share` of all groups still lacks.
+    Where `data_dir` was prepared before, what is not given is as it was told then, fields keep their part, and what
+    has changed since is taken over (`standing.decide`). Of new groups as many are tested as `test_share` of all groups
+    still lacks. A folder that an earlier version prepared is taken over (`earlier`).
 
     Returns a `Prepared`. Raises `InputError`, with nothing written, for an unreadable image, a missing mask, an option
-    out of range, or a file in the data folder that stands in the way.
+    out of range, a file in the data folder that stands in the way, and what was changed in two places.
     """
-    cutting, data_dir = Cutting(**options), Path(data_dir)
+    data_dir = Path(data_dir)
     with in_turn(data_dir):
-        pairing, copying = _find(data_dir, source, annotations)
+        known = before(data_dir)
+        told, lines = told_again(known.noted, options)
+        pairing, copied_from = find(data_dir, source, annotations)
         if not quiet:
             print(f"{counted(len(pairing.pairs), 'pair')}: {pairing.explanation}", flush=True)
             for unread in pairing.unread:
                 print(f"not read: {unread}", flush=True)
-        standing, left_out = read_standing(data_dir, cutting)
-        with _fields_of(pairing, data_dir, copying, quiet) as (found, remarks):
-            found = found if cutting.group_by is None else grouped_by(found, cutting.group_by)
+        with as_one(told.stack), fields_of(pairing, data_dir, quiet) as (found, remarks):
+            found = found if told.group_by is None else grouped_by(found, told.group_by)
             found = sorted(found, key=lambda pair: pair.stem)
-            _refuse_changes(data_dir, found, standing)
-            contents = FileCache()
-            seen = survey(found, quiet, contents)
-            coding = seen.coding(cutting.classes, cutting.foreground)
-            if cutting.foreground:
-                seen.refuse_rare(coding, cutting.foreground)
-            tested = _tested_groups(found, standing, left_out, cutting)
-            planned = []
-            for pair, size in zip(
-                found, tqdm(seen.sizes, "plan", unit="image", leave=False, delay=1, disable=quiet or None), strict=True
-            ):
-                mask = coding.decode(contents.mask(pair, size).values)
-                planned += plan_tiles(pair, mask, "test" if pair.group in tested else "train", cutting)
-            tiles, empty = _kept(planned, standing, left_out, cutting)
-            if not any(tile.part == "train" for tile in tiles):
+            copies = Copies(data_dir, data_dir / CUT, known.tiles)
+            done = _Preparing(data_dir, told, known, copies, copied_from, quiet).run(found)
+    done.remarks = [*lines, *remarks, *done.remarks]
+    return done
+
+
+class _Preparing:
+    """One run of `prepare_fields`, when it is known what there is.
+
+    known : `split.Before`. copies : `standing.Copies`. copied_from : the source; None where that is `Raw data`.
+    """
+
+    def __init__(self, data_dir, told, known, copies, copied_from, quiet):
+        self.data_dir, self.told, self.known, self.copies = data_dir, told, known, copies
+        self.copied_from, self.quiet = copied_from, quiet
+        self.bar = partial(tqdm, unit="image", leave=False, delay=1, disable=quiet or None)
+        self.copied = dict((known.noted or {}).get("copied", {}))
+
+    def run(self, found):
+        names = {as_one_name(pair.stem) for pair in found}
+        others, gone = self.known.apart(names, self.copied_from)
+        parts, renamed = parts_of(found, self.known, others, gone, self.told, self.copies.hash)
+        self._refuse_too_large(found)
+        raw_gone = [] if self.copied_from is None else self._raw_gone(names)
+        found = found if self.copied_from is None else [self._through_raw(pair) for pair in found]
+        contents = FileCache()
+        pairs = found + [row.pair(self.data_dir) for row in others]
+        seen = survey(pairs, self.quiet, contents)
+        coding = seen.coding(self.told.classes, self.told.foreground)
+        if self.told.foreground:
+            seen.refuse_rare(coding, self.told.foreground)
+        pieces, empty = self._pieces(found, parts, coding, contents)
+        self._refuse_one_name(pieces, others)
+        self._refuse_strangers(pieces, names)
+        rows, changes = self._plan(pieces)
+        stale = [row for row in self.known.rows if row not in others and row not in gone]
+        self._plan_stale(stale, rows)
+        self.copies.refuse_clashes()
+        changes = change_lines(found, self.known, parts, renamed, gone, changes)
+        rows = sorted([*rows, *others], key=lambda row: (row.part, row.file))
+        left_out = sorted(
+            {pair.image.name for pair in found} - {piece.cut_from or piece.pair.image.name for piece in pieces}
+        )
+        noted = self.told.recorded() | {"meaning": coding.explanation, "left_out": left_out, "copied": self.copied}
+        written = self._write(rows, noted, gone, raw_gone)
+        notes = [coding.explanation, *seen.notes(coding)]
+        return Prepared(rows, pieces, coding, notes, changes, empty, written)
+
+    # ------------------------------------------------------------------------------------------------------ Raw data
+
+    def _through_raw(self, pair):
+        """The pair, copied into `Raw data`, or as it was edited there."""
+        noted = self.copied.get(pair.stem, {})
+        taken = {"from": str(self.copied_from)}
+        for kind, folder, name in (("image", "Images", pair.image.name), ("mask", "Masks", mask_name(pair))):
+            source = getattr(pair, kind)
+            verdict, taken[kind], name = self.copies.plan(
+                source, f"Raw data/{folder}", name, pair.stem, noted.get(kind)
+            )
+            if verdict == KEEP:
+                pair = replace(pair, **{kind: self.data_dir / "Raw data" / folder / name})
+        self.copied[pair.stem] = taken
+        return pair
+
+    def _raw_gone(self, names):
+        """What of `Raw data` was copied from the source and is not there any more: paths below the data folder."""
+        found = []
+        for stem, noted in list(self.copied.items()):
+            if as_one_name(stem) not in names and noted["from"] == str(self.copied_from):
+                found += [self.copies.standing(f"Raw data/{kind}", stem) for kind in ("Images", "Masks")]
+                del self.copied[stem]
+        return [path.relative_to(self.data_dir) for path in found if path]
+
+    # ------------------------------------------------------------------------------------------- Train and Test data
+
+    def _pieces(self, found, parts, coding, contents):
+        """(what is to stand in `Train data` and `Test data`, number of empty tiles left out)."""
+        pieces, folder = [], self.data_dir / CUT
+        for pair in self.bar(found, "cut" if self.told.tile_px else "read"):
+            image = contents.image(pair)
+            stored = contents.mask(pair, image.shape[:2]).values
+            marked = coding.decode(stored) > 0
+            contents.forget(pair)
+            if self.told.tile_px and parts[pair.stem] == "train":
+                pieces += cut_tiles(pair, image, stored, marked, self.told, folder)
+            else:
+                pieces.append(Piece(pair, parts[pair.stem], np.count_nonzero(marked), marked.size))
+        kept = drop_empty(pieces, self.told)
+        if not any(piece.part == "train" for piece in kept):
+            raise InputError(
+                f"no training tile is left: none holds foreground and --keep-empty is {self.told.keep_empty}; "
+                "expected some. Keep more empty tiles, or choose another --seed."
+            )
+        return kept, len(pieces) - len(kept)
+
+    def _plan(self, pieces):
+        """Plan the copies of all pieces; returns (rows of `fields.csv`, {what changed: the fields})."""
+        rows, changes = [], {"mask": {}, "picture": {}, "kept": {}}
+        before_by_name = {(row.part, name_of(row.file)): row for row in self.known.rows}
+        for piece in pieces:
+            pair, folder = piece.pair, f"{piece.part.capitalize()} data"
+            old = before_by_name.get((piece.part, as_one_name(pair.stem)))
+            plan = partial(self.copies.plan, stem=pair.stem)
+            image, image_sha, file = plan(
+                pair.image, f"{folder}/Images", pair.image.name, recorded=old and old.image_sha256
+            )
+            mask, mask_sha, mask_file = plan(
+                pair.mask, f"{folder}/Masks", mask_name(pair), recorded=old and old.mask_sha256
+            )
+            shown = Path(piece.cut_from).stem or pair.stem
+            if old and old.mask_sha256 != mask_sha:
+                changes["mask"][shown] = piece.part
+            if old and old.image_sha256 != image_sha:
+                changes["picture"][shown] = piece.part
+            if KEEP in (image, mask):
+                changes["kept"][shown] = piece.part
+            low, high, least = (" ".join(f"{value:.6g}" for value in end) for end in piece.spread or ((), (), ()))
+            rows.append(
+                Field(
+                    file,
+                    mask_file,
+                    pair.group,
+                    piece.part,
+                    image_sha,
+                    mask_sha,
+                    piece.cut_from,
+                    piece.row,
+                    piece.column,
+                    low,
+                    high,
+                    least,
+                )  # fmt: skip
+            )
+        return rows, changes
+
+    def _plan_stale(self, stale, rows):
+        """Plan the removal of what stood for a field that is now a whole, or other tiles; none that was edited."""
+        made = {(row.part, name_of(row.file)) for row in rows}
+        for row in stale:
+            if (row.part, name_of(row.file)) in made:
+                continue
+            for kind, name, recorded in (("Images", row.file, row.image_sha256), ("Masks", row.mask, row.mask_sha256)):
+                path = self.data_dir / row.folder / kind / name
+                if path.exists() and self.copies.hash(path) != recorded:
+                    raise InputError(
+                        f"{path}: changed since prepare wrote it, and by the options given it would go; expected the "
+                        "options of before, so that it stays. Give these, or delete the file; nothing was changed."
+                    )
+                files = [] if not path.exists() else files_of(path) if path.is_dir() else [path]
+                self.copies.gone += [file.relative_to(self.data_dir) for file in files]
+
+    def _refuse_one_name(self, pieces, others):
+        """Raise `InputError` where two pictures would be written under one name."""
+        named = {name_of(row.file): row.file for row in others}
+        for piece in pieces:
+            name = as_one_name(piece.pair.stem)
+            if name in named:
                 raise InputError(
-                    f"no training tile is left: none holds foreground and --keep-empty is {cutting.keep_empty}; "
-                    "expected some. Keep more empty tiles, or choose another --seed."
+                    f"{piece.cut_from or piece.pair.image.name}: what is made of it would be named {piece.pair.stem} "
+                    f"like {named[name]}; expected different names. Rename one of the images."
                 )
-            refuse_strangers(data_dir, tiles, found if copying else None)
-            with written_aside(data_dir, ASIDE, _order, RECORDS, in_the_way) as aside:
-                writer = TileWriter(data_dir, aside.path, coding, copying, data_dir / FIELDS, contents)
-                tiles = writer.write(found, tiles, quiet)
-                if changed := set(standing) - set(tiles):
-                    changed = some(sorted({tile.image for tile in changed}))
-                    raise in_the_way(data_dir / TILE_TABLE, f", since {changed} changed")
-                gone = {tile.image for tile in planned} - {tile.image for tile in tiles}
-                writer.write_text(TILE_OPTIONS, options_text(cutting, coding.explanation, gone))
-                writer.write_text(TILE_TABLE, table_text(tiles))
-    return Prepared(tiles, empty, coding, [*remarks, coding.explanation, *seen.notes(coding)], aside.moved)
+            named[name] = piece.cut_from or piece.pair.image.name
+
+    def _refuse_strangers(self, pieces, names):
+        """Raise `InputError` for files in the folders that no `prepare` put there."""
+        known = {f"{part} data/{kind}": set() for part in ("Train", "Test") for kind in ("Images", "Masks")}
+        ours = [(f"{piece.part.capitalize()} data", as_one_name(piece.pair.stem)) for piece in pieces]
+        for folder, name in ours + [(row.folder, name_of(row.file)) for row in self.known.rows]:
+            known[f"{folder}/Images"].add(name)
+            known[f"{folder}/Masks"].add(name)
+        if self.copied_from is not None:
+            noted = {as_one_name(stem) for stem in (self.known.noted or {}).get("copied", {})}
+            raw = names | noted | {row.field for row in self.known.rows}
+            known |= {f"Raw data/{kind}": raw for kind in ("Images", "Masks")}
+        self.copies.refuse_strangers(known)
+
+    # ------------------------------------------------------------------------------------------------------- writing
+
+    def _write(self, rows, noted, gone, raw_gone):
+        """Write what was planned; returns the number of files written."""
+        away = [
+            Path(row.folder, kind, name) for row in gone for kind, name in (("Images", row.file), ("Masks", row.mask))
+        ]
+        with written_aside(self.data_dir, UNFINISHED, _order, {*self.copies.copied, *RECORDS}) as aside:
+            self.copies.copy_into(aside.path, partial(self.bar, desc="copy"))
+            _write_text(self.data_dir, aside.path, PREPARED, json_text(noted))
+            _write_text(self.data_dir, aside.path, FIELD_TABLE, fields_text(rows))
+            for path in (*away, *raw_gone):
+                if (self.data_dir / path).exists():
+                    put_away(self.data_dir, path)
+            for path in self.copies.leaving:
+                put_away(self.data_dir, path, earlier.KEPT_IN)
+            self.copies.remove_gone()
+        for name in earlier.records(self.data_dir):
+            put_away(self.data_dir, Path(name), earlier.KEPT_IN)
+        return aside.moved
+
+    def _refuse_too_large(self, found):
+        """Raise `InputError` where the copies that are not there yet have no room on the disk."""
+        needed = 0
+        for pair in found:
+            for kind, path in (("Images", pair.image), ("Masks", pair.mask)):
+                there = [self.copies.standing(f"{part}/{kind}", pair.stem) for part in ("Train data", "Test data")]
+                copies = not any(there)
+                copies += self.copied_from is not None and not self.copies.standing(f"Raw data/{kind}", pair.stem)
+                files = files_of(path) if path.is_dir() else [path]
+                needed += copies * sum(file.stat().st_size for file in files)
+        free = shutil.disk_usage(self.data_dir).free
+        if needed > free:
+            raise InputError(
+                f"{self.data_dir}: {needed / 1e9:.3g} GB are to be copied there, and {free / 1e9:.3g} GB are free on "
+                "this disk; expected room for all of it. Make room, or name a folder on another disk with --data."
+            )
+
+
+def mask_name(pair):
+    """What the mask of a pair is called in a data folder, as a file or a folder of files: as the picture is."""
+    return pair.stem if pair.mask.is_dir() else pair.stem + (suffix_of(pair.mask) or pair.mask.suffix)
+
+
+def _write_text(data_dir, aside, name, text):
+    """Write a record, unless it stands there so."""
+    if not (data_dir / name).exists() or (data_dir / name).read_bytes() != text.encode():
+        with replacing(aside / name) as temporary:
+            temporary.write_bytes(text.encode())
 
 
 def _order(path):
     """Files are moved by name, the two that list the others last: what they list is there then."""
     return RECORDS.index(path) if path in RECORDS else -1, path
-
-
-# ------------------------------------------------------------------------------------------------------------- finding
-
-
-def _find(data_dir, source, annotations):
-    """The `pairs.Pairing` to cut, and True where they are to be copied into `Raw data` first."""
-    raw_dir = data_dir / "Raw data"
-    if source is None and annotations is not None:
-        raise InputError(f"{annotations}: annotations of no image; expected --source FILE beside it. Name the image.")
-    if source is None and is_cut_short(data_dir):
-        raise InputError(
-            f"{data_dir / ASIDE}: left by a prepare that was cut short, so {raw_dir} may not be whole; expected it to "
-            "be run again with the same --source. Do that, or delete this folder."
-        )
-    source = raw_dir if source is None else Path(source)
-    if not source.exists():
-        raise InputError(f"{source}: no such folder; expected one with Images and Masks in it. Check the path.")
-    if source.is_file():
-        return pairs.Pairing([_annotated(source, annotations)], f"{source.name} ↔ {annotations}"), True
-    if annotations is not None:
-        raise InputError(
-            f"{annotations}: annotations for a folder ({source}); expected one image file with --annotations. "
-            "Put the files of annotations beside the images instead."
-        )
-    if (source / "Raw data").is_dir():
-        own = pairs.own_pictures(source)
-        if own is None:
-            source = source / "Raw data"
-        elif own.parent.resolve() != source.resolve() or own.name.casefold() not in IMAGE_FOLDERS:
-            raise InputError(
-                f"{source}: images in {own} and a folder Raw data beside them; expected one place. Name the folder "
-                "with --source that holds your images alone, or move them into Raw data with their masks."
-            )
-    return pairs.find_pairing(source, with_slides=True), source.resolve() != raw_dir.resolve()
-
-
-def is_cut_short(data_dir):
-    """True where `data_dir` holds the rest of a `prepare_tiles` that was killed before all of `Raw data` was there."""
-    aside = Path(data_dir) / ASIDE
-    return (aside / "Raw data").exists() or (aside.exists() and not holds_files(aside.parent / "Raw data"))
-
-
-def refuse_forgotten_source(data_dir):
-    """Raise `InputError` where `data_dir`, without raw images, holds the user's own: those in it wait for --source.
-
-    The sample belongs into a folder of its own.
-    """
-    data_dir = Path(data_dir)
-    if own := pairs.own_pictures(data_dir):
-        raise InputError(
-            f"{data_dir}: no Raw data, but images found in {own}: run python main.py prepare "
-            f'--source "{data_dir}" --data my_folder'
-        )
-    expected = {"readme.md", "check.png", *(f"{part} data" for part in ("raw", "train", "test"))}
-    for path in sorted(data_dir.glob("*")):
-        if not is_hidden(path) and path.name.casefold() not in expected:
-            raise InputError(
-                f"{path}: stands where the sample would be written; expected an empty folder, or your images in "
-                f"{data_dir / 'Raw data'}. Name another with --data."
-            )
-
-
-def _annotated(image, annotations):
-    if annotations is None:
-        raise InputError(
-            f"{image}: one image without a mask; expected a folder with Images and Masks, or --annotations FILE "
-            "beside --source FILE. Name one of these."
-        )
-    if not Path(annotations).is_file():
-        raise InputError(f"{annotations}: no such file; expected annotations such as a GeoJSON. Check the path.")
-    if image.suffix.lower() not in images.IMAGE_SUFFIXES | slides.SUFFIXES:
-        raise InputError(
-            f"{image}: no image or slide by its name; expected TIFF, PNG, JPEG, {', '.join(sorted(slides.SUFFIXES))}. "
-            "Export it as TIFF, in QuPath for example."
-        )
-    stem, mask = stem_of(image), Path(annotations)
-    return pairs.Pair(stem, image, pair_by_coco([image], [mask])[0].get(image, mask), slide_of(stem))
-
-
-@contextmanager
-def _fields_of(pairing, data_dir, copying, quiet):
-    """(pairs, remarks) of `fields.cut_fields`, as long as the block lasts."""
-    shutil.rmtree(data_dir / FIELDS, ignore_errors=True)
-    try:
-        found, remarks = cut_fields(pairing.pairs, data_dir / FIELDS, quiet)
-        if not copying:  # beside slides in `Raw data` stand the fields that an earlier run cut out of them
-            cut = {pair.stem for pair in found if pair.image.is_relative_to(data_dir / FIELDS)}
-            found = [pair for pair in found if pair.stem not in cut or pair.image.is_relative_to(data_dir / FIELDS)]
-        yield found, remarks
-    finally:
-        shutil.rmtree(data_dir / FIELDS, ignore_errors=True)
-
-
-# -------------------------------------------------------------------------------------------- what stands there already
-
-
-def _refuse_changes(data_dir, found, standing):
-    """`InputError` where a field that tiles were cut from is not there any more, or is of another group now."""
-    groups = {raw_name(pair): pair.group for pair in found}
-    gone = sorted({tile.image for tile in standing} - groups.keys())
-    if gone:
-        raise InputError(
-            f"{data_dir / TILE_TABLE}: lists tiles of {some(gone)}, which this prepare was not given; expected all "
-            "pictures of before, and new ones beside them. Put the new ones with their masks into Raw data and leave "
-            f"--source out, or move Train data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away first."
-        )
-    moved = [tile for tile in standing if tile.group != groups[tile.image]]
-    if moved:
-        raise InputError(
-            f"{data_dir / TILE_TABLE}: {moved[0].image} is of group {moved[0].group}, and of "
-            f"{groups[moved[0].image]} now; "
-            "expected the groups of before. Give the same --group-by, name an empty folder with --data, or move Train "
-            f"data, Test data, {TILE_TABLE} and {TILE_OPTIONS} away first."
-        )
-
-
-def _tested_groups(found, standing, left_out, cutting):
-    """The groups whose tiles are kept for testing: those of before, and of new ones as many as `share` asks for."""
-    share, seed = cutting.test_share, cutting.seed
-    if not share:
-        return set()
-    if not standing:
-        return {pair.group for pair in split_by_group(found, share, seed)[1]}
-    tested = {tile.group for tile in standing if tile.part == "test"}
-    trained = {tile.group for tile in standing if tile.part == "train"}
-    trained |= {pair.group for pair in found if raw_name(pair) in left_out}  # of test fields no tile is left out
-    new = [pair for pair in found if pair.group not in tested | trained]
-    groups = {pair.group for pair in found}
-    lacking = (max(1, int(share * len(groups))) if len(groups) > 1 else 0) - len(tested)
-    return tested | set(_shuffled({pair.group for pair in new}, seed)[: max(0, lacking)])
-
-
-def _shuffled(groups, seed):
-    groups = sorted(groups)
-    return [groups[i] for i in np.random.default_rng([seed, 0x5EED]).permutation(len(groups))]
-
-
-def _kept(planned, standing, left_out, cutting):
-    """The planned tiles to write: of fields that were cut before the same as then; (tiles, empty training tiles)."""
-    known = {tile.image for tile in standing} | left_out
-    stems = {(tile.image, Path(tile.file).stem) for tile in standing}
-    new = set(drop_empty([tile for tile in planned if tile.image not in known], cutting)[0])
-    empty = sum(tile.part == "train" and tile.foreground == 0 for tile in planned)
-    return [tile for tile in planned if tile in new or (tile.image, Path(tile.file).stem) in stems], empty

@@ -2,67 +2,67 @@
 
 from pathlib import Path
 
-from pairing.groups import TILE_TABLE
+from pairing.groups import FIELD_TABLE
 from pairing.pairs import has_files
-from preparing.prepare import is_cut_short, prepare_tiles, refuse_forgotten_source
-from preparing.tiles import TILE_OPTIONS
+from preparing.finding import is_cut_short, refuse_forgotten_source
+from preparing.prepare import prepare_fields
+from preparing.told import PREPARED
 from reading.files import InputError, counted, holds_files, refuse_read_only, write_json
 from reading.folder_lock import in_turn
 
 
-def fill(data_dir, source=None, annotations=None, colour=False, **cutting):
+def fill(data_dir, source=None, annotations=None, colour=False, **told):
     """Fill a data folder, saying what is done.
 
     Parameters
     ----------
     data_dir : path of the data folder.
-    source : "sample", "cervix", or what `prepare.prepare_tiles` takes; None: what stands in `Raw data`; where that is
+    source : "sample", "cervix", or what `prepare.prepare_fields` takes; None: what stands in `Raw data`; where that is
         empty, the sample.
-    annotations : as for `prepare_tiles`.
+    annotations : as for `prepare_fields`.
     colour : True for the sample in colour.
-    cutting : fields of `tiles.Cutting`; of them the sample takes seed and classes.
+    told : fields of `told.Told`; of them the sample takes seed and classes.
 
     Raises `InputError` as the three do.
     """
     data_dir = Path(data_dir)
     refuse_read_only(data_dir, "Name another folder with --data DIR.")
     with in_turn(data_dir):
-        _fill(data_dir, source, annotations, colour, cutting)
+        _fill(data_dir, source, annotations, colour, told)
 
 
-def _fill(data_dir, source, annotations, colour, cutting):
+def _fill(data_dir, source, annotations, colour, told):
     nothing = source is None and not (holds_files(data_dir / "Raw data") or is_cut_short(data_dir))
     if source == "sample" or (nothing and annotations is None):
         if nothing:
             refuse_forgotten_source(data_dir)
         from preparing.sample import write_sample
 
-        classes = cutting.get("classes", 1)
-        write_sample(data_dir, seed=cutting.get("seed", 0), classes=classes, colour=colour)
-        if classes > 1:  # to be remembered, as of tiles
+        classes = told.get("classes", 1)
+        write_sample(data_dir, seed=told.get("seed", 0), classes=classes, colour=colour)
+        if classes > 1:  # to be remembered, as of one's own
             meaning = "0 background, 1 cytoplasm, 2 nucleus"
-            write_json(data_dir / TILE_OPTIONS, {"classes": classes, "foreground": None, "meaning": meaning})
+            write_json(data_dir / PREPARED, {"classes": classes, "foreground": None, "meaning": meaning})
         print(f"sample images and masks written to {data_dir / 'Train data'} and {data_dir / 'Test data'}")
     elif source == "cervix":
         from preparing.download import fetch_cervix
 
-        if cutting.get("classes", 1) > 1:
+        if told.get("classes", 1) > 1:
             raise InputError(
-                f"--classes {cutting['classes']} received, but the masks of the public set have one class, the nuclei; "
+                f"--classes {told['classes']} received, but the masks of the public set have one class, the nuclei; "
                 "expected no such option. Leave it out."
             )
         fetch_cervix(data_dir)
     else:
-        done = prepare_tiles(data_dir, source, annotations, **cutting)
+        done = prepare_fields(data_dir, source, annotations, **told)
         print(done.table())
         if done.written:
-            table = data_dir / TILE_TABLE
-            print(f"{counted(done.written, 'file')} written to {data_dir}; where each tile came from: {table}")
+            print(f"{counted(done.written, 'file')} written to {data_dir}; what is where: {data_dir / FIELD_TABLE}")
         else:
             print(f"already prepared: {data_dir} holds all of this")
 
 
-def fill_if_empty(data_dir, named, **cutting):
+def fill_if_empty(data_dir, named, **told):
     """`fill`, but nothing where there are images to train on.
 
     named : True where the user named the folder, which is then filled with no sample. Raises `InputError` there.
@@ -79,4 +79,4 @@ def fill_if_empty(data_dir, named, **cutting):
             f'there, or make the sample there with: python main.py prepare --data "{data_dir}"'
         )
     print("1 prepare")
-    fill(data_dir, **cutting)
+    fill(data_dir, **told)

@@ -148,9 +148,14 @@ def settle(path):
 
 
 def write_json(path, value):
-    """Write a JSON file atomically: UTF-8, indented, so that people can read it."""
+    """Write a JSON file atomically: UTF-8, as `json_text` has it."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value), encoding="utf-8")
+
+
+def json_text(value):
+    """A value as JSON, indented, so that people can read it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def fingerprint(pixels):

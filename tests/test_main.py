@@ -170,12 +170,12 @@ def test_raw_fields_alone_are_cut_before_training(tmp_path, monkeypatch):
     seen = []
 
     def train(run, found):
-        seen.append((run.settings.foreground, (run.data / "tiles.csv").is_file()))
+        seen.append((run.settings.foreground, (run.data / "fields.csv").is_file()))
         raise KeyboardInterrupt  # the rest of the chain is tested above
 
     monkeypatch.setattr("training.train.train", train)
     assert main.main(["--data", str(tmp_path / "data"), "--foreground", "255"]) == 130
-    assert seen == [(None, True)]
+    assert seen == [((255,), True)]
 
 
 def stop(*_):
@@ -213,10 +213,10 @@ def test_raw_data_in_any_layout_are_cut_and_never_joined_by_the_sample(tmp_path,
     assert main.main(["check", "--data", str(tmp_path / "data")]) == 2  # there is nothing to train on yet
     said = capsys.readouterr()
     assert len(said.err.splitlines()) == 1
-    assert "holds 6 images that are not cut" in said.out and "python main.py prepare --data" in said.out
+    assert "holds 6 images that are not prepared" in said.out and "python main.py prepare --data" in said.out
     assert "1 fatal, 0 warning" in said.out and listing(tmp_path) == before
     assert main.main([*command, "--data", str(tmp_path / "data")]) == (0 if command else 130)
-    assert len((tmp_path / "data" / "tiles.csv").read_text().splitlines()) == 1 + 6
+    assert len((tmp_path / "data" / "fields.csv").read_text().splitlines()) == 1 + 6
     assert {path: content for path, content in listing(tmp_path).items() if path in before} == before
     assert main.main(["prepare", "--data", str(tmp_path / "data")]) == 0
     assert "already prepared" in capsys.readouterr().out
@@ -226,51 +226,25 @@ def test_training_folders_in_other_layouts_are_not_called_empty(tmp_path, monkey
     one_folder_an_image(make_folder(tmp_path) / "Train data")
     monkeypatch.setattr(main, "fit", stop)
     assert main.main(["--data", str(tmp_path)]) == 130
-    assert not (tmp_path / "tiles.csv").exists()
+    assert not (tmp_path / "fields.csv").exists()
 
 
-def test_foreground_given_again_after_preparing(tmp_path, monkeypatch, capsys):
+def test_foreground_is_remembered_and_may_be_another_later(tmp_path, monkeypatch, capsys):
     data = make_folder(tmp_path / "data", classes=3)
     (data / "Train data").rename(data / "Raw data")
     monkeypatch.setattr(main, "ROOT", tmp_path)
     seen = []
     monkeypatch.setattr("training.train.train", lambda run, found: seen.append((run.settings, found)) or 1 / 0)
-    for _ in range(2):  # cutting and training, then training on what was cut
+    for given, expected in (("2", (2,)), (None, (2,)), ("1", (1,)), (None, (2,))):  # prepared by the first
         with pytest.raises(ZeroDivisionError):
-            main.main(["--data", str(data), "--foreground", "2"])
+            main.main(["--data", str(data), *(["--foreground", given] if given else [])])
         settings, found = seen.pop()
-        assert settings.foreground is None and found.survey.mask_values.keys() == {0, 255}
+        assert settings.foreground == expected and found.survey.mask_values.keys() == {0, 1, 2}
         assert len(found.pairing.pairs) == len(found.survey.sizes)
-    assert "--foreground 2: `prepare` has applied it" in capsys.readouterr().out
-    for command in ([], ["check"], ["train"], ["evaluate"]):
-        assert main.main([*command, "--data", str(data), "--foreground", "1"]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert "--foreground 1" in line and "tiles.json" in line and "foreground: 2" in line
-    assert not seen
-
-
-def test_foreground_by_name_is_remembered_with_the_tiles(tmp_path, capsys):
-    source = tmp_path / "drawn"
-    (source / "Masks").mkdir(parents=True)
-    for index in range(5):
-        write_png(
-            source / "Images" / f"f{index}.png", np.random.default_rng(index).integers(0, 255, (64, 64), np.uint8)
-        )
-        features = []
-        for name, left in (("Tumor", 4), ("2", 40)):  # 20×20 and 20×20 pixels
-            ring = [[left, 4], [left + 20, 4], [left + 20, 24], [left, 24], [left, 4]]
-            geometry, kind = {"type": "Polygon", "coordinates": [ring]}, {"classification": {"name": name}}
-            features.append({"type": "Feature", "geometry": geometry, "properties": kind})
-        (source / "Masks" / f"f{index}.geojson").write_text(json.dumps(features))
-    for chosen, pixels in (("Tumor", 400), ("2,Tumor", 800)):
-        data = tmp_path / chosen
-        assert main.main(["prepare", "--source", str(source), "--data", str(data), "--foreground", chosen]) == 0
-        masks = sorted((data / "Train data" / "Masks").iterdir())
-        assert all((images.read_mask(mask) == 255).sum() == pixels for mask in masks)
-        assert main.main(["check", "--data", str(data), "--foreground", chosen]) in (0, 2)
-        assert f"--foreground {chosen}: `prepare` has applied it" in capsys.readouterr().out
-    assert main.main(["check", "--data", str(data), "--foreground", "Tumor"]) == 2
-    assert "--foreground Tumor received" in capsys.readouterr().err
+        words = {"1": "--foreground 1 now, 2 as", None: "--foreground 2, as `prepare` was told"}.get(given, "")
+        assert words in capsys.readouterr().out
+    assert main.main(["check", "--data", str(data)]) == 0
+    assert "foreground: 2" in capsys.readouterr().out
 
 
 def test_training_reads_each_file_once(tmp_path, monkeypatch):
@@ -430,11 +404,9 @@ def test_classes_given_to_prepare_are_remembered(tmp_path, monkeypatch, capsys):
         assert seen.pop().classes == classes
     assert main.main(["check", "--data", str(data)]) == 0
     assert "--classes 3, as `prepare` was told" in capsys.readouterr().out
-    for command in ([], ["train"], ["check"], ["evaluate"]):
-        for classes in ("1", "2", "4"):
-            assert main.main([*command, "--data", str(data), "--classes", classes]) == 2
-            (line,) = capsys.readouterr().err.splitlines()
-            assert f"--classes {classes} received" in line and "--classes 3" in line and "tiles.json" in line
+    assert main.main(["check", "--data", str(data), "--classes", "1"]) == 0
+    assert "--classes 1 now, 3 as `prepare` was told" in capsys.readouterr().out
+    assert main.main(["check", "--data", str(data), "--classes", "2"]) == 2  # which the masks do not fit
 
 
 def test_the_classes_of_the_sample_are_remembered(tmp_path, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from pairing.objects import numbered_objects
 from pairing.outlines import name_value
 from pairing.pairs import find_pairing
 from pairing.survey import read_folder, survey
-from preparing.prepare import prepare_tiles
+from preparing.prepare import prepare_fields
 from reading import images
 from reading.files import InputError
 
@@ -211,11 +211,11 @@ def test_prepare_gives_each_picture_a_file_of_its_own(tmp_path):
     put(tmp_path / "raw/Images", "a.png", "b.png", "c.png")
     drawn = [(i, 0, {"size": [8, 10], "counts": runs_of(np.eye(8, 10, i) > 0)}) for i in range(3)]
     write(tmp_path / "raw/Masks/x.json", coco([f"{name}.png" for name in "abc"], drawn))
-    prepare_tiles(tmp_path / "data", tmp_path / "raw", quiet=True)
+    prepare_fields(tmp_path / "data", tmp_path / "raw", quiet=True)
     assert sorted(path.name for path in (tmp_path / "data/Raw data/Masks").iterdir()) == [
         "a.geojson", "b.geojson", "c.geojson",
     ]  # fmt: skip
-    assert prepare_tiles(tmp_path / "data", tmp_path / "raw", quiet=True).written == 0
+    assert prepare_fields(tmp_path / "data", tmp_path / "raw", quiet=True).written == 0
     for part in ("Train data", "Test data"):
         for pair in read_folder(tmp_path / "data" / part, tmp_path / "data", quiet=True).pairing.pairs:
             expected = np.eye(8, 10, "abc".index(pair.stem)) > 0
@@ -225,6 +225,6 @@ def test_prepare_gives_each_picture_a_file_of_its_own(tmp_path):
 def test_one_image_with_the_file_of_its_folder(tmp_path):
     put(tmp_path, "a.png", "b.png")
     write(tmp_path / "x.json", coco(["a.png", "b.png"], [(1, 0, [SQUARE])]))
-    done = prepare_tiles(tmp_path / "data", tmp_path / "b.png", tmp_path / "x.json", quiet=True)
-    (tile,) = done.tiles
-    assert tile.foreground == 12 / 80
+    done = prepare_fields(tmp_path / "data", tmp_path / "b.png", tmp_path / "x.json", quiet=True)
+    (piece,) = done.pieces
+    assert (piece.foreground, piece.pixels) == (12, 80)

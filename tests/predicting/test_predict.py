@@ -16,7 +16,7 @@ from pairing.masks import MaskCoding
 from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, find_images, predict_files, predict_paths
 from predicting.predictor import Predictor
-from preparing.prepare import prepare_tiles
+from preparing.prepare import prepare_fields
 from reading import intensity
 from reading.files import InputError, sha256
 from reading.images import read, read_mask, write_png
@@ -353,15 +353,14 @@ def cut_folder(folder):
         field[8:20, 8:20] = 20
         write_png(folder / "raw" / "Images" / f"{name}.png", field)
         write_png(folder / "raw" / "Masks" / f"{name}.png", np.uint8(255) * (field == 20))
-    prepare_tiles(folder / "data", folder / "raw", tile_px=40, test_share=0.5, quiet=True)
+    prepare_fields(folder / "data", folder / "raw", tile_px=40, test_share=0.5, quiet=True)
     return folder / "data"
 
 
-@pytest.mark.parametrize("ask", ["folder", "each", "training tiles", "linked", "from within"])
+@pytest.mark.parametrize("ask", ["folder", "each", "linked", "from within"])
 def test_a_tile_has_one_mask_whichever_way_it_is_asked_for(tmp_path, model_file, monkeypatch, ask):
     data = cut_folder(tmp_path)
-    kind = "Train data" if ask == "training tiles" else "Test data"
-    tiles = sorted((data / kind / "Images").iterdir())
+    tiles = sorted((data / "Train data/Images").iterdir())
     predictor = Predictor(model_file)
     ranges = tile_ranges(data)
     expected = [predictor.mask(predictor.probability(read(tile), ranges[tile.name])) for tile in tiles]

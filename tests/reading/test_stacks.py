@@ -13,7 +13,7 @@ from PIL import Image
 import main
 from pairing.masks import read_mask_of
 from pairing.pairs import Pair
-from preparing.tiles import stack_of_tiles
+from preparing.told import stack_of
 from reading import images, stacks
 from reading.files import InputError
 from tests.helpers import listing
@@ -194,12 +194,13 @@ def test_prepare_remembers_how(tmp_path, capsys):
     assert "--stack focus" in capsys.readouterr().err
     assert main.main([*command, "--stack", "focus"]) == 0
     before = listing(data)
-    tile = images.read(next((data / "Train data/Images").iterdir()))
-    assert tile.shape == (160, 160, 1) and tile.dtype == np.uint8
-    assert main.main([*command, "--stack", "max"]) == 2 and listing(data) == before
-    assert "cut with --stack focus, now max" in capsys.readouterr().err
-    assert main.main([*command, "--stack", "focus"]) == 0 and listing(data) == before
-    assert stack_of_tiles(data) == "focus"
+    field = next((data / "Train data/Images").iterdir())
+    assert field.read_bytes() == (source / "Images" / field.name).read_bytes()
+    assert main.main(command) == 0 and listing(data) == before  # as it was told
+    assert stack_of(data) == "focus" and stack_of(data, 2) == 2
+    assert main.main(["check", "--data", str(data)]) == 0
+    assert main.main([*command, "--stack", "max"]) == 0 and stack_of(data) == "max"
+    assert "--stack focus before, max now" in capsys.readouterr().out
 
 
 def test_an_option_that_means_nothing_is_one_line(capsys):

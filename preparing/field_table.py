@@ -1,0 +1,88 @@
+"""fields.csv: one row for each picture that `prepare` put into `Train data` and `Test data`."""
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from pairing.groups import FIELD_TABLE, read_table
+from pairing.pairs import Pair
+from reading.files import InputError, as_one_name, stem_of
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row of `fields.csv`.
+
+    file : the picture in `<part> data/Images`.
+    mask : its mask in `<part> data/Masks`, a file or a folder of files.
+    group : slide, patient or field; all pictures of one are in one part.
+    part : "train" or "test".
+    image_sha256, mask_sha256 : of what the two were copied from (`files.sha256`), as it was then; "" where that was
+        nothing in `Raw data`, so that they stay as they are whatever is prepared.
+    cut_from : of a tile, the field in `Raw data/Images` that it is a piece of; else "".
+    row, column : where in that field its first pixel lies.
+    low, high, least : of a tile, the `intensity.Spread` of that field, one number a channel with spaces between.
+    """
+
+    file: str
+    mask: str
+    group: str
+    part: str
+    image_sha256: str = ""
+    mask_sha256: str = ""
+    cut_from: str = ""
+    row: int = 0
+    column: int = 0
+    low: str = ""
+    high: str = ""
+    least: str = ""
+
+    @property
+    def folder(self):
+        return f"{self.part.capitalize()} data"
+
+    @property
+    def field(self):
+        """The name by which the whole field is known, whatever the case of its letters (`name_of`)."""
+        return name_of(self.cut_from or self.file)
+
+    def pair(self, data_dir):
+        """Its files in a data folder, as a `pairs.Pair`."""
+        inside = Path(data_dir) / self.folder
+        return Pair(stem_of(self.file), inside / "Images" / self.file, inside / "Masks" / self.mask, self.group)
+
+
+def name_of(path):
+    """A picture's or a field's name, equal for those that differ in case, Unicode's forms or ending alone."""
+    return as_one_name(stem_of(path))
+
+
+def read_fields(data_dir):
+    """The rows of a data folder's `fields.csv`: a list of `Field`, [] without one. `InputError` for a damaged one."""
+    path = Path(data_dir) / FIELD_TABLE
+    if not path.is_file():
+        return []
+    try:
+        rows = [
+            Field(**{column.name: column.type(row[column.name]) for column in fields(Field)})
+            for row in read_table(path)
+        ]
+        if not all(row.file and row.mask and row.group and row.part in ("train", "test") for row in rows):
+            raise ValueError("a cell without what belongs there")
+        return rows
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: not as prepare wrote it; expected a row a picture, with the columns "
+            f"{', '.join(column.name for column in fields(Field))}. Put the table of before back, or name an empty "
+            "folder with --data."
+        ) from error
+
+
+def fields_text(rows):
+    """The text of `fields.csv`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [column.name for column in fields(Field)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()

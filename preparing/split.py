@@ -1,0 +1,144 @@
+"""Which fields are learnt from and which are tested: the split of before, and the part of what is new."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pairing.groups import FIELD_TABLE, TILE_TABLE, split_by_group
+from preparing import earlier
+from preparing.field_table import name_of, read_fields
+from preparing.standing import KEPT_IN
+from preparing.told import read_noted
+from reading.files import InputError, as_one_name, counted, some
+
+
+@dataclass(frozen=True)
+class Before:
+    """What an earlier `prepare` made of a data folder.
+
+    rows : list of `field_table.Field`. noted : `told.read_noted`. parts : {`name_of` a field: "train" or "test"}.
+    tiles : of a folder that an earlier version prepared, the paths below it of its tiles, which will leave.
+    """
+
+    rows: list
+    noted: dict | None
+    parts: dict
+    tiles: list = field(default_factory=list)
+
+    def apart(self, names, copied_from):
+        """The rows of fields that are not among `names`, those found: (others, gone), two lists.
+
+        Others are those that this source does not speak of: of another source, or put there by another command.
+        """
+        others, gone, copied = [], [], (self.noted or {}).get("copied", {})
+        sources = {as_one_name(stem): noted["from"] for stem, noted in copied.items()}
+        for row in self.rows:
+            if row.field in names:
+                continue
+            elsewhere = copied_from is not None and sources.get(row.field) != str(copied_from)
+            (others if elsewhere or not row.image_sha256 else gone).append(row)
+        return others, gone
+
+
+def before(data_dir):
+    """The `Before` of a data folder. Raises `InputError` for damaged tables."""
+    noted = read_noted(data_dir)
+    if (data_dir / FIELD_TABLE).is_file() or not (data_dir / TILE_TABLE).is_file():
+        rows = read_fields(data_dir)
+        parts = {name_of(image): "train" for image in (noted or {}).get("left_out", ())}
+        return Before(rows, noted, parts | {row.field: row.part for row in rows})
+    parts = {name_of(image): "train" for image in earlier.left_out(data_dir)}
+    parts |= {name_of(image): part for image, (_, part) in earlier.split_of(data_dir).items()}
+    return Before([], noted or earlier.options(data_dir), parts, earlier.tiles(data_dir))
+
+
+def parts_of(found, known, others, gone, told, hash_of):
+    """The part of each field found: ({stem: "train" or "test"}, {stem: the one of before, where it was renamed}).
+
+    Fields keep their part, also under another name. A new one goes where its group is; of new groups as many are
+    tested as the share of all groups still lacks.
+
+    Parameters: found, list of `pairs.Pair`; known, `Before`; others, gone, its `apart`; told, `told.Told`; hash_of, a
+    function of a path. Raises `InputError` where a group would be in both parts, and for tiles without their field.
+    """
+    if known.tiles:
+        _refuse_without_field(found, known)
+    earlier_names, renamed = {row.image_sha256: row for row in gone if not row.cut_from}, {}
+    parts = {pair.stem: known.parts[as_one_name(pair.stem)] for pair in found if as_one_name(pair.stem) in known.parts}
+    for pair in found if earlier_names else ():
+        row = None if pair.stem in parts else earlier_names.get(hash_of(pair.image))
+        if row:
+            parts[pair.stem], renamed[pair.stem] = row.part, row.field
+    of_group = {}
+    for group, part in [(row.group, row.part) for row in others] + [
+        (pair.group, parts[pair.stem]) for pair in found if pair.stem in parts
+    ]:
+        of_group.setdefault(group, set()).add(part)
+    both = sorted(group for group, those in of_group.items() if len(those) > 1)
+    if both:
+        names = [pair.stem for pair in found if pair.group == both[0]]
+        raise InputError(
+            f"group {both[0]} would be both in training and in test, since {some(names)} are of it now and of other "
+            "groups before; expected the groups of before. Give the same names and --group-by, or name an empty folder "
+            "with --data for a new split."
+        )
+    tested = {group for group, those in of_group.items() if those == {"test"}}
+    tested |= _new_tested(found, of_group, len(tested), told)
+    return {pair.stem: parts.get(pair.stem, "test" if pair.group in tested else "train") for pair in found}, renamed
+
+
+def _new_tested(found, of_group, tested, told):
+    """Those of the new groups that are kept for testing. of_group : {group: …} of those that are not new."""
+    if not told.test_share:
+        return set()
+    if not of_group:
+        return {pair.group for pair in split_by_group(found, told.test_share, told.seed)[1]}
+    new = sorted({pair.group for pair in found} - of_group.keys())
+    lacking = max(1, int(told.test_share * (len(new) + len(of_group)))) - tested
+    order = np.random.default_rng([told.seed, 0x5EED]).permutation(len(new))
+    return {new[i] for i in order[: max(0, lacking)]}
+
+
+def _refuse_without_field(found, known):
+    """`InputError` where tiles of an earlier version would go whose whole field is not there to take their place."""
+    gone = sorted(known.parts.keys() - {as_one_name(pair.stem) for pair in found})
+    if gone:
+        raise InputError(
+            f"{TILE_TABLE}: an earlier version cut tiles of {some(gone)}, whose whole pictures are not among those "
+            "given; expected them, to take the place of the tiles. Put them with their masks into Raw data, or name an "
+            "empty folder with --data; nothing was changed."
+        )
+
+
+def change_lines(found, known, parts, renamed, gone, changes):
+    """Lines for people on what is not as it was when the folder was prepared before; [] where it was not.
+
+    changes : {"mask", "picture", "kept": {name of a field: its part}}.
+    """
+    if known.tiles:
+        return [
+            "an earlier version had cut tiles here: whole fields take their place, with the split of before. The tiles "
+            f"are kept in {earlier.KEPT_IN}"
+        ]
+    if not known.parts:
+        return []
+    new = [pair.stem for pair in found if as_one_name(pair.stem) not in known.parts and pair.stem not in renamed]
+    lost = sorted({row.field for row in gone} - set(renamed.values()))
+    lines = [
+        _line(len(changes["mask"]), "mask changed", "masks changed", _with_parts(changes["mask"])),
+        _line(len(changes["picture"]), "picture changed", "pictures changed", _with_parts(changes["picture"])),
+        _line(len(new), "picture added", "pictures added", _with_parts({stem: parts[stem] for stem in new})),
+        _line(len(renamed), "renamed", "renamed", [f"{old} → {new} ({parts[new]})" for new, old in renamed.items()]),
+        _line(len(lost), "gone", "gone", lost) + (f" (kept in {KEPT_IN})" if lost else ""),
+    ]
+    kept = _line(len(changes["kept"]), "field", "fields", _with_parts(changes["kept"]))
+    kept = f"edited in Train data or Test data, and kept so: {kept}" if kept else ""
+    return [line for line in ("; ".join(filter(None, lines)), kept) if line]
+
+
+def _with_parts(those):
+    return [f"{name} ({part})" for name, part in those.items()]
+
+
+def _line(count, one, several, names):
+    return f"{counted(count, one, several)}: {some(names)}" if count else ""

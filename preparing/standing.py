@@ -1,0 +1,173 @@
+"""What stands in a data folder already, against what is to stand there: what is copied, kept, and put away.
+
+Each copy is judged by three checksums: of its source now, of the source as it was when it was copied (recorded), and of
+the copy now. Where only the source changed, it is copied again; where only the copy changed, somebody edited it, and it
+stays; where both changed, in different ways, nobody but the user knows which of them is meant.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pairing.naming import _key
+from pairing.pairs import mask_sources
+from preparing.told import UNFINISHED
+from reading import images
+from reading.files import InputError, as_one_name, is_hidden, sha256, some
+
+SAME, TAKE, KEEP, CLASH, STRANGER = "same", "take", "keep", "clash", "stranger"
+KEPT_IN = "Earlier fields"  # where pictures go that are not prepared any more
+
+
+def decide(source, recorded, standing):
+    """What becomes of a copy, by three checksums: one of the five words above.
+
+    recorded : "" or None where nothing was copied. standing : None where there is no copy.
+    """
+    if standing is None:
+        return TAKE
+    if standing == source:
+        return SAME
+    if not recorded:
+        return STRANGER
+    if source == recorded:
+        return KEEP
+    return TAKE if standing == recorded else CLASH
+
+
+class Copies:
+    """What is to be copied into a data folder and what is to leave it.
+
+    cut_dir : folder of what was cut out of slides and fields just now; a picture there is the same as a standing one of
+        the same pixels, which another version of Pillow compressed.
+    leaving : paths below the data folder of files that will be put away, and so count as not there.
+
+    copied : {path below the data folder: where it is copied from}. gone : what others replace, paths below it.
+    """
+
+    def __init__(self, data_dir, cut_dir, leaving=()):
+        self.data_dir, self.cut_dir, self.leaving = data_dir, cut_dir, set(leaving)
+        self.copied, self.gone, self._clashes = {}, [], []
+        self._standing, self._hashes = {}, {}
+
+    def hash(self, path):
+        if path not in self._hashes:
+            self._hashes[path] = sha256(path)
+        return self._hashes[path]
+
+    def standing(self, folder, stem):
+        """The file or folder that stands in a folder such as `Train data/Masks` for a picture, whatever its ending."""
+        if folder not in self._standing:
+            inside = self.data_dir / folder
+            found = mask_sources(inside) if inside.is_dir() else ()
+            self._standing[folder] = {as_one_name(_key(path)): path for path in found}
+        return self._standing[folder].get(as_one_name(stem))
+
+    def plan(self, source, folder, name, stem, recorded):
+        """Judge one copy, `source` → `folder`/`name`, of the picture `stem`, and plan it where it is to be made.
+
+        Returns (what `decide` says, the checksum of the source, the name that will stand there).
+        Raises `InputError` for a file of the user's that stands there.
+        """
+        there, now = self.standing(folder, stem), self.hash(source)
+        place = Path(folder, name)
+        if there is not None and there.relative_to(self.data_dir) in self.leaving:
+            if self.hash(there) == now and there.name == name:  # came before an earlier prepare was killed
+                self.leaving.discard(place)
+            else:
+                there = None
+        if there is not None and there.name == name and self._same_pixels(source, there):
+            return SAME, recorded or self.hash(there), name
+        standing = None if there is None or self._half_moved(place) else self.hash(there)
+        verdict = decide(now, recorded, standing)
+        if verdict == STRANGER:
+            raise in_the_way(there)
+        if verdict == SAME and there.name != name:
+            verdict = TAKE
+        if verdict == TAKE:
+            files = files_of(source) if source.is_dir() else [source]
+            targets = {place / file.name if source.is_dir() else place: file for file in files}
+            self.copied |= targets
+            before = [] if there is None else files_of(there) if there.is_dir() else [there]
+            self.gone += [path for path in (file.relative_to(self.data_dir) for file in before) if path not in targets]
+        elif verdict == CLASH:
+            self._clashes.append((source, there))
+        return verdict, now, there.name if verdict == KEEP else name
+
+    def refuse_clashes(self):
+        """Raise `InputError` where a source and its copy have both been changed."""
+        if self._clashes:
+            source, there = self._clashes[0]
+            names = some(there.name for _, there in self._clashes)
+            raise InputError(
+                f"{there}: changed since it was copied, and so was {source}, otherwise ({names}); expected one of the "
+                "two. Delete the one that is not meant, or make both the same, and run this again; nothing was changed."
+            )
+
+    def refuse_strangers(self, known):
+        """Raise `InputError` for a file that this program did not put into a folder.
+
+        known : {folder: the `as_one_name` of the pictures that have one there}.
+        """
+        for folder, names in known.items():
+            for path in sorted((self.data_dir / folder).glob("*")):
+                ours = as_one_name(_key(path)) in names or path.relative_to(self.data_dir) in self.leaving
+                if not is_hidden(path) and not ours:
+                    raise in_the_way(path)
+
+    def copy_into(self, aside, bar):
+        """Copy what was planned into the folder `aside`. bar: a progress bar's iterator."""
+        for target, source in bar(self.copied.items()):
+            path = aside / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, path)
+
+    def remove_gone(self):
+        """Remove what others replace: copies as `prepare` wrote them."""
+        for path in self.gone:
+            (self.data_dir / path).unlink(missing_ok=True)
+            if len(path.parts) > 3:  # a folder of files, one an object
+                _remove_empty(self.data_dir / path.parent)
+
+    def _same_pixels(self, source, there):
+        if not source.is_relative_to(self.cut_dir) or {source.suffix, there.suffix} - {".png", ".tif"}:
+            return False
+        if self.hash(source) == self.hash(there):
+            return True
+        stored, cut = images.read(there), images.read(source)
+        return stored.dtype == cut.dtype and np.array_equal(stored, cut)
+
+    def _half_moved(self, place):
+        """True for a folder of files of which a prepare that was killed has moved a part."""
+        return (self.data_dir / place).is_dir() and (self.data_dir / UNFINISHED / place).is_dir()
+
+
+def files_of(folder):
+    return sorted(path for path in folder.iterdir() if path.is_file() and not is_hidden(path))
+
+
+def put_away(data_dir, path, kept_in=KEPT_IN):
+    """Move a file or folder, of a path below the data folder, to the same path in `kept_in`; nothing is overwritten."""
+    source, number = data_dir / path, 1
+    target = data_dir / kept_in / path
+    while target.exists():
+        if sha256(target) == sha256(source):
+            shutil.rmtree(source) if source.is_dir() else source.unlink()
+            return
+        number += 1
+        target = (data_dir / kept_in / path).with_name(f"{path.stem} ({number}){path.suffix}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(source, target)
+
+
+def in_the_way(path, reason=", since this prepare would not write it so"):
+    """The `InputError` for a file that stands where another would be written."""
+    return InputError(
+        f"{path}: stands in the way{reason}; nothing was changed. Move it away, or name an empty folder with --data."
+    )
+
+
+def _remove_empty(folder):
+    if folder.is_dir() and not files_of(folder):
+        shutil.rmtree(folder)
