@@ -1,6 +1,7 @@
 """Whether `suggest` chooses better than chance: Dice on 8 test fields after annotating 1, 2 and 4 of the 8 others.
 
     python benchmarks/suggest.py FOLDER --work DIR
+    python benchmarks/suggest.py FOLDER --work DIR --doubt   whether a field that is doubted is one that comes out wrong
 
 FOLDER as for `python benchmarks/real_data.py cervix`. For each seed one arm asks `suggest` again after each training:
 first with weights/sample.keras, which knows synthetic smears alone (weights/pap_smear.keras was trained on these very
@@ -19,12 +20,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.real_data import run, write_cervix
 from predicting.predictor import Predictor
+from predicting.suggest import look_at
 from reading import images
 
 START = ROOT / "weights" / "sample.keras"
@@ -39,11 +42,15 @@ def main():
     parser.add_argument("--epochs", default="3")
     parser.add_argument("--steps", default="100")
     parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--doubt", action="store_true", help="only say whether doubt goes with a low Dice")
     args = parser.parse_args()
     end = time.time() + 60 * args.minutes
     fields = args.work / "all"
     if not fields.is_dir():
         write_cervix(args.folder, fields)
+    if args.doubt:
+        print_doubt(fields)
+        return
     for seed in args.seeds:
         for arm in ("suggest", "random"):
             for count in COUNTS:
@@ -100,12 +107,29 @@ def train_on(fields, chosen, folder, seed, args):
 
 def test_dice(predictor, fields):
     """Dice of all pixels of the test fields together."""
-    shared = marked = 0
-    for name in names_of(fields, "Test data"):
-        mask = predictor.mask(predictor.probability(images.read(fields / "Test data" / "Images" / name))) > 0
-        truth = images.read_mask(fields / "Test data" / "Masks" / name) > 0
-        shared, marked = shared + (mask & truth).sum(), marked + mask.sum() + truth.sum()
+    shared, marked = np.sum(
+        [overlap(predictor, fields, "Test data", name) for name in names_of(fields, "Test data")], 0
+    )
     return float(2 * shared / marked)
+
+
+def overlap(predictor, fields, part, name):
+    """Pixels that mask and truth of one field share, and the sum of the pixels of both."""
+    mask = predictor.mask(predictor.probability(images.read(fields / part / "Images" / name))) > 0
+    truth = images.read_mask(fields / part / "Masks" / name) > 0
+    return (mask & truth).sum(), mask.sum() + truth.sum()
+
+
+def print_doubt(fields):
+    """Whether a field of which the network doubts much is one that it gets wrong: none of the 16 has it seen."""
+    predictor, doubts, dice = Predictor(START), [], []
+    for part in ("Train data", "Test data"):
+        for name in names_of(fields, part):
+            doubts.append(look_at(predictor, fields / part / "Images" / name).doubt)
+            shared, marked = overlap(predictor, fields, part, name)
+            dice.append(2 * shared / marked)
+    found = spearmanr(doubts, np.subtract(1, dice)).statistic
+    print(f"doubt and 1 - Dice of {len(dice)} fields by {START.name}: rank correlation {found:.2f}")
 
 
 def print_table(work, seeds):

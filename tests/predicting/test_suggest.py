@@ -99,6 +99,7 @@ def test_outlines_are_no_doubt_and_areas_are():
     sharp = 1 / (1 + np.exp(2 * (distance - 20)))  # certain on both sides of three pixels
     assert suggest.unsure_of(sharp[..., None]).mean() < 0.01
     assert suggest.unsure_of(np.where(distance < 20, 0.5, 0.0)[..., None])[48, 48] == pytest.approx(1)
+    assert suggest.unsure_of(np.full((9, 9, 3), 1 / 3)) == pytest.approx(1)
 
 
 @settings(max_examples=50)
