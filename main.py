@@ -258,7 +258,7 @@ def correct(paths=(), data=None, model=None, runs=None, browser=True):
 def suggest(paths, data=None, model=None, runs=None, out=None):
     """Say which of many pictures to annotate next, and where in them the network is in doubt."""
     from predicting.folder import list_pictures
-    from predicting.suggest import annotated_pictures, rank, to_rank
+    from predicting.suggest import rank, to_rank
     from reading.files import InputError, counted, refuse_read_only
     from reading.folder_lock import in_turn, while_whole
     from reporting.suggest_page import PAGE, TABLE, next_step, refuse_others_files, write_suggestions
@@ -270,12 +270,11 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
     out = out or data / "Suggested"
     refuse_read_only(out, "Choose another place with --out DIR.")
     with while_whole(data):
-        train, test = annotated_pictures(data)
-        pictures = to_rank(list_pictures(paths, "suggest"), [*train, *test])
+        pictures, annotated = to_rank(list_pictures(paths, "suggest"), data)
     with in_turn(out), ExitStack() as as_trained:
         refuse_others_files(out)
         predictor = open_predictor(model, as_trained)
-        found, unreadable = rank(predictor, pictures, train)
+        found, unreadable = rank(predictor, pictures, annotated)
         step = next_step(found, predictor.classes, data_option(data if data != ROOT / "data" else None) + named)
         write_suggestions(out, found, model, step, unreadable)
     print(f"{counted(len(found), 'picture')} ranked by {model}; first {found[0].path.name}: {found[0].reason}")

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from pairing.groups import field_ranges
 from pairing.pairs import TEST, TRAIN
+from preparing.field_table import read_fields
 from reading import images
 from reading.files import InputError, counted, sha256, some
 from reading.intensity import sampling_step
@@ -76,16 +77,10 @@ class Suggestion:
     reason: str
 
 
-def annotated_pictures(data_dir):
-    """The pictures of `Train data` and `Test data` of a data folder: two lists of paths."""
-    folders = [Path(data_dir) / part / "Images" for part in (TRAIN, TEST)]
-    return [images.list_images(folder) if folder.is_dir() else [] for folder in folders]
+def to_rank(paths, data_dir):
+    """Those of `paths` that are no slides, and of other content than a data folder's pictures; says what is left out.
 
-
-def to_rank(paths, annotated):
-    """Those of `paths` that are no slides, and of other content than the `annotated` ones; says what is left out.
-
-    Raises `InputError` where nothing is left.
+    Returns (paths, those of the training pictures, which are annotated). Raises `InputError` where nothing is left.
     """
     paths = list({path.resolve(): path for path in paths}.values())
     large = [path for path in paths if is_large(path)]
@@ -94,7 +89,9 @@ def to_rank(paths, annotated):
             f"left out, since only fields are ranked: {some(path.name for path in large)}. Cut fields out of slides "
             "first (docs/slides.md)"
         )
-    contents = {_content(path) for path in annotated}
+    folders = [Path(data_dir) / part / "Images" for part in (TRAIN, TEST)]
+    train, test = (images.list_images(folder) if folder.is_dir() else [] for folder in folders)
+    contents = {_content(path) for path in (*train, *test)} | {row.image_sha256 for row in read_fields(data_dir)}
     known = [path for path in paths if path not in large and contents and _content(path) in contents]
     if known:
         print(f"left out, since the data folder has them already: {some(path.name for path in known)}")
@@ -104,7 +101,7 @@ def to_rank(paths, annotated):
             f"{paths[0].parent}: nothing left to rank of {counted(len(paths), 'picture')}; expected some that are "
             "neither slides nor in the data folder already. Name others."
         )
-    return left
+    return left, train
 
 
 def _content(path):

@@ -60,11 +60,11 @@ def test_of_two_equal_pictures_the_second_falls(predictor, tmp_path):
 
 
 def test_what_is_annotated_is_left_out_and_its_copy_in_another_format_comes_last(predictor, tmp_path, capsys):
-    annotated = write(tmp_path / "data", known=smear(0))
+    write(tmp_path / "data" / "Train data" / "Images", known=smear(0))
     paths = write(tmp_path / "new", other=smear(1, 6), third=smear(2, 2))
-    shutil.copy(annotated[0], tmp_path / "new" / "copy.png")
+    shutil.copy(tmp_path / "data" / "Train data" / "Images" / "known.png", tmp_path / "new" / "copy.png")
     images.write_tiff(tmp_path / "new" / "again.tif", smear(0))
-    paths = suggest.to_rank(sorted((tmp_path / "new").iterdir()), annotated)
+    paths, annotated = suggest.to_rank(sorted((tmp_path / "new").iterdir()), tmp_path / "data")
     assert "left out, since the data folder has them already: copy.png" in capsys.readouterr().out
     found, _ = suggest.rank(predictor, paths, annotated)
     assert sorted(names(found)) == ["again", "other", "third"]
@@ -148,4 +148,4 @@ def test_a_table_of_somebody_else_is_kept(tmp_path, capsys):
 def test_nothing_left_to_rank_is_said(tmp_path, real_data):
     slide = real_data / "slides" / "cmu-1-small-region.svs"
     with pytest.raises(InputError, match="nothing left to rank of 1 picture"):
-        suggest.to_rank([slide], [])
+        suggest.to_rank([slide], tmp_path)
