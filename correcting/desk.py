@@ -277,11 +277,11 @@ class Desk:
             if self.held or not is_behind(copy.head):
                 return
             try:
+                picture.problem = None
                 if copy.head["done"]:
-                    add_field(self.data, picture, copy)
+                    picture.problem = add_field(self.data, picture, copy)
                 else:
                     remove_field(self.data, picture, copy)
-                picture.problem = None
             except InputError as error:
                 copy.note(done=False, training=None, written=None)
                 picture.problem = str(error)

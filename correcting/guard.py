@@ -21,10 +21,10 @@ HEADERS = {
 
 
 class Guard:
-    """Knows the token and the names of a server on `port`."""
+    """Knows the token and the names of a server on `port`; token: None makes a new one."""
 
-    def __init__(self, port):
-        self.token = secrets.token_urlsafe(32)
+    def __init__(self, port, token=None):
+        self.token = token or secrets.token_urlsafe(32)
         self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     def refusal(self, headers, token):

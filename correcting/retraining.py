@@ -45,14 +45,24 @@ class Trainer:
         self.desk, self.runs, self.open_model, self.command = desk, Path(runs), open_model, list(command)
         self._lock, self._thread, self._process, self._stopping = threading.Lock(), None, None, False
         self._told = {"state": "idle", "line": "", "progress": 0.0, "before": None, "after": None}
-        self._count = 0
+        self._learnt, self._measured = 0, 0  # numbers of fields
 
     def state(self):
         """What `GET /api/train` answers."""
+        start = self._start_of_it()
+        return self._told | {
+            "fields": self._measured,
+            "done": self._count(),
+            "seconds": 60 * MINUTES,
+            "start": str(start) if start else "the weights that come with this program, where they fit",
+        }
+
+    def _count(self):
+        """How many fields a training would learn from; of a running one, learns from."""
         if self._told["state"] != "running":
             with suppress(InputError):  # said when a training is begun
-                self._count = len(self._fields())
-        return self._told | {"fields": self._count}
+                self._learnt = len(self._fields())
+        return self._learnt
 
     def start(self):
         """Begin a training in the background. Raises `Busy` where one runs, or nothing is there to train on."""
@@ -104,14 +114,16 @@ class Trainer:
         before = self.desk.network
         self.desk.masks.forget()
         held_out = self._test_fields()
+        self._measured = len(held_out)
         if held_out:
             self._told |= {"line": f"measuring the network as it is on {counted(len(held_out), 'test field')}"}
             self._told |= {"before": self._dice(before, held_out)}
-        after = Network(self._process_of_training(before.path), self.open_model)
+        after = Network(self._process_of_training(), self.open_model)
         self._told |= {"progress": 0.97, "line": "measuring the new network"}
         measured, held_out = held_out, self._test_fields()
         what = "test field" if held_out else "validation field"
         held_out = held_out or self._validation_fields(after)
+        self._measured = len(held_out)
         if held_out != measured:  # the same pictures and the same masks for both
             self._told |= {"before": self._dice(before, held_out) if held_out else None}
         new = self._dice(after, held_out) if held_out else None
@@ -124,13 +136,20 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------------ the process
 
-    def _process_of_training(self, start):
-        """Run the training, starting from the network `start`; the path of the new one."""
+    def _start_of_it(self):
+        """The model file that a training would start from: that of the network in use; None where it is a shipped one.
+
+        The shipped ones are chosen by `train`, which knows which of them fits.
+        """
+        path = Path(self.desk.network.path).with_suffix(NETWORKS[0])
+        return path if path.name not in TRAINED_ON and path.is_file() else None
+
+    def _process_of_training(self):
+        """Run the training; the path of the new network."""
         run = time.strftime("corrected_%Y-%m-%d_%H%M%S")
         words = ["train", "--data", self.desk.data, "--runs", self.runs, "--run", run, "--minutes", MINUTES]
-        start = Path(start)
-        if start.name not in TRAINED_ON and start.with_suffix(NETWORKS[0]).is_file():
-            words += ["--init", start.with_suffix(NETWORKS[0])]
+        if start := self._start_of_it():
+            words += ["--init", start]
         output = self.desk.folder / OUTPUT  # a file: it goes on where this program is ended
         with output.open("wb") as file, self._lock:
             if self._stopping:

@@ -36,6 +36,7 @@ def correct(data, paths, model, open_model, runs, browser=True):
             server.serve_forever()
         except KeyboardInterrupt as stop:
             if type(stop) is not KeyboardInterrupt:  # ended by others than the user
+                stop.args = (f"stopped; all is saved in {desk.folder}",)
                 raise
         finally:
             trainer.end()

@@ -1,6 +1,7 @@
 """The page's requests, answered on 127.0.0.1: the standard library's HTTP server, with the routes of the page."""
 
 import json
+import os
 import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,16 +23,43 @@ KINDS = {
 TOKEN = b"__TOKEN__"  # in the page's files, where the token belongs
 MOST_BYTES = 2**25  # of a request
 IDLE_SECONDS = 60
+ADDRESS = ".address.json"  # beside the working copies, while the server runs: its port and token
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a `desk.Desk` and a `retraining.Trainer`; port 0: any that is free. To be used in a `with`."""
+    """Serves a `desk.Desk` and a `retraining.Trainer`; to be used in a `with`.
+
+    Where the last one of this folder was ended in the middle, it is found under the same address, so that the page goes
+    on and what it has not sent is not lost; else under a new one.
+    """
 
     daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # where it would let two programs share a port
 
-    def __init__(self, desk, trainer, port=0):
-        super().__init__(("127.0.0.1", port), Handler)
-        self.desk, self.trainer, self.guard = desk, trainer, Guard(self.server_port)
+    def __init__(self, desk, trainer):
+        self.desk, self.trainer = desk, trainer
+        self._kept = desk.folder / ADDRESS
+        port, token = self._last_address()
+        try:
+            super().__init__(("127.0.0.1", port), Handler)
+        except OSError:  # another program has that port now, which must not learn a token in use
+            token = None
+            super().__init__(("127.0.0.1", 0), Handler)
+        self.guard = Guard(self.server_port, token)
+        self._kept.unlink(missing_ok=True)
+        with open(os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # for its owner alone
+            json.dump([self.server_port, self.guard.token], file)
+
+    def _last_address(self):
+        try:
+            port, token = json.loads(self._kept.read_text(encoding="utf-8"))
+            return int(port), str(token) if len(token) >= 43 else None
+        except (OSError, ValueError, TypeError):
+            return 0, None
+
+    def server_close(self):
+        super().server_close()
+        self._kept.unlink(missing_ok=True)
 
     @property
     def address(self):

@@ -16,10 +16,13 @@ import numpy as np
 from correcting.transfer import IGNORED
 from correcting.working_copy import free_name
 from pairing import annotations
+from pairing.groups import groups_of, with_tile_table
 from pairing.outlines import make_shape
 from pairing.pairs import TEST, TRAIN, find_pairing, has_files
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL, write_geojson
+from preparing.field_table import note_mask
+from preparing.told import ignore_also
 from reading import images
 from reading.files import NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of
 from reading.folder_lock import in_turn
@@ -39,7 +42,8 @@ def add_field(data, picture, copy):
     copy : its `working_copy.WorkingCopy`, whose head keeps in "training" what was done, and in "written" the version
         of the labels that the mask shows.
 
-    Raises `InputError`, with nothing changed, where the picture cannot become a field.
+    Returns a line for people on what is not as they expect, or None. Raises `InputError`, with nothing changed, where
+    the picture cannot become a field.
     """
     with copy.lock:
         labels, version = copy.labels.copy(), copy.version
@@ -63,6 +67,9 @@ def add_field(data, picture, copy):
         with replacing(place) as temporary:
             temporary.write_bytes(content)
             settle(temporary)
+        _note(data, plan, picture, place.name)
+        if (labels == IGNORED).any():
+            ignore_also(data, IGNORED)
         if first and not _pairs_with(data, picture, plan):
             remove_field(data, picture, copy)
             raise InputError(
@@ -70,8 +77,12 @@ def add_field(data, picture, copy):
                 f'the folder in order first: python main.py prepare --source "{data}" --data my_folder'
             )
     copy.note(written=version)
-    picture.part = "test" if plan["mask"].startswith(TEST) else "train"
+    tested = plan["mask"].startswith(TEST)
+    picture.part = "test" if tested else "train"
     picture.pair = replace(picture.pair, mask=place)
+    if tested and plan["image"]:
+        return f"tested on, and not learnt from, as are the other pictures of {picture.pair.group}"
+    return None
 
 
 def remove_field(data, picture, copy):
@@ -92,6 +103,7 @@ def remove_field(data, picture, copy):
             if image and image.exists() and sha256(image) == picture.sha256:
                 image.unlink()
                 picture.part = "new"
+            _note(data, plan, picture, mask and mask.name)
         else:
             mask = place
     copy.note(training=None, written=None)
@@ -124,7 +136,9 @@ def _plan(data, picture):
     stem, mask, image = stem_of(picture.path), picture.pair.mask, None
     folder = TEST if picture.part == "test" else TRAIN
     if picture.part == "new":
-        _refuse_name(data, picture.path)
+        others = _others(data)
+        _refuse_name(others, picture.path)
+        folder = _part_of_its_group(others, picture)
         image = f"{folder}/Images/{picture.path.name}"
     elif mask is not None:
         if annotations.file_of(mask) != mask or mask.parent != data / folder / "Masks":
@@ -140,16 +154,39 @@ def _plan(data, picture):
     return {"image": image, "mask": place, "earlier": earlier, "sha256": []}
 
 
-def _refuse_name(data, path):
-    """Raise `InputError` where the data folder holds another picture of a name."""
-    for part in (TRAIN, TEST):
-        if has_files(data, f"{part}/Images"):
-            for other in images.list_images(data / part / "Images"):
-                if as_one_name(stem_of(other)) == as_one_name(stem_of(path)):
-                    raise InputError(
-                        f"{path}: {other} is another picture of this name; expected one picture a name, since masks "
-                        "are named after them. Rename this one, and open it anew."
-                    )
+def _others(data):
+    """[(path of a picture, its group, "Train data" or "Test data")] of the fields of a data folder."""
+    return [
+        (pair.image, pair.group, part)
+        for part in (TRAIN, TEST)
+        if has_files(data, f"{part}/Images")
+        for pair in with_tile_table(find_pairing(data / part, masks="optional").pairs, data)
+    ]
+
+
+def _refuse_name(others, path):
+    """Raise `InputError` where another picture has the name of a new one."""
+    for other, _, _ in others:
+        if as_one_name(stem_of(other)) == as_one_name(stem_of(path)):
+            raise InputError(
+                f"{path}: {other} is another picture of this name; expected one picture a name, since masks are named "
+                "after them. Rename this one, and open it anew."
+            )
+
+
+def _part_of_its_group(others, picture):
+    """The part in which a new picture belongs: of a slide that is tested on nothing is learnt."""
+    group = groups_of([*(stem_of(path) for path, _, _ in others), stem_of(picture.path)])[-1]
+    picture.pair = replace(picture.pair, group=group)
+    parts = {part for _, other, part in others if other == group}
+    return TEST if parts == {TEST} else TRAIN
+
+
+def _note(data, plan, picture, mask):
+    """Keep fields.csv true; mask : the name of the field's mask now, None without."""
+    part = "test" if plan["mask"].startswith(TEST) else "train"
+    file = (plan["image"] or picture.path.as_posix()).rsplit("/", 1)[-1]
+    note_mask(data, part, file, mask, picture.pair.group if plan["image"] else None)
 
 
 def _pairs_with(data, picture, plan):

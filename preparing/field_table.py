@@ -2,12 +2,12 @@
 
 import csv
 import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from pairing.groups import FIELD_TABLE, read_table
 from pairing.pairs import Pair
-from reading.files import InputError, as_one_name, stem_of
+from reading.files import InputError, as_one_name, replacing, stem_of
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,27 @@ def fields_text(rows):
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()
+
+
+def note_mask(data_dir, part, file, mask, group=None):
+    """Note in `fields.csv` that the picture `file` of "train" or "test" has the mask `mask` now; a name or None: none.
+
+    A picture without a row gets one where `group` is given, in a new table where there is none; one that came from
+    nowhere in `Raw data` and has no mask any more loses its row.
+    """
+    rows = read_fields(data_dir)
+    own = [row for row in rows if (row.part, row.file) == (part, file)]
+    if own and mask is None and not own[0].image_sha256:
+        rows.remove(own[0])
+    elif own and mask is not None:
+        rows[rows.index(own[0])] = replace(own[0], mask=mask)
+    elif mask is not None and group is not None:
+        rows.append(Field(file, mask, group, part))
+    else:
+        return
+    path = Path(data_dir) / FIELD_TABLE
+    if rows:
+        with replacing(path) as temporary:
+            temporary.write_text(fields_text(rows), encoding="utf-8", newline="")
+    else:
+        path.unlink()

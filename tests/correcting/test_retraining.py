@@ -83,9 +83,9 @@ def test_dice_before_and_after_and_the_new_cells(tmp_path):
         number = client.field("unmarked.png")["id"]
         version, labels = client.labels(number)
         assert (labels[:5, :5] == 1).all() and labels.astype(bool).sum() == 25
-        assert client.json("GET", "/api/train")[1] == {
-            "state": "idle", "line": "", "progress": 0, "before": None, "after": None, "fields": 3
-        }  # fmt: skip
+        told = client.json("GET", "/api/train")[1]
+        assert (told["state"], told["done"], told["before"], told["after"]) == ("idle", 3, None, None)
+        assert told["start"].endswith("own.keras")
         status, answer = client.json("POST", "/api/train", {})
         assert (status, answer["state"]) == (202, "running")
         assert client.json("POST", "/api/train", {})[0] == 409
@@ -106,7 +106,7 @@ def test_without_test_masks_the_validation_fields_are_measured(tmp_path):
     with start(make_data(tmp_path, test=False)) as client:
         client.json("POST", "/api/train", {})
         last = wait(client)[-1]
-        assert last["line"].endswith("on 1 validation field") and last["before"] is not None
+        assert last["line"].endswith("on 1 validation field") and last["before"] is not None and last["fields"] == 1
 
 
 def test_a_failure_is_one_line_and_changes_no_cells(tmp_path):

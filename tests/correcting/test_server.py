@@ -1,5 +1,7 @@
 """The server of the page, asked as the page asks it, and as others would."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from correcting.desk import Desk
 from correcting.opening import Masks
 from correcting.pictures import find_pictures
 from reading.files import InputError
-from tests.correcting.served import NoNetwork, serving
+from tests.correcting.served import NoNetwork, running, serving
 from tests.helpers import make_folder
 
 
@@ -46,3 +48,20 @@ def test_the_page_gets_picture_and_cells_and_gives_edits_back(client, tmp_path):
 def test_a_second_one_on_the_same_folder_is_told(client, tmp_path):
     with pytest.raises(InputError, match="another `correct` works there"), open_desk(tmp_path):
         pass
+
+
+def test_after_a_kill_the_page_finds_it_under_the_same_address(tmp_path):
+    make_folder(tmp_path, count=2)
+    with running("--data", tmp_path) as (process, first):
+        version, labels = first.labels(1)
+        kept = tmp_path / "Corrected" / ".address.json"
+        assert kept.stat().st_mode & 0o077 == 0 or os.name == "nt"
+        process.kill()
+    with running("--data", tmp_path) as (process, second):
+        assert (second.port, second.token) == (first.port, first.token)
+        assert first.edit(1, version, 0, 0, labels[:1, :1])[0] == 200, "the page goes on"
+        first.connection.close()
+        process.terminate()
+        assert process.wait(30) == 143 and not kept.exists()
+    with running("--data", tmp_path) as (process, third):
+        assert third.token != first.token, "after an end in order there is a new one"

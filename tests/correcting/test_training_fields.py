@@ -9,6 +9,9 @@ from correcting import training_fields
 from correcting.desk import Desk
 from correcting.opening import Masks
 from correcting.pictures import find_pictures
+from preparing.field_table import read_fields
+from preparing.prepare import prepare_fields
+from preparing.told import read_noted
 from reading.images import read_mask, write_png
 from tests.correcting.served import NoNetwork, serving
 from tests.helpers import listing, make_folder
@@ -87,6 +90,43 @@ def test_a_picture_to_test_on_stays_one(tmp_path):
         assert client.field("t.png")["part"] == "test"
     assert (read_mask(tmp_path / "Test data" / "Masks" / "t.png") == labels).all()
     assert not (tmp_path / "Train data" / "Images" / "t.png").exists()
+
+
+def test_nothing_is_learnt_from_a_slide_that_is_tested_on(tmp_path):
+    data, new = tmp_path / "data", tmp_path / "slide7_field2.png"
+    write_png(data / "Test data" / "Images" / "slide7_field1.png", np.full((40, 30), 200, np.uint8))
+    write_png(new, np.full((40, 30), 100, np.uint8))
+    with serving(open_desk(data, new)) as client:
+        answer = set_done(client, new.name)
+        assert answer["state"] == "done" and "tested on, and not learnt from" in answer["problem"]
+    assert (data / "Test data" / "Masks" / new.name).exists() and not (data / "Train data").exists()
+
+
+def test_the_table_of_fields_stays_true(tmp_path):
+    data, new = tmp_path / "data", tmp_path / "new.png"
+    make_folder(tmp_path / "mine", count=4)
+    write_png(new, np.full((40, 30), 100, np.uint8))
+    prepare_fields(data, tmp_path / "mine" / "Train data", quiet=True)
+    before = listing(data)
+    with serving(
+        Desk(data, find_pictures(data, [data / "Train data" / "Images", new]), Masks(data), NoNetwork())
+    ) as client:
+        name = client.json("GET", "/api/fields")[1]["fields"][0]["name"]
+        labels = {one: change(client, one) for one in (name, new.name)}
+        set_done(client, name)
+        set_done(client, new.name)
+    assert read_noted(data)["ignore"] == [65535]
+    assert {row.file for row in read_fields(data)} == {"new.png", *(f"cell{i}.png" for i in range(4))}
+    done = prepare_fields(data, tmp_path / "mine" / "Train data", quiet=True)
+    for one, wanted in labels.items():  # neither is overwritten
+        assert (read_mask(data / "Train data" / "Masks" / one) == wanted).all(), done.table()
+    with serving(open_desk(data)) as client:
+        set_done(client, name, False)
+        set_done(client, new.name, False)
+    after = without_copies(data)
+    assert {path: after[path] for path in before if path.name != "prepared.json"} == {
+        path: content for path, content in before.items() if path.name != "prepared.json"
+    }
 
 
 def test_outlines_are_moved_aside_and_come_back(tmp_path):
