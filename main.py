@@ -120,6 +120,7 @@ def run_all(
     from preparing.sources import fill_if_empty
     from reading.files import refuse_read_only
     from reading.folder_lock import in_turn
+    from reporting.next_command import say_correct
 
     runs = runs or ROOT / "runs"
     training = begin(data, runs, run, resume, minutes, from_card, learning)
@@ -134,20 +135,21 @@ def run_all(
     model = fit(training, "python main.py", data, runs)
     print("3 predict")
     if not has_files(training.data, TEST_IMAGES):
-        command = f"python main.py predict{data_option(data)}"
-        print(f"no test images: put some in {training.data / TEST_IMAGES}, then run: {command}")
-        return
+        print(f"no test images in {training.data / TEST_IMAGES}: nothing to score")
+        return say_correct(training.settings.classes, training.data, runs=runs)
     with in_turn(training.data / PREDICTED):
         predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores
         print("4 evaluate")
-        evaluate(training.data, classes=training.settings.classes, foreground=training.settings.foreground)
+        evaluate(training.data, None, training.settings.classes, training.settings.foreground, runs)
 
 
 def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTHING):
     """Copy your images and masks into folders for training and testing; without any, make the sample."""
     from preparing.sources import fill
+    from reporting.next_command import say_next
 
     fill(data or ROOT / "data", source, annotations, colour, **cutting)
+    say_next("check", data=data)
 
 
 def check(data=None, classes=None, foreground=None):
@@ -156,18 +158,24 @@ def check(data=None, classes=None, foreground=None):
     from preparing.told import stack_of
     from reading import stacks
     from reading.folder_lock import while_whole
+    from reporting.next_command import say_next
 
     data = data or ROOT / "data"
     with while_whole(data):
-        classes, foreground = as_told(data, classes, foreground)
+        told = as_told(data, classes, foreground)
         with stacks.as_one(stack_of(data, stacks.HOW)):
-            check_folder(data, classes, foreground)
+            check_folder(data, *told)
+    say_next("", data=data, classes=classes, foreground=foreground and ",".join(map(str, foreground)))
 
 
 def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
     """Train a network and keep it in a run folder."""
+    from reporting.next_command import say_after_training
+
     runs = runs or ROOT / "runs"
-    fit(begin(data, runs, run, resume, minutes, from_card, learning), "python main.py train", data, runs)
+    training = begin(data, runs, run, resume, minutes, from_card, learning)
+    fit(training, "python main.py train", data, runs)
+    say_after_training(training.settings.classes, training.data, runs=runs)
 
 
 def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING, page=True):
@@ -176,11 +184,13 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     from pairing.groups import field_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
+    from predicting.record import read_record
     from reading.files import counted, refuse_read_only, stem_of
     from reading.folder_lock import in_turn, while_whole
+    from reporting.next_command import say_after_prediction
     from reporting.page import write_page
 
-    data = data or ROOT / "data"
+    data, given = data or ROOT / "data", {"out": out, "model": model, "runs": runs}
     out, wanted = out or data / PREDICTED, Wanted(**wanted)
     refuse_read_only(out, "Choose another place with --out DIR.")
     model = chosen_model(model, runs)
@@ -195,9 +205,10 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
             ranges = field_ranges(found)
             pairs = [Pair(stem_of(path), path, None, stem_of(path), ranges.get(path)) for path in found]
             print(f"to look at them, open {write_page(out, pairs)}")
+            say_after_prediction(read_record(out), data, paths, cells, **given)
 
 
-def evaluate(data=None, out=None, classes=None, foreground=None):
+def evaluate(data=None, out=None, classes=None, foreground=None, runs=None):
     """Score the predictions against the test masks."""
     from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
@@ -206,6 +217,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
     from preparing.told import prepared_classes
     from reading.folder_lock import in_turn, while_whole
     from reading.stacks import as_one
+    from reporting.next_command import say_correct
     from reporting.page import write_page
     from scoring.metrics import table
 
@@ -225,6 +237,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None):
         worst = min(scores["images"], key=lambda image: image["dice"])
         print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out / 'scores.json'}")
     print(f"to look at them, open {page}")
+    say_correct(record.classes, data, runs=runs)
 
 
 def correct(paths=(), data=None, model=None, runs=None, browser=True):

@@ -1,0 +1,54 @@
+"""The one command that comes next: the line with which each command ends, ready to be pasted."""
+
+from pathlib import Path
+
+from pairing.pairs import has_files
+
+ROOT = Path(__file__).resolve().parents[1]
+USUAL = {"data": ROOT / "data", "runs": ROOT / "runs"}  # need not be named
+
+
+def say_next(command, **given):
+    """Print it. given : {name of an option: its value, None for nothing}."""
+    told = {name: value for name, value in given.items() if value not in (None, USUAL.get(name))}
+    options = "".join(f' --{name} "{value}"' for name, value in told.items())
+    print("next: " + " ".join(filter(None, ["python main.py", command])) + options)
+
+
+def say_correct(classes, data, paths=(), **given):
+    """Print how outlines that a network of so many classes found are corrected: in the browser, which knows one class.
+
+    Several are corrected in QuPath: the command writes what it reads, of the training pictures where none are named.
+
+    data : path of the data folder. paths : of the pictures, none for all of the data folder.
+    """
+    if classes == 1:
+        say_next(" ".join(["correct", *(f'"{path}"' for path in paths)]), data=data, **given)
+    else:
+        pictures = " ".join(f'"{path}"' for path in paths or [data / "Train data" / "Images"])
+        say_next(f"predict {pictures} --cells", out=data / "Found cells", **given)
+
+
+def say_after_training(classes, data, **given):
+    """Print what comes after a training on a data folder, by a network of so many classes."""
+    if has_files(data, Path("Test data", "Images")):
+        say_next("predict", data=data, **given)
+    else:
+        say_correct(classes, data, **given)
+
+
+def say_after_prediction(record, data, paths, cells, **given):
+    """Print what comes after a prediction.
+
+    record : `record.Record` of the folder. paths : what was named, nothing for the test images. cells : whether they
+    were written; several classes, and slides, are corrected in QuPath. given : the options, `out` among them.
+    """
+    slides = any(name.endswith(".tif") for name in record.listed)
+    if not paths and has_files(data, Path("Test data", "Masks")):
+        say_next("evaluate", data=data, out=given["out"])
+    elif record.classes == 1 and not slides:
+        say_correct(1, data, paths, model=given["model"], runs=given["runs"])
+    elif cells:
+        say_next("prepare", corrected=record.path.parent, data=data)
+    else:
+        say_next(" ".join(["predict", *(f'"{path}"' for path in paths), "--cells"]), data=data, **given)

@@ -1,0 +1,68 @@
+"""Each command ends with the one that comes next, and that is a command as it stands."""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import main
+import options
+from predicting.record import Record
+from reading.images import write_png
+from reporting import next_command as following
+from tests.helpers import make_folder
+
+
+def only_line(capsys):
+    """The command that was printed, as its parser takes it: (its name, its arguments)."""
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
+    python, file, *arguments = shlex.split(line.removeprefix("next: "))
+    assert (python, file) == ("python", "main.py")
+    given = vars(main.command_line().parse_args(arguments))
+    command = given.pop("command", main.run_all)
+    return command, options.for_command(main.command_line(), command, given)
+
+
+def record(folder, classes=1, masks=("a_predict.png",)):
+    return Record(folder / "predictions.json", "m", None, classes, 0.5, None, None, dict.fromkeys(masks, {}), None)
+
+
+def with_tests(data, masks=True):
+    write_png(data / "Test data/Images/a.png", np.zeros((1, 1), np.uint8))
+    if masks:
+        write_png(data / "Test data/Masks/a.png", np.zeros((1, 1), np.uint8))
+    return data
+
+
+def test_prepare_then_check_then_the_chain(tmp_path, capsys):
+    data = tmp_path / "my folder"
+    assert main.main(["prepare", "--source", "sample", "--data", str(data)]) == 0
+    assert only_line(capsys) == (main.check, {"data": data})
+    make_folder(tmp_path)
+    assert main.main(["check", "--data", str(tmp_path), "--classes", "1", "--foreground", "255,3"]) == 0
+    command, given = only_line(capsys)
+    assert command == main.run_all and given["data"] == tmp_path
+    assert given["learning"] == {"classes": 1, "foreground": (255, 3)}
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_after_a_training(tmp_path, capsys, classes):
+    following.say_after_training(classes, tmp_path, runs=tmp_path / "my runs")
+    command, given = only_line(capsys)
+    assert command == (main.correct if classes == 1 else main.predict) and given["runs"] == tmp_path / "my runs"
+    following.say_after_training(classes, with_tests(tmp_path), runs=following.USUAL["runs"])
+    assert only_line(capsys) == (main.predict, {"data": tmp_path, "wanted": {}})
+
+
+def test_after_a_prediction(tmp_path, capsys):
+    data, out, picture = with_tests(tmp_path / "d"), tmp_path / "out", Path("my smear.png")
+    given = {"model": None, "runs": None, "out": None}
+    following.say_after_prediction(record(out), data, [], None, **given)
+    assert only_line(capsys) == (main.evaluate, {"data": data})
+    following.say_after_prediction(record(out), data, [picture], None, **given | {"out": out})
+    assert only_line(capsys) == (main.correct, {"data": data, "paths": [picture]})
+    for change in ({"classes": 3}, {"masks": ["a_predict.tif"]}):
+        following.say_after_prediction(record(out, **change), data, [picture], None, **given | {"out": out})
+        command, values = only_line(capsys)
+        assert command == main.predict and values["wanted"] == {"cells": True} and values["out"] == out
