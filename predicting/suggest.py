@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pairing.groups import field_ranges
-from pairing.pairs import TEST, TRAIN
+from pairing.pairs import RAW, TEST, TRAIN
 from preparing.field_table import read_fields
 from reading import images
 from reading.files import InputError, counted, sha256, some
@@ -91,7 +91,8 @@ def to_rank(paths, data_dir):
         )
     folders = [Path(data_dir) / part / "Images" for part in (TRAIN, TEST)]
     train, test = (images.list_images(folder) if folder.is_dir() else [] for folder in folders)
-    contents = {_content(path) for path in (*train, *test)} | {row.image_sha256 for row in read_fields(data_dir)}
+    fields = {Path(data_dir, RAW, "Images", row.cut_from) for row in read_fields(data_dir) if row.cut_from}
+    contents = {_content(path) for path in (*train, *test, *fields)}
     known = [path for path in paths if path not in large and contents and _content(path) in contents]
     if known:
         print(f"left out, since the data folder has them already: {some(path.name for path in known)}")

@@ -71,6 +71,17 @@ def test_what_is_annotated_is_left_out_and_its_copy_in_another_format_comes_last
     assert names(found)[-1] == "again" and found[-1].unlikeness == 0
 
 
+def test_a_field_that_was_cut_into_tiles_is_known(tmp_path):
+    source, data = tmp_path / "source", tmp_path / "data"
+    fields = {f"f{i}": smear(i) for i in range(2)}
+    write(source / "Images", **fields)
+    write(source / "Masks", **{name: np.uint8(255) * (field < 130) for name, field in fields.items()})
+    assert main.main(f"prepare --source {source} --data {data} --tile-size 64".split()) == 0
+    write(tmp_path / "source" / "Images", new=smear(2))
+    found, _ = suggest.to_rank(sorted((source / "Images").iterdir()), data)
+    assert [path.stem for path in found] == ["new"]
+
+
 def test_another_kind_of_picture_comes_first(predictor, tmp_path):
     annotated = write(tmp_path / "data", **{f"known{i}": smear(i, nuclei=6) for i in range(4)})
     alike = {f"p{i}": smear(10 + i, nuclei=6) for i in range(5)}
