@@ -7,6 +7,8 @@ the same batches for any number of workers, and no global random state.
 """
 
 import warnings
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -16,11 +18,13 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator, Iterator
 from tqdm import tqdm
 
 from pairing.examples import SEAM, ArrayExamples, Examples
+from pairing.masks import IGNORED
 from reading import intensity
 from reading.files import some
 from reading.warp import FILL_MODES, draw_matrix, warp
 
 __all__ = [
+    "IGNORED",
     "SEAM",
     "ArrayExamples",
     "Examples",
@@ -31,7 +35,8 @@ __all__ = [
 ]
 
 RARE_FOREGROUND = 0.25  # where a class has a smaller share of the pixels, half of the crops are centred on foreground
-SPOTS = 4096  # foreground pixels remembered of each image and class, to centre crops on
+SPOTS = 4096  # pixels remembered of each image and foreground class, and of what is known, to centre crops on
+TRIES = 16  # of a crop, until it holds something known
 
 
 # ---------------------------------------------------------------------------------------------- paired augmentation
@@ -344,26 +349,33 @@ def _draw_shift(shift_range, length, rng):
 class TrainingBatches(keras.utils.PyDataset):
     """Random augmented crops: batches of float32 (batch, crop, crop, channels) in 0…1 and uint8 (batch, crop, crop, 1).
 
-    Images take turns in proportion to their area. Where a foreground class is rare, half of the crops are centred near
-    a foreground pixel, of each class in the image equally often, `SEAM` being one. The batch at (seed, epoch, index) is
-    always the same.
+    Images take turns in proportion to their area, as far as it is known. Where a foreground class is rare, half of the
+    crops are centred near a foreground pixel, of each class in the image equally often, `SEAM` being one. Pixels of
+    which nothing is known are `IGNORED` in the masks; where an image has some, its other crops lie around what is
+    known, and none holds nothing else. The batch at (seed, epoch, index) is always the same.
     """
 
     def __init__(self, examples, generator, crop_px, batch, steps, seed, workers=1):
         super().__init__(workers=workers, max_queue_size=8)
         self.examples, self.generator, self.crop_px, self.seed = examples, generator, crop_px, seed
         self.batch, self.steps, self.epoch = batch, steps, 0
-        self.turns = []
+        self.turns, self.ignoring = [], False  # whether some pixels are ignored
         pixels = np.zeros(256, np.int64)  # of each class
         self._spots = []  # for each image, for each foreground class in it, some of its pixels as flat indices
+        self._known = []  # for each image, some of the pixels that are known; None where all are
         for index in tqdm(range(len(examples)), "ready", unit="image", leave=False, delay=1, disable=None):
             mask = examples[index].mask
-            self.turns += [index] * min(64, -(-mask.shape[0] // crop_px) * -(-mask.shape[1] // crop_px))
             held = intensity.value_counts(mask)
+            turns, ignored = min(64, -(-mask.shape[0] // crop_px) * -(-mask.shape[1] // crop_px)), held[IGNORED]
+            held[IGNORED] = 0
+            self.turns += [index] * (int(-(-turns * held.sum() // mask.size)) if ignored else turns)
             pixels += held
             rng = np.random.default_rng([seed, index])
             drawn = [(value, rng.integers(0, held[value], SPOTS)) for value in np.flatnonzero(held) if value > 0]
-            self._spots.append([_places(mask, value, ranks) for value, ranks in drawn])
+            self._spots.append([_places(mask, partial(np.equal, value), ranks) for value, ranks in drawn])
+            partly, is_known = ignored and held.any(), partial(np.not_equal, IGNORED)
+            self._known.append(_places(mask, is_known, rng.integers(0, held.sum(), SPOTS)) if partly else None)
+            self.ignoring |= bool(ignored)
         self.seams = 0.0  # their share of the foreground
         if examples.classes == 1 and pixels[SEAM] > 0:
             self.seams = pixels[SEAM] / pixels[1:].sum()
@@ -390,10 +402,13 @@ class TrainingBatches(keras.utils.PyDataset):
         which = self.turns[np.random.default_rng([self.seed, epoch, lap, 1]).permutation(len(self.turns))[place]]
         rng = np.random.default_rng([self.seed, epoch, index, 2])
         example, size = self.examples[which], self.crop_px
-        draw = self.generator.get_random_transform((size, size), rng)
-        centre = self._centre(example.mask.shape, self._spots[which], rng)
+        for _ in range(TRIES):
+            draw = self.generator.get_random_transform((size, size), rng)
+            centre = self._centre(example.mask.shape, which, rng)
+            mask = self.generator.warp(example.mask, draw, nearest=True, height=size, width=size, centre=centre)
+            if self._known[which] is None or (mask != IGNORED).any():
+                break
         image = self.generator.warp(example.image, draw, height=size, width=size, centre=centre)
-        mask = self.generator.warp(example.mask, draw, nearest=True, height=size, width=size, centre=centre)
 
         def finish(values):
             return (
@@ -402,14 +417,13 @@ class TrainingBatches(keras.utils.PyDataset):
 
         return by_value(image, finish, draw), mask
 
-    def _centre(self, shape, spots, rng):
-        size = self.crop_px
+    def _centre(self, shape, which, rng):
+        size, spots, known = self.crop_px, self._spots[which], self._known[which]
         centre = np.array([rng.uniform(0, length - 1) for length in shape])
         if self.centred and spots and rng.random() < 0.5:
-            of_class = spots[rng.integers(len(spots))]
-            centre = np.array(np.unravel_index(rng.choice(of_class), shape), float) + rng.uniform(
-                -size / 4, size / 4, 2
-            )
+            known = spots[rng.integers(len(spots))]
+        if known is not None:
+            centre = np.array(np.unravel_index(rng.choice(known), shape), float) + rng.uniform(-size / 4, size / 4, 2)
         # Crops stay inside images larger than a crop and are centred on smaller ones.
         return [
             (n - 1) / 2 if n <= size else float(np.clip(c, (size - 1) / 2, n - 1 - (size - 1) / 2))
@@ -417,11 +431,11 @@ class TrainingBatches(keras.utils.PyDataset):
         ]
 
 
-def _places(mask, value, ranks):
-    """Flat indices of those pixels of a value that have the given ranks among all of them, counted from 0."""
+def _places(mask, are_meant, ranks):
+    """Flat indices of the pixels with the given ranks, counted from 0, among those of which a function is true."""
     places, before, start = np.zeros(len(ranks), np.int64), 0, 0
     for band in intensity.bands(mask):
-        found = np.flatnonzero(band == value)
+        found = np.flatnonzero(are_meant(band))
         here = (ranks >= before) & (ranks < before + len(found))
         places[here] = start + found[ranks[here] - before]
         before, start = before + len(found), start + band.size
@@ -429,16 +443,22 @@ def _places(mask, value, ranks):
 
 
 class ValidationBatches(keras.utils.PyDataset):
-    """Every pixel of the validation images once, crop by crop, without augmentation; padding has sample weight 0."""
+    """Every known pixel of the validation images once, crop by crop, without augmentation.
+
+    Padding and `IGNORED` pixels have sample weight 0; crops that hold nothing else are left out.
+    """
 
     def __init__(self, examples, crop_px, batch):
         # Of one worker Keras makes a tf.data pipeline with autotuning, whose end may take as long as it did itself.
         super().__init__(workers=2)
         self.examples, self.crop_px, self.batch = examples, crop_px, batch
-        self.places = []
+        self.places, self.ignoring = [], False  # whether some pixels are ignored
         for index in tqdm(range(len(examples)), "ready", unit="image", leave=False, delay=1, disable=None):
-            height, width = examples[index].mask.shape
-            self.places += [(index, r, c) for r in range(0, height, crop_px) for c in range(0, width, crop_px)]
+            mask = examples[index].mask
+            for row, column in product(*(range(0, length, crop_px) for length in mask.shape)):
+                part = mask[row : row + crop_px, column : column + crop_px]
+                self.places += [(index, row, column)] if (part != IGNORED).any() else []
+                self.ignoring |= bool((part == IGNORED).any())
 
     def __len__(self):
         return -(-len(self.places) // self.batch)
@@ -452,7 +472,7 @@ class ValidationBatches(keras.utils.PyDataset):
         part = np.s_[row : row + size, column : column + size]
         image = intensity.normalise(example.image[part], example.low, example.high)
         mask = example.mask[part]
-        weight = np.ones(mask.shape, np.float32)
+        weight = (mask != IGNORED).astype(np.float32)
         pad = [(0, size - mask.shape[0]), (0, size - mask.shape[1])]
         return (
             np.pad(image, [*pad, (0, 0)], mode="symmetric"),

@@ -124,7 +124,7 @@ def run_all(
 
     runs = runs or ROOT / "runs"
     training = begin(data, runs, run, resume, minutes, from_card, learning)
-    kept = {name: learning[name] for name in ("seed", "classes", "foreground") if name in learning}
+    kept = {name: learning[name] for name in ("seed", "classes", "foreground", "ignore") if name in learning}
     with in_turn(training.data):  # so that no other chain fills it in between
         fill_if_empty(training.data, data is not None, **kept)
     if has_files(training.data, TEST_IMAGES):  # before the training rather than after it
@@ -140,7 +140,8 @@ def run_all(
     with in_turn(training.data / PREDICTED):
         predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores
         print("4 evaluate")
-        evaluate(training.data, None, training.settings.classes, training.settings.foreground, runs)
+        settings = training.settings
+        evaluate(training.data, None, settings.classes, settings.foreground, settings.ignore, runs)
 
 
 def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTHING):
@@ -152,9 +153,9 @@ def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTH
     say_next("check", data=data)
 
 
-def check(data=None, classes=None, foreground=None):
+def check(data=None, classes=None, foreground=None, ignore=None):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
-    from checking.doctor import check_folder
+    from checking.doctor import check_folder, refuse_absent
     from preparing.told import stack_of
     from reading import stacks
     from reading.folder_lock import while_whole
@@ -162,10 +163,12 @@ def check(data=None, classes=None, foreground=None):
 
     data = data or ROOT / "data"
     with while_whole(data):
-        told = as_told(data, classes, foreground)
+        told = as_told(data, classes, foreground, ignore)
         with stacks.as_one(stack_of(data, stacks.HOW)):
-            check_folder(data, *told)
-    say_next("", data=data, classes=classes, foreground=foreground and ",".join(map(str, foreground)))
+            refuse_absent(check_folder(data, *told).training, ignore)
+    listed = {"foreground": foreground, "ignore": ignore}
+    listed = {name: values and ",".join(map(str, values)) for name, values in listed.items()}
+    say_next("", data=data, classes=classes, **listed)
 
 
 def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
@@ -208,7 +211,7 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
             say_after_prediction(read_record(out), data, paths, cells, **given)
 
 
-def evaluate(data=None, out=None, classes=None, foreground=None, runs=None):
+def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None, runs=None):
     """Score the predictions against the test masks."""
     from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
@@ -224,11 +227,11 @@ def evaluate(data=None, out=None, classes=None, foreground=None, runs=None):
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
     with in_turn(out), while_whole(data):
-        _, foreground = as_told(data, classes, foreground)
+        _, foreground, ignore = as_told(data, classes, foreground, ignore)
         record = read_record(out)
         with as_one(record.stack):
             start = partial(started_from, record)
-            scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data), start)
+            scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data), start, ignore)
             page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
     if scores is None:
         print(f"no masks in {tests / 'Masks'}: nothing to score against")
@@ -356,9 +359,10 @@ def begin(data, runs, name, resume, minutes, from_card, learning):
     if card is None:
         settings = Settings(**({"classes": None} | learning))  # not given: as `prepare` was told
         return Run(data, folder, settings, minutes=minutes, started=started)
-    if "foreground" in learning:
-        _, foreground = as_told(data, learning.get("classes"), learning["foreground"])
-        learning = learning | {"foreground": foreground}
+    if learning.keys() & {"foreground", "ignore"}:
+        given = (learning.get(name) for name in ("classes", "foreground", "ignore"))
+        _, foreground, ignore = as_told(data, *given)
+        learning = learning | {"foreground": foreground, "ignore": ignore}
     run_card.refuse_others(card, learning, f"run {folder.name}" if resume else from_card)
     settings, lines = run_card.settings_of(card)
     for line in lines:
@@ -371,7 +375,7 @@ def fit(run, command, data, runs):
 
     command, data : what the user typed, to be told how to go on after a stop. runs : the folder of all runs.
     """
-    from checking.doctor import refuse_unfit
+    from checking.doctor import refuse_absent, refuse_unfit
     from preparing.told import stack_of
     from reading.folder_lock import while_whole
     from reading.stacks import as_one
@@ -379,11 +383,13 @@ def fit(run, command, data, runs):
 
     settings = run.settings
     with while_whole(run.data):
-        settings.classes, settings.foreground = as_told(run.data, settings.classes, settings.foreground)
+        given, told = settings.ignore, as_told(run.data, settings.classes, settings.foreground, settings.ignore)
+        settings.classes, settings.foreground, settings.ignore = told
         settings.stack = stack_of(run.data, settings.stack)
         # now, rather than after Keras has loaded or minutes of training
         with as_one(settings.stack):
-            found = refuse_unfit(run.data, settings.classes, settings.foreground)
+            found = refuse_unfit(run.data, *told)
+        refuse_absent(found, given)
     with quiet_start():
         from training.train import train as fit_network
     run.folder = run.folder or run_folder.new_run(runs)
@@ -433,8 +439,8 @@ def data_option(data):
     return f' --data "{data}"' if data else ""
 
 
-def as_told(data, classes, foreground):
-    """(classes, foreground) of the masks in a data folder: as given, else as `prepare` was told; says what is taken.
+def as_told(data, classes, foreground, ignore):
+    """(classes, foreground, ignore) of the masks in a data folder: as given, else as `prepare` was told, which it says.
 
     classes: None where the user gave none. Raises `InputError` where a `prepare` was cut short.
     """
@@ -444,7 +450,7 @@ def as_told(data, classes, foreground):
     classes, foreground, lines = told.as_told(data, classes, foreground)
     if lines:
         print(*lines, sep="\n")
-    return classes, foreground
+    return classes, foreground, told.ignored(data, ignore)
 
 
 def started_from(record):

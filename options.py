@@ -10,9 +10,9 @@ from pathlib import Path
 
 # Options that a command takes together, as one dictionary of those that were given.
 GROUPS = {
-    "learning": ("seed", "epochs", "steps", "batch", "classes", "foreground", "filters", "loss", "init"),
+    "learning": ("seed", "epochs", "steps", "batch", "classes", "foreground", "ignore", "filters", "loss", "init"),
     "cutting": (
-        "seed", "classes", "foreground", "tile_px", "overlap_px", "keep_empty", "test_share", "group_by",
+        "seed", "classes", "foreground", "ignore", "tile_px", "overlap_px", "keep_empty", "test_share", "group_by",
     ),
     "wanted": ("probability", "cells", "um_per_px", "min_area", "qupath", "flips", "mpp", "region"),
 }  # fmt: skip
@@ -110,7 +110,7 @@ def _masks():
     group = _group()
     group.add_argument(
         "--classes",
-        type=whole_number(1, 256),
+        type=whole_number(1, 255),
         metavar="K",
         help="1: binary; K: class ids 0…K-1 (default: as prepared, else 1)",
     )
@@ -119,6 +119,13 @@ def _masks():
         type=mask_values,
         metavar="V[,V…]",
         help="mask values that count as foreground: numbers, colours such as '#ff0000', names of outline classes",
+    )
+    group.add_argument(
+        "--ignore",
+        type=mask_values,
+        metavar="V[,V…]",
+        help="mask values of pixels of which nothing is known, such as 255 beside class ids: they count nowhere "
+        "(default: as prepared, else none)",
     )
     return group
 

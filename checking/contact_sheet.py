@@ -3,12 +3,14 @@
 import cv2
 import numpy as np
 
+from pairing.masks import IGNORED, above_zero
 from pairing.pairs import TEST
 from reading import intensity
 from reading.files import InputError
 from reading.resize import fitted_size, resize
-from reading.show import OUTLINE_COLOURS, RESULT, TEXT, display, draw_outline, save_figure
+from reading.show import OUTLINE_COLOURS, RESULT, TEXT, display, draw_outline, hatching, save_figure
 
+HATCH = (170, 170, 170)  # of what is ignored
 TINT = 0.25  # share of that colour in what lies inside the outline, on a contact sheet
 
 
@@ -54,8 +56,7 @@ def _pictures(facts, diagnosis):
     try:
         image = diagnosis.contents.image(facts.pair)
         if facts.pair.mask and not facts.mask_is_picture:
-            stored = diagnosis.contents.mask(facts.pair, image.shape[:2]).values
-            mask = coding.decode(stored) if coding else (stored > 0).astype(np.uint8)
+            mask = (coding or above_zero({0})).class_ids(diagnosis.contents.mask(facts.pair, image.shape[:2]))
     except InputError:
         pass  # what could not be read is said by a finding, and its place left empty
     return {"image": image, "mask": mask, "spread": facts.pair.intensity_range}
@@ -105,7 +106,9 @@ def _thumbnail(thumbnail, side_px):
     picture = intensity.to_channels(resize(display(thumbnail["image"], thumbnail.get("spread")), height, width), 3)
     if thumbnail["mask"] is not None:
         mask = resize(thumbnail["mask"], height, width, nearest=True)
-        for number in np.unique(mask[mask > 0]):
+        ignored = mask == IGNORED
+        picture[ignored & hatching(mask.shape)] = HATCH
+        for number in np.unique(mask[(mask > 0) & ~ignored]):
             region, colour = mask == number, OUTLINE_COLOURS[(number - 1) % len(OUTLINE_COLOURS)]
             picture[region] = np.rint((1 - TINT) * picture[region] + TINT * np.array(colour))
             picture = draw_outline(picture, region, colour)

@@ -58,26 +58,27 @@ class Diagnosis:
             raise InputError(f"{self.data_dir}: {worst.kind}: {named}{worst.text} {worst.remedy}{more}")
 
 
-def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
+def examine(data_dir, classes=1, foreground=None, ignore=None, thorough=True, quiet=False):
     """Read every image and mask of `Train data` and `Test data` once and find what would spoil a training.
 
     Parameters
     ----------
     data_dir : path of the data folder.
     classes, foreground : what the mask values mean, as in `survey.Survey.coding`.
+    ignore : mask values of pixels that are to be ignored, as in `survey.survey`.
     thorough : bool; False leaves out near duplicates and overlaps, the search for which takes longest.
     quiet : bool, no progress bar.
 
     Returns a `Diagnosis`. Raises nothing for what is wrong with the data: that is what the findings say.
     """
     data_dir = Path(data_dir)
-    case = _Case(data_dir)
+    case = _Case(data_dir, ignore)
     for part in (TRAIN, TEST):
         case.gather(part)
     shrink = copies.working_scale(case.all_facts) if thorough else None
     contents = FileCache(hashing=not thorough)  # a training, which follows, notes the hashes
     with ThreadPoolExecutor(min(8, cores())) as pool:
-        done = pool.map(lambda facts: gather_facts(facts, shrink, contents), case.all_facts)
+        done = pool.map(lambda facts: gather_facts(facts, shrink, contents, ignore), case.all_facts)
         for _ in tqdm(
             done, total=len(case.all_facts), desc="read", unit="image", leave=False, disable=quiet or None, delay=1
         ):  # fmt: skip
@@ -101,13 +102,13 @@ def examine(data_dir, classes=1, foreground=None, thorough=True, quiet=False):
     return Diagnosis(data_dir, findings, case.all_facts, _summary(case, coding), coding, training, contents)
 
 
-def check_folder(data_dir, classes=1, foreground=None):
+def check_folder(data_dir, classes=1, foreground=None, ignore=None):
     """`examine` thoroughly, say what was found, and draw `check.png`; arguments as there.
 
-    Raises `InputError` where a finding is fatal.
+    Returns the `Diagnosis`. Raises `InputError` where a finding is fatal.
     """
     data_dir, started = Path(data_dir), time.time()
-    diagnosis = examine(data_dir, classes, foreground)
+    diagnosis = examine(data_dir, classes, foreground, ignore)
     print(*diagnosis.summary, sep="\n")
     for finding in diagnosis.findings:
         print(f"\n{finding}")
@@ -126,14 +127,15 @@ def check_folder(data_dir, classes=1, foreground=None):
             f"{counted(fatal, 'kind')} of fault above would spoil a training; expected none. Mend {them} and run check "
             "again."
         )
+    return diagnosis
 
 
-def refuse_unfit(data_dir, classes=1, foreground=None):
+def refuse_unfit(data_dir, classes=1, foreground=None, ignore=None):
     """The `survey.FolderRead` of `Train data`, read once; says where test or validation images are trained on.
 
     Raises `InputError`, one line, where a training on the folder would be spoilt.
     """
-    diagnosis = examine(data_dir, classes, foreground, thorough=False)
+    diagnosis = examine(data_dir, classes, foreground, ignore, thorough=False)
     for finding in diagnosis.findings:
         if finding.kind == "file not read":  # which may be what a fault comes from
             print(f"not read: {finding.text}{'' if finding.severity == 'note' else f' {finding.remedy}'}")
@@ -147,11 +149,17 @@ def refuse_unfit(data_dir, classes=1, foreground=None):
     return diagnosis.training
 
 
+def refuse_absent(found, given):
+    """Raise `InputError` where no mask of a `survey.FolderRead` has a value that the user gave to be ignored."""
+    if found:
+        found.survey.refuse_absent(given)
+
+
 class _Case:
     """The facts of all pairs and the findings so far."""
 
-    def __init__(self, data_dir):
-        self.data_dir, self.all_facts, self.findings = data_dir, [], []
+    def __init__(self, data_dir, ignore=None):
+        self.data_dir, self.all_facts, self.findings, self.ignore = data_dir, [], [], ignore
         self.pairings = {}  # by part, where training would pair it so
         # By id of a pair's facts, or by two of them, so that one fault is told once.
         self.copies, self.near, self.swapped, self.mixed, self.told = set(), set(), set(), set(), set()
@@ -168,10 +176,10 @@ class _Case:
             self.findings.append(finding)
 
     def of(self, part=None, masks=False):
-        """The facts of pairs whose image, and whose mask if `masks`, could be read."""
+        """The facts of pairs whose image could be read, and if `masks` a mask of which something is known."""
         return [
             facts for facts in self.all_facts
-            if facts.size and (part is None or facts.part == part) and (not masks or facts.values is not None)
+            if facts.size and (part is None or facts.part == part) and (not masks or facts.values)
         ]  # fmt: skip
 
     def gather(self, part):
@@ -298,10 +306,10 @@ OTHERWISE = {
 def _training(case, contents):
     """`Diagnosis.training`."""
     all_facts = [facts for facts in case.all_facts if facts.part == TRAIN]
-    if TRAIN not in case.pairings or not all(facts.size and facts.values for facts in all_facts):
+    if TRAIN not in case.pairings or not all(facts.size and facts.mask for facts in all_facts):
         return None
-    pairing = replace(case.pairings[TRAIN], pairs=[facts.pair for facts in all_facts])
-    return FolderRead(pairing, mask_checks.survey_of(all_facts), contents)
+    pairing = replace(case.pairings[TRAIN], pairs=[facts.pair for facts in all_facts if facts.values])
+    return FolderRead(pairing, mask_checks.survey_of(all_facts, case.ignore), contents)
 
 
 def _summary(case, coding):
@@ -315,6 +323,7 @@ def _summary(case, coding):
             meaning = f"; {coding.explanation}" if coding and part == TRAIN else ""
             paired = case.pairings.get(part)
             meaning = f"; {paired.explanation}{meaning}" if paired and not paired.plain else meaning
+            meaning += "".join(f"; {line}" for line in mask_checks.survey_of(all_facts, case.ignore).ignored())
             lines.append(
                 f"{title}: {len(all_facts)} image{'s' * (len(all_facts) > 1)}, {masks} with masks, {span}{meaning}"
             )

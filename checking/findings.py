@@ -56,6 +56,8 @@ KINDS = {
         "would be worthless.", "Invert the masks of the part that is wrong, so that one value means cells in both."),
     "mask is a picture": ("fatal", "It has the many grey values of a photograph, not the few of a mask.",
         "Put the mask there instead."),
+    "nothing known": ("fatal", "Every pixel of all masks is ignored: there is nothing to learn.",
+        "Check what is called Ignore*, the Region* areas and --ignore."),
     "no foreground": ("fatal", "All masks are empty: there is nothing to learn.", "Check the export of the masks."),
     "no background": ("fatal", "All masks are foreground everywhere: there is nothing to learn.",
         "Check the export of the masks: of the cells, not of the tissue or the field of view around them. Or name the "
@@ -107,7 +109,9 @@ KINDS = {
         "Add the masks, or go on: a mask is predicted all the same."),
     "file not read": ("warning", "Files of this kind, or in subfolders, are not used.",
         "Nothing, if they are notes; pictures and masks are read as PNG or TIFF directly in the folder."),
-    "shapes left out": ("note", "They are in no mask: their places are background, or belong to the cell around them.",
+    "ignored mask": ("note", "Every pixel of it is ignored, so it teaches and tests nothing.",
+        "Nothing, if that is meant; else mark what is known in it."),
+    "shapes left out": ("note", "They are in no mask: their places are ignored, or belong to what is around them.",
         "Nothing, where they mark no cell. Otherwise draw around it, and give it the class of the others."),
     "two channels": ("note", "They are taken for the red and the green of a colour picture without blue, each scaled "
         "by itself, and both are used.", "Nothing. To use one alone, save it as a picture (Fiji: Image › Color › Split "

@@ -9,7 +9,7 @@ import numpy as np
 
 from checking.findings import FEW, in_parts
 from pairing.doubts import doubts, drawn_as_lines
-from pairing.masks import value_text
+from pairing.masks import value_text, values_to_ignore
 from pairing.outlines import HOLDS_OTHERS, left_out_by_kind
 from pairing.pairs import TEST, TRAIN
 from pairing.survey import Survey
@@ -21,7 +21,9 @@ def check_values(case, classes, foreground):
     all_facts = case.of(TRAIN, masks=True)
     total = _total(all_facts)
     if not total:
+        case.add_if("nothing known", unknown_masks(case, TRAIN))
         return None
+    case.add_if("ignored mask", unknown_masks(case))
     _check_families(case)
     if not any(total):
         case.add("no foreground", [facts.pair.mask for facts in all_facts])
@@ -30,7 +32,7 @@ def check_values(case, classes, foreground):
         case.add("no background", [facts.pair.mask for facts in all_facts])
         return None
     try:
-        read = survey_of(all_facts)
+        read = survey_of(all_facts, case.ignore)
         coding = read.coding(classes, foreground)
         if foreground:
             read.refuse_rare(coding, foreground)
@@ -45,18 +47,30 @@ def check_values(case, classes, foreground):
         return None
 
 
-def survey_of(all_facts):
-    """The `survey.Survey` of pairs whose facts are known, as training makes it of the same files."""
+def unknown_masks(case, part=None):
+    """The masks, list of paths, that are ignored everywhere."""
+    facts = case.of(part)
+    return [facts.pair.mask for facts in facts if facts.mask and not len(facts.mask.values)]
+
+
+def survey_of(all_facts, ignore=None):
+    """The `survey.Survey` of pairs whose facts are known, as training makes it of the same files.
+
+    ignore : as of `survey.survey`.
+    """
     colour = any(facts.colour for facts in all_facts)
-    masks = [facts.mask for facts in all_facts if facts.mask]
+    found = [facts.mask for facts in all_facts if facts.mask]
+    masks, unknown = ([mask for mask in found if bool(len(mask.values)) == which] for which in (True, False))
+    names = {value: name for mask in found for value, name in mask.names.items()}
     two_channels = [facts.pair.image.name for facts in all_facts if facts.two_channels]
-    return Survey([facts.size for facts in all_facts], colour, _total(all_facts), masks, two_channels)
+    sizes, ignored = [facts.size for facts in all_facts], values_to_ignore(ignore, names)
+    return Survey(sizes, colour, _total(all_facts), masks, two_channels, unknown, ignored)
 
 
 def _total(all_facts):
     total = Counter()
     for facts in all_facts:
-        total.update({value: found[0] for value, found in facts.values.items()})
+        total.update({value: found[0] for value, found in (facts.values or {}).items()})
     return dict(total)
 
 
@@ -120,7 +134,7 @@ def check_masks(case, coding):
 
 def _say_what_is_left_out(case):
     """What was drawn in files of outlines and is no object."""
-    drawings = [(facts.pair.mask, facts.left_out) for facts in case.of(masks=True)]
+    drawings = [(facts.pair.mask, facts.left_out) for facts in case.of() if facts.mask]
     for shapes, masks, around in left_out_by_kind(drawings):
         case.add("shapes left out", masks, f"{shapes}.", remedy=f"Nothing, if {HOLDS_OTHERS}" if around else "")
 
@@ -236,7 +250,7 @@ def _weigh(facts, coding):
     if inside.any():
         facts.inside = float(np.average(means[inside], weights=counts[inside]))
     facts.share = float(counts[inside].sum() / counts.sum())
-    facts.border = float(edges[inside].sum() / edges.sum())
+    facts.border = float(edges[inside].sum() / max(1, edges.sum()))  # none where the border is ignored
     facts.contrast = 0.0
     if inside.any() and not inside.all():
         bright, dark = (np.average(means[part], weights=counts[part]) for part in (inside, ~inside))

@@ -9,6 +9,7 @@ from checking.copies import take_print
 from checking.edges import take_edges
 from pairing import annotations
 from pairing.exchanged import are_exchanged, looks_like_picture
+from pairing.masks import StoredMask, values_to_ignore
 from pairing.pairs import Pair
 from pairing.survey import MaskFacts, mask_facts
 from reading import images, intensity
@@ -19,7 +20,8 @@ from reading.files import InputError, fingerprint
 class PairFacts:
     """What one pass over a pair found; fields stay None where a file cannot be read.
 
-    values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border).
+    values : dictionary from each stored mask value to (pixels, mean grey value under it, pixels on the border), of what
+        is not ignored; empty where all is.
     mask : the `survey.MaskFacts`, as a survey finds them.
     names : dictionary from mask value to class name, for outlines that were named.
     left_out : what else was drawn and is no object, as `outlines.Drawing.left_out`.
@@ -63,8 +65,11 @@ class PairFacts:
     inside: float = None  # mean grey value of the foreground
 
 
-def gather_facts(facts, shrink, contents):
-    """Read the files of a pair and fill in its facts. shrink : of `copies.working_scale`; None: no search of copies."""
+def gather_facts(facts, shrink, contents, ignore=None):
+    """Read the files of a pair and fill in its facts.
+
+    shrink : of `copies.working_scale`; None: no search of copies. ignore : as of `survey.survey`.
+    """
     try:
         image = contents.image(facts.pair)
     except InputError as error:
@@ -76,7 +81,7 @@ def gather_facts(facts, shrink, contents):
         if shrink:
             take_print(facts, image, shrink)
     if facts.pair.mask:
-        _facts_of_mask(facts, image, contents)
+        _facts_of_mask(facts, image, contents, ignore)
 
 
 def _facts_of_image(facts, image):
@@ -102,27 +107,32 @@ def _grey(part, colour):
     return intensity.to_channels(part, 1)[..., 0] if colour else part[..., 0]
 
 
-def _facts_of_mask(facts, image, contents):
+def _facts_of_mask(facts, image, contents, ignore):
     path = facts.pair.mask
     try:
         # Without the image there is nothing to compare the size with; what the mask holds is still to be checked.
         if facts.size is None and (path.is_dir() or annotations.is_outlines(path)):
             return  # outlines have no size of their own
-        if facts.size:
-            mask, facts.names, facts.left_out = contents.mask(facts.pair, facts.size)
-        else:
-            mask = images.read_mask(path)
+        stored = contents.mask(facts.pair, facts.size) if facts.size else StoredMask(images.read_mask(path), {}, {})
     except InputError as error:
         if path.is_dir():  # the error names which of its files is at fault
             named = Path(str(error).partition(": ")[0])
             path = named if path in named.parents else path
         facts.faults.append((_mask_fault(facts, path, image), path, error))
         return
+    mask, facts.names, facts.left_out = stored.values, stored.names, stored.left_out
     facts.exchanged = image is not None and are_exchanged(image, mask)
     facts.mask_is_picture = facts.exchanged or looks_like_picture(mask)
     if facts.mask_is_picture:
         return
-    facts.mask = mask_facts(path, mask, facts.names, facts.left_out)
+    facts.mask = mask_facts(path, stored, ignore)
+    facts.values = {}
+    if not len(facts.mask.values):
+        return
+    ignored = stored.ignored_by(values_to_ignore(ignore, stored.names))
+    if ignored is not None:  # a value of its own, which is not counted
+        unknown = int(facts.mask.values[-1]) + 1
+        mask = np.where(ignored, np.int64(unknown), mask)
     lowest, highest = int(mask.min()), int(mask.max())
     listed = lowest >= 0 and highest < 2**16  # else the values are too far apart to be counted by their number
     values = np.arange(highest + 1) if listed else np.unique(mask)
@@ -135,13 +145,15 @@ def _facts_of_mask(facts, image, contents):
         if picture is not None:
             grey = _grey(picture, facts.colour)
             sums += np.bincount(labels, weights=grey.ravel(), minlength=len(values))
-        inside = (band > 0) & (band < 255)
+        inside = (band > 0) & (band < (255 if ignored is None else min(255, unknown)))
         between += np.count_nonzero(inside)
         alike += np.count_nonzero(inside[:, :-1] & (band[:, :-1] == band[:, 1:]))
     held = np.flatnonzero(counts)
     around = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     edge = np.bincount(around if listed else np.searchsorted(values, around), minlength=len(values))
     facts.values = {int(values[i]): (int(counts[i]), float(sums[i] / counts[i]), int(edge[i])) for i in held}
+    if ignored is not None:
+        facts.values.pop(unknown, None)
     # Edges that were smoothed or stored as JPEG: in-between values stand alone, unlike the areas of labels.
     facts.soft = bool(len(held) > 8 and highest >= 224 and alike < 0.5 * between)
     if len(held) > 1:

@@ -31,9 +31,9 @@ class Masks:
         return most_cells(true_objects(picture.pair, mask, coding, drawn, stored.values)[0], picture.pair.mask)
 
     def class_ids(self, pair, part, size):
-        """The truth of a `pairs.Pair` of size (height, width), as `evaluate` sees it."""
+        """The truth of a `pairs.Pair` of size (height, width), as `evaluate` sees it, with `masks.IGNORED`."""
         coding, _ = self._meaning_in(part)
-        return coding.decode(read_stored_mask_of(pair, size).values)
+        return coding.class_ids(read_stored_mask_of(pair, size))
 
     def forget(self):
         """Look through the masks anew when they are next asked for: others have come."""

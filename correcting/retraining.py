@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from correcting.opening import Network
+from pairing.masks import IGNORED
 from pairing.pairs import TEST, TRAIN, find_pairs, has_files
 from reading import images
 from reading.files import InputError, counted, sha256
@@ -211,7 +212,8 @@ class Trainer:
                 raise Stopped
             image = images.read(pair.image)
             truth = self.desk.masks.class_ids(pair, part, image.shape[:2])
-            counts.append(confusion_counts(truth, network.mask(image, pair.intensity_range)))
+            mask = network.mask(image, pair.intensity_range)
+            counts.append(confusion_counts(truth, mask, ignored=truth == IGNORED))
         return scores_from_counts(np.sum(counts, axis=0)[0])["dice"]
 
 

@@ -10,6 +10,7 @@ import struct
 import threading
 import zipfile
 import zlib
+from collections import Counter
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -19,8 +20,9 @@ import numpy as np
 from pairing import coco_json
 from pairing.containers import split_containers, usual_containers
 from pairing.imagej_rois import read_rois
+from pairing.known_areas import ignored_pixels
 from pairing.labelme_json import read_labelme
-from pairing.outlines import drawing_of, is_background, is_region, name_value, rasterise
+from pairing.outlines import drawing_of, is_background, is_ignored, is_region, name_value, rasterise
 from pairing.qupath_geojson import CUT_FROM, read_geojson
 from reading.files import InputError, counted
 
@@ -50,9 +52,9 @@ def read_drawing(path):
     Read are LabelMe's polygons, rectangles, circles and masks; GeoJSON polygons, multi-polygons and collections of them
     (QuPath), also in a .zip or .gz; ImageJ's ROIs, whose group number is their class; COCO's polygons and masks.
 
-    Left out, and counted in `Drawing.left_out`, are shapes without an area, such as points; what is called Ignore* or
-    __ignore__; and what was drawn around many others, such as the tissue that holds the cells (`containers`). What is
-    called Region* marks the areas in which all objects are annotated, what is called _background_ cuts holes.
+    Left out, and counted in `Drawing.left_out`, are shapes without an area, such as points, and what was drawn around
+    many others, such as the tissue that holds the cells (`containers`). What is called Region* marks the areas in which
+    all objects are annotated, Ignore* or __ignore__ what is to be ignored; what is called _background_ cuts holes.
 
     Parameters: path, of the file, or of an image's part of a COCO file as `coco_pairs` gives it.
     Raises `InputError` for a damaged file, for one that holds nothing but shapes without an area, and for one drawn on
@@ -92,7 +94,8 @@ def _drawn(path):
 
 
 def _outlines(shapes):
-    return [shape for shape in shapes if not is_region(shape.name) and not is_background(shape.name)]
+    areas = (is_region, is_ignored, is_background)
+    return [shape for shape in shapes if not any(is_area(shape.name) for is_area in areas)]
 
 
 def _known_containers(path, shapes):
@@ -127,7 +130,7 @@ def _number(path, coco):
 
 
 def read_shapes(path):
-    """The annotated objects of one image, as in `read_drawing`, without the Region* areas.
+    """The annotated objects of one image, as in `read_drawing`, without the areas that are marked or ignored.
 
     Returns (shapes, size): a list of `Shape` and the image's (height, width) where the file states it, else None.
     Raises `InputError` as `read_drawing` does.
@@ -137,19 +140,21 @@ def read_shapes(path):
 
 
 def read_annotation(path, size):
-    """The mask of an annotation file, what its values are called, and what is left out of it.
+    """The mask of an annotation file, what its values are called, what is left out of it, and what is ignored.
 
     Where outlines overlap, the smaller one wins: a nucleus drawn on its cell stays visible.
 
     Parameters: path, as in `read_drawing`; size, (height, width) of the image in pixels.
-    Returns (mask, names, left_out): int32 ndarray of shape (height, width) holding 0 and `name_value`s, a dictionary
-    from value to class name, and `Drawing.left_out`. Raises `InputError` as `read_drawing` does, and for outlines drawn
-    on an image of another size.
+    Returns (mask, names, left_out, ignored): int32 ndarray of shape (height, width) holding 0 and `name_value`s, a
+    dictionary from value to class name, `Drawing.left_out` with the outlines that count nowhere, and what
+    `known_areas.ignored_pixels` finds. Raises `InputError` as `read_drawing` does, and for outlines drawn on an image
+    of another size.
     """
     drawing = read_drawing(path)
     refuse_misfit(path, drawing, size)
     names = {name_value(shape.name): shape.name for shape in drawing.shapes if shape.name}
-    return rasterise(drawing.shapes, size), names, drawing.left_out
+    ignored, outside = ignored_pixels(drawing, size)
+    return rasterise(drawing.shapes, size), names, dict(outside + Counter(drawing.left_out)), ignored
 
 
 def refuse_misfit(path, drawing, size):
@@ -159,7 +164,7 @@ def refuse_misfit(path, drawing, size):
             f"{path}: drawn on an image of {drawing.size[0]}×{drawing.size[1]} pixels, but the image has "
             f"{size[0]}×{size[1]}; expected one size (height×width). Annotate this image, or scale the outlines."
         )
-    for shape in [*drawing.shapes, *drawing.regions]:
+    for shape in [*drawing.shapes, *drawing.regions, *drawing.ignored]:
         corners = np.concatenate(shape.rings)
         if (corners.max(0) <= 0).any() or (corners.min(0) >= (size[1], size[0])).any():
             x, y = corners.min(0)

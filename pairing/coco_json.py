@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from pairing.outlines import from_pixels, is_no_object, make_shape, united
+from pairing.outlines import from_pixels, make_shape, united
 from reading.files import InputError, some
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio's, before the name of each picture that was uploaded
@@ -83,9 +83,6 @@ class Coco:
         image, shapes, left_out = self.images[number], [], Counter()
         for one in self._drawn.get(str(image["id"]), ()):
             name = self._classes.get(str(one.get("category_id")), "")
-            if is_no_object(name):
-                left_out[f"of the class {name}"] += 1
-                continue
             shape = _shape(name, one.get("segmentation"))
             if shape is None:
                 left_out["without an outline (box)" if one.get("bbox") else "without an outline"] += 1

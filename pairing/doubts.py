@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pairing.masks import is_soft, value_text
+from pairing.masks import value_text
 from pairing.outlines import FIRST_NAMED
+from pairing.shades import is_soft
 from reading.files import some
 
 TWO_CHANNELS = (

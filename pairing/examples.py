@@ -1,12 +1,12 @@
 """Images and masks as training sees them: decoded to class ids, touching objects parted, with their grey values."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pairing.file_cache import FileCache
-from pairing.masks import mask_coding
+from pairing.masks import StoredMask, mask_coding, values_to_ignore
 from pairing.objects import numbered_objects, seams
 from reading import intensity
 from reading.arrays import as_image, as_mask
@@ -20,7 +20,8 @@ SEAM = 2  # in the masks of one class that training sees: foreground where two o
 
 @dataclass(frozen=True)
 class Example:
-    """One image in memory: as stored, with the grey values that become 0 and 1."""
+    """One image in memory: as stored, with the grey values that become 0 and 1; mask : of `masks.MaskCoding.class_ids`,
+    and `SEAM`."""
 
     image: np.ndarray
     mask: np.ndarray
@@ -58,11 +59,11 @@ class Examples:
             return Example(*map(self.store.get, places), low, high)
         pair = self.pairs[index]
         image = intensity.to_channels(self.contents.image(pair), self.channels)
-        stored = self.contents.mask(pair, image.shape[:2]).values
-        mask, labels = self.coding.decode(stored), None
+        stored = self.contents.mask(pair, image.shape[:2])
+        mask, labels = self.coding.class_ids(stored), None
         low, high = intensity.intensity_range(image, pair.intensity_range, self.dark)
         if self.mask_values is not None:
-            labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored)
+            labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored.values)
         if self.fit:
             size = fitted_size(*mask.shape, self.crop_px)
             image, mask = resize(image, *size), resize(mask, *size, nearest=True)
@@ -88,11 +89,12 @@ class ArrayExamples(list):
     images : arrays (height, width), (height, width, 1) or (height, width, 3), whose sizes may differ, or one array of
         them all; grey and colour together become colour. masks : as many (height, width[, 1]), bool or whole numbers.
     classes, foreground : as of `masks.mask_coding`, which finds what the values of all masks mean.
+    ignore : values of pixels of which nothing is known.
 
     `explanation` is a line on that. Raises `InputError` where images and masks do not belong together.
     """
 
-    def __init__(self, images, masks, classes=1, foreground=None):
+    def __init__(self, images, masks, classes=1, foreground=None, ignore=None):
         if len(images) != len(masks) or len(images) == 0:
             raise InputError(f"{len(images)} images and {len(masks)} masks received; expected as many, one at least.")
         images = [as_image(image, f"image {number}") for number, image in enumerate(images)]
@@ -101,12 +103,16 @@ class ArrayExamples(list):
         for mask in masks:
             for value, count in zip(*np.unique(mask, return_counts=True), strict=True):
                 counts[int(value)] = counts.get(int(value), 0) + int(count)
-        coding = mask_coding(counts, classes, foreground)
+        ignore = values_to_ignore(ignore, {})
+        counts = {value: count for value, count in counts.items() if value not in ignore}
+        if not counts:
+            raise InputError("every pixel of the masks is ignored; expected some that are not. Leave a value out.")
+        coding = replace(mask_coding(counts, classes, foreground), ignore=ignore)
         coding.check(counts)
         self.classes, self.explanation = classes, coding.explanation
         channels = max(image.shape[2] for image in images)
         images = [intensity.to_channels(image, channels) for image in images]
         super().__init__(
-            Example(image, coding.decode(mask), *intensity.intensity_range(image))
+            Example(image, coding.class_ids(StoredMask(mask, {}, {})), *intensity.intensity_range(image))
             for image, mask in zip(images, masks, strict=True)
         )

@@ -1,10 +1,11 @@
 """ImageJ and Fiji: .roi files and ROI sets (.zip) → shapes."""
 
+import re
 from collections import Counter
 
 import numpy as np
 
-from pairing.outlines import make_shape
+from pairing.outlines import is_ignored, is_region, make_shape
 
 AREAS = ("RECT", "OVAL", "POLYGON", "FREEHAND", "TRACED")
 CURVE_POINTS = 360
@@ -13,7 +14,8 @@ CURVE_POINTS = 360
 def read_rois(contents):
     """The shapes of ROIs, each the bytes of one: (shapes, what is left out, the planes they were drawn on).
 
-    Polygon, freehand, traced, oval, rectangle and composite ROIs are read; their group number is their class. A plane
+    Polygon, freehand, traced, oval, rectangle and composite ROIs are read; their group number is their class, or their
+    name where that is Region* or Ignore*, to which the ROI Manager adds a number, since it has no name twice. A plane
     is (position in a plain stack, slice, frame), counted from 1, 0 where it is not said; ROIs without any are on all.
     """
     import roifile  # only where there are such files
@@ -34,7 +36,9 @@ def read_rois(contents):
             rings = [ellipse(corners.mean(0), (corners[1] - corners[0]) / 2)]
         else:
             rings = [np.asarray(ring, float) for ring in roi.coordinates(multi=True)]
-        shapes.append(make_shape(str(roi.group or ""), [rings]))
+        name = re.sub(r"-\d+$", "", roi.name or "")
+        name = name if is_region(name) or is_ignored(name) else str(roi.group or "")
+        shapes.append(make_shape(name, [rings]))
     return shapes, left_out, planes
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from pairing.imagej_rois import ellipse
-from pairing.outlines import from_pixels, is_no_object, make_shape, united
+from pairing.outlines import from_pixels, make_shape, united
 from reading.files import InputError
 from reading.images import read_mask
 
@@ -23,9 +23,6 @@ def read_labelme(value):
     objects, left_out = {}, Counter()
     for number, drawn in enumerate(value["shapes"]):
         name = str(drawn.get("label") or "")
-        if is_no_object(name):
-            left_out[f"of the class {name}"] += 1
-            continue
         kind = drawn.get("shape_type") or "polygon"
         shape = _shape(name, kind, drawn)
         if shape is None:

@@ -10,15 +10,13 @@ import numpy as np
 from pairing import annotations
 from pairing.outlines import FIRST_NAMED
 from pairing.pairs import mask_sources
+from pairing.shades import COLOUR, TINY, are_apart, blended_values, drawn_values, is_soft, main_values, nearest_of
 from reading import images, intensity, stacks
 from reading.files import InputError, some
 from reading.stacks import StackError
 
-MAIN_SHARE = 0.02  # of the foreground's pixels: what a colour must hold, shades included, to be one of the drawing
-SHADES = 48  # of 255: colours no further apart than this in each channel are shades of one
-TINY = 32  # values below are numbers of classes or objects, as a rule: too dark to be drawn for the eye
 MOST_CLASSES = 16  # masks with more different numbers or colours than this number their objects, not classes
-COLOUR = 2**24  # colours in masks become numbers from here on, out of the way of labels of 16 bits
+IGNORED = 255  # the class id of pixels of which nothing is known: they count nowhere
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -30,11 +28,21 @@ class StoredMask(NamedTuple):
     values : integer ndarray of shape (height, width).
     names : dictionary from value to class name, empty but for annotation files.
     left_out : what else was drawn and is no object, as `outlines.Drawing.left_out`.
+    ignored : where the drawing says that nothing is known, bool (height, width); None: nowhere. What stands in `values`
+        there means nothing.
     """
 
     values: np.ndarray
     names: dict
     left_out: dict
+    ignored: np.ndarray | None = None
+
+    def ignored_by(self, ignore):
+        """`ignored`, and where the values are among `ignore` too: bool (height, width), None where all is known."""
+        if not ignore:
+            return self.ignored
+        chosen = np.isin(self.values, ignore)
+        return chosen if self.ignored is None else chosen | self.ignored
 
 
 def read_mask_of(pair, size):
@@ -63,13 +71,15 @@ def read_stored_mask_of(pair, size):
 
 def _stored(path, size, image_name):
     if path.is_dir():
-        mask, names, left_out = None, {}, Counter()
+        mask, names, left_out, ignored = None, {}, Counter(), None
         for part in mask_sources(path):
-            values, more, left = _stored(part, size, image_name)
+            values, more, left, unknown = _stored(part, size, image_name)
             mask = values if mask is None else np.where(values > 0, values, mask)
             names |= more
             left_out.update(left)
-        return StoredMask(mask, names, left_out)
+            if unknown is not None:
+                ignored = unknown if ignored is None else ignored | unknown
+        return StoredMask(mask, names, left_out, ignored)
     if annotations.is_outlines(path):
         return StoredMask(*annotations.read_annotation(path, size))
     mask = _values(path)
@@ -110,6 +120,7 @@ class MaskCoding:
     soft : True where other values than the palette's are smoothed or compressed edges, and the nearest colour decides.
     inverted : True where values below the threshold are the foreground.
     background : where it is given, every other file value is foreground (classes=1).
+    ignore : file values of pixels that are to be ignored.
     """
 
     values: tuple | None
@@ -120,6 +131,7 @@ class MaskCoding:
     soft: bool = False
     inverted: bool = False
     background: int | None = None
+    ignore: tuple = ()
 
     def check(self, mask_values):
         """Raise `InputError` where masks hold values that this coding has no class for."""
@@ -131,16 +143,24 @@ class MaskCoding:
                     f"({self.explanation}). Use the same labels."
                 )
         elif self.classes > 1 and not all(0 <= value < self.classes for value in mask_values):
+            hint = " If 255 means 'ignore': --ignore 255." if may_ignore(sorted(mask_values)) else ""
             raise InputError(
                 f"masks hold the values {_listed(mask_values)}; expected the class ids 0 to "
                 f"{self.classes - 1} for {self.classes} classes. Give the right number with --classes, or use "
-                "--foreground for one of them."
+                f"--foreground for one of them.{hint}"
             )
 
+    def class_ids(self, stored):
+        """Class ids with `IGNORED` where nothing is known: uint8 (height, width), of a `StoredMask`."""
+        ids, ignored = self.decode(stored.values), stored.ignored_by(self.ignore)
+        if ignored is not None:
+            ids[ignored] = IGNORED
+        return ids
+
     def decode(self, stored):
-        """Class ids, uint8 (height, width), from stored mask values of the same shape."""
+        """Class ids, uint8 (height, width), from stored mask values of the same shape, those to be ignored too."""
         if self.palette is not None:
-            ids = _nearest(stored, self.palette)
+            ids = nearest_of(stored, self.palette)
             if self.classes > 1:
                 return ids
             is_foreground = np.arange(len(self.palette)) > 0
@@ -186,13 +206,13 @@ def mask_coding(mask_values, classes=1, foreground=None, background=None, names=
     main = None  # of smoothed or compressed colours: those that were drawn
     named = values[-1] >= FIRST_NAMED
     if lossy and len(values) > 2 and not soft and not named:
-        main = _drawn(mask_values)
+        main = drawn_values(mask_values)
     elif coloured and not named and not numbered and len(values) > max(MOST_CLASSES, classes):
-        main = _blended(mask_values)
+        main = blended_values(mask_values)
     if main:
         listed = f"{_listed(main, names)} (soft edges)"
         around = 0 if background is None else background
-        background = next((value for value in main if not _apart(value, [around])), background)
+        background = next((value for value in main if not are_apart(value, [around])), background)
     if classes > 1:
         return _class_coding(mask_values, classes, background, names, main)
     if foreground is not None:
@@ -215,7 +235,7 @@ def _chosen_coding(mask_values, foreground, main, names, listed):
     if not (soft or main):
         return MaskCoding(chosen, 0, 1, f"mask values {listed}; foreground: {text}")
     # an edge value goes with the nearest of the values that are no edges
-    others = [value for value in main or _drawn(mask_values) if _apart(value, chosen)]
+    others = [value for value in main or drawn_values(mask_values) if are_apart(value, chosen)]
     listed = listed if main else f"{listed} (soft edges)"
     palette = (*others, *chosen)
     return MaskCoding(chosen, 0, 1, f"mask values {listed}; foreground: around {text}", palette, soft=True)
@@ -277,9 +297,7 @@ def _hint(mask_values):
     """Words on a 255 beside numbers of classes, which may mean "ignore"."""
     if not may_ignore(sorted(mask_values)):
         return ""
-    ids = [value for value in sorted(mask_values) if 0 < value < 255]
-    listed = ",".join(map(str, ids)) if len(ids) <= 6 else f"{ids[0]},{ids[1]},…"
-    return f", 255 too; if it means 'ignore': --foreground {listed}"
+    return ", 255 too; if it means 'ignore': --ignore 255"
 
 
 def may_ignore(values):
@@ -300,7 +318,7 @@ def _chosen(foreground, held, inexact, names, listed):
         value = given
         if isinstance(given, str):
             value = called.get(given.casefold(), _colour_value(given))
-        known = value in held or (inexact and value is not None and not _apart(value, held))
+        known = value in held or (inexact and value is not None and not are_apart(value, held))
         chosen += [value] if value is not None else []
         missing += [] if known else [given]
     if len(missing) == len(foreground) or any(isinstance(given, str) for given in missing):
@@ -309,6 +327,18 @@ def _chosen(foreground, held, inexact, names, listed):
             "values they hold."
         )
     return tuple(dict.fromkeys(chosen))
+
+
+def values_to_ignore(given, names):
+    """The stored values, a tuple of int, that --ignore means: numbers, colours and names of outline classes.
+
+    given : sequence of these, or None. names : dictionary from value to class name, as far as they are known.
+    """
+    called = {name.casefold(): value for value, name in names.items()}
+    values = [
+        value if isinstance(value, int) else called.get(value.casefold(), _colour_value(value)) for value in given or ()
+    ]
+    return tuple(sorted({value for value in values if value is not None}))
 
 
 def _colour_value(text):
@@ -328,7 +358,7 @@ def _class_coding(mask_values, classes, background, names, main):
         return coding
     palette = values
     if main or is_soft(mask_values):
-        palette = sorted(_main_values(mask_values, most=classes))
+        palette = sorted(main_values(mask_values, most=classes))
     elif values[-1] >= FIRST_NAMED:
         palette = sorted({0, *values})  # fully annotated images may leave no background
     if len(palette) != classes:
@@ -355,106 +385,6 @@ def _background_first(palette, background, names):
             "cannot be told; expected one background. Make it black (0) in the masks."
         )
     return tuple(sorted(palette, key=lambda value: (value != background, names.get(value, ""), value)))
-
-
-def is_soft(mask_values, drawn=()):
-    """True for 0/255 masks with smoothed or compressed edges: many values, and among the brighter most near 255.
-
-    Label images have many values too, but as many around 128 as near 255. Where it is known which values were `drawn`,
-    these being others than their edges, it is told by them.
-    """
-    if len(mask_values) <= 4 or max(mask_values) > 255 or max(mask_values) < 240:
-        return False
-    if all(value < TINY or value == 255 for value in mask_values):
-        return False  # class ids, and 255 for what is to be ignored
-    if 2 * len(drawn) < len(mask_values) and drawn and all(min(value, 255 - value) <= SHADES for value in drawn):
-        return True
-    middle = sum(count for value, count in mask_values.items() if 16 <= value < 240)
-    high = sum(count for value, count in mask_values.items() if value >= 240)
-    return high > middle
-
-
-def _drawn(mask_values):
-    """The main values of lossy files; with less weight each where together they are not most of the foreground."""
-    main = _main_values(mask_values, MAIN_SHARE)
-    points, counts = colour_points(list(mask_values)), np.array(list(mask_values.values()))
-    near = [np.abs(points - colour_points(one)).max(1) <= SHADES for one in main]
-    foreground = ~near[0]
-    shown = np.any(near[1:], axis=0) & foreground if len(main) > 1 else ~foreground & foreground
-    return main if 2 * counts[shown].sum() > counts[foreground].sum() else _main_values(mask_values)
-
-
-def _blended(mask_values):
-    """The main values of colours with smoothed edges in files that keep values; None where all colours were drawn.
-
-    Edges are blends of few colours, each far more frequent than a blend; of objects with a colour each, none is.
-    """
-    main = _main_values(mask_values, MAIN_SHARE, exact=True)
-    if not 2 <= len(main) <= 16:
-        return None
-    values, counts = np.array(list(mask_values)), np.array(list(mask_values.values()))
-    points, ends = colour_points(values), colour_points(main)
-    rest = (np.abs(points[:, np.newaxis] - ends).max(-1) > SHADES // 8).all(1)
-    if not rest.any() or min(mask_values[value] for value in main) < 10 * np.median(counts[rest]):
-        return None
-    between = np.array([_is_between(point, ends, 12) for point in points[rest]], bool)
-    return main if counts[rest][between].sum() >= 0.9 * counts[rest].sum() else None
-
-
-def _main_values(mask_values, share=0, most=None, exact=False):
-    """The values that others are shades or blends of, the one with most pixels first; at most `most`.
-
-    From the most frequent value on, each takes its shades, until all values are taken. Those count that hold `share` of
-    the foreground's pixels, the foreground being all but the first and its shades, and that are no blends: between two
-    others and without a peak. In files that keep values (`exact`) a peak is one value with a tenth of the foreground.
-    """
-    values = np.array(sorted(mask_values, key=lambda value: (-mask_values[value], value)))
-    counts, points = np.array([mask_values[value] for value in values.tolist()]), colour_points(values)
-    total, found, left = counts.sum(), [], np.ones(len(values), bool)
-    while left.any():
-        first = left.argmax()
-        distance = np.abs(points - points[first]).max(1)
-        near, peak = counts[distance <= SHADES // 2].sum(), counts[distance <= SHADES // 8].sum()
-        pixels = counts[left & (distance <= SHADES)].sum()
-        foreground = total - (found[0][1] if found else pixels)
-        peaked = counts[first] >= foreground / 10 if exact else 2 * peak >= near
-        found.append((int(values[first]), pixels, peaked))
-        left &= distance > SHADES
-    least = share * (total - found[0][1])
-    found = sorted((one for one in found if one[1] >= least), key=lambda one: -one[1])
-    main, blends = [], []
-    for value, pixels, peaked in found:
-        ends = colour_points([other[0] for other in found if other[0] != value and (other[1] >= pixels or other[2])])
-        is_blend = not peaked and _is_between(colour_points(value), ends, SHADES)
-        (blends if is_blend else main).append(value)
-    return (main + blends)[:most] if most else main[:255]
-
-
-def _is_between(point, ends, tolerance):
-    """True where a point (3,) is within `tolerance` of the line between any two of the points `ends`, (n, 3)."""
-    if len(ends) < 2:
-        return False
-    first, last = np.triu_indices(len(ends), 1)
-    start, way = ends[first].astype(float), (ends[last] - ends[first]).astype(float)
-    along = np.clip(((point - start) * way).sum(1) / np.maximum((way**2).sum(1), 1), 0, 1)
-    return bool((np.abs(start + along[:, np.newaxis] * way - point).max(1) <= tolerance).any())
-
-
-def _apart(value, others):
-    return all(np.abs(colour_points(value) - colour_points(other)).max() > SHADES for other in others)
-
-
-def _nearest(stored, palette):
-    values, where = np.unique(stored, return_inverse=True)
-    distance = ((colour_points(values)[:, np.newaxis] - colour_points(np.array(palette))) ** 2).sum(-1)
-    return distance.argmin(1).astype(np.uint8)[where].reshape(stored.shape)
-
-
-def colour_points(values):
-    """Values as points (n, 3) between which distances make sense: colours, and greys v as (v, v, v)."""
-    values = np.asarray(values, np.int64)
-    colour = np.stack([values >> 16 & 255, values >> 8 & 255, values & 255], axis=-1)
-    return np.where((values >= COLOUR)[..., np.newaxis], colour, values[..., np.newaxis])
 
 
 def value_text(value, names=None):

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from pairing import annotations
-from pairing.masks import COLOUR, MOST_CLASSES, read_mask_of
+from pairing.masks import IGNORED, MOST_CLASSES, read_mask_of
 from pairing.outlines import Shape, filled
 from pairing.pairs import mask_sources
+from pairing.shades import COLOUR
 
 
 def components(mask):
@@ -41,7 +42,8 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     Parameters
     ----------
     pair : `pairs.Pair`, the image and its mask.
-    mask : bool or integer ndarray of shape (height, width), the foreground that `coding` finds in the mask file.
+    mask : bool or integer ndarray of shape (height, width), the foreground that `coding` finds in the mask file; pixels
+        of `masks.IGNORED` belong to no object.
     coding : `masks.MaskCoding` of the folder.
     mask_values : the values drawn in all masks of the folder (`survey.Survey.drawn`).
     stored : the mask as it is stored, where it has been read already.
@@ -50,7 +52,7 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     and one of the three words above; (None, None) in all other cases.
     """
     one_value = sum(value > 0 for value in mask_values) == 1
-    mask = mask > 0
+    mask = (mask > 0) & (mask != IGNORED)
     plain = coding.classes == 1 and coding.values is None and coding.palette is None
     plain &= coding.threshold <= 1 and coding.background != 0  # 0: of files that are stored in different ways
     if coding.classes == 1 and pair.mask.is_dir():

@@ -24,6 +24,7 @@ HOLDS_OTHERS = (
     "that is the tissue or the field of view. If cells outside it are not outlined, give it the class Region*; if it "
     "is a cell itself, the class cell"
 )
+IGNORE = "Ignore*"  # QuPath's class of what is to be ignored
 DETECTION, ANNOTATION = "detection", "annotation"  # roles: found by a program within what was drawn by hand (QuPath)
 
 
@@ -80,7 +81,8 @@ class Drawing:
     """Everything drawn on one image.
 
     shapes : list of `Shape`, the annotated objects.
-    regions : list of `Shape` of one part each, the areas in which all objects are annotated; [] where none is marked.
+    regions : list of `Shape`, the areas in which all objects are annotated; [] where none is marked.
+    ignored : list of `Shape`, the areas of which nothing is to be learnt or scored.
     size : (height, width) of the image in pixels where the file states it, else None.
     left_out : why what else was drawn is no object, and how much of it: a dictionary such as
         {"without an area (point)": 2}.
@@ -90,6 +92,7 @@ class Drawing:
     regions: list
     size: tuple | None
     left_out: dict = field(default_factory=dict)
+    ignored: list = field(default_factory=list)
 
 
 def left_out_lines(by_name):
@@ -131,13 +134,13 @@ def name_value(name):
 
 
 def is_region(name):
-    """True for the class name of an area in which all objects are annotated: Region*, also with more after a colon."""
-    first = name.split(":")[0].strip().casefold()
-    return first.startswith("region") and first.endswith("*")
+    """True for the class name of an area in which all objects are annotated: Region*, also beside more and a colon."""
+    parts = [part.strip().casefold() for part in name.split(":")]
+    return any(part.startswith("region") and part.endswith("*") for part in parts)
 
 
-def is_no_object(name):
-    """True for a class name that marks neither an object nor a Region* area: QuPath's Ignore*, LabelMe's __ignore__."""
+def is_ignored(name):
+    """True for the class name of an area that is to be ignored: QuPath's Ignore*, LabelMe's __ignore__."""
     starred = any(part.strip().endswith("*") for part in name.split(":")) and not is_region(name)
     return starred or _plain(name) == "ignore"
 
@@ -296,10 +299,11 @@ def _area(ring):
 
 
 def drawing_of(shapes, size, left_out, containers=()):
-    """A `Drawing` from all shapes of a file, those of its regions and of the background among them."""
+    """A `Drawing` from all shapes of a file, those of regions, of what is ignored and of the background among them."""
     left_out = Counter(left_out)
     for shape in containers:
         left_out[f"{AROUND_OTHERS}{f' (class {shape.name})' if shape.name else ''}"] += 1
     regions = [shape for shape in shapes if is_region(shape.name)]
-    objects = cut_background([shape for shape in shapes if not is_region(shape.name)])
-    return Drawing(objects, regions, size, dict(left_out))
+    others = cut_background([shape for shape in shapes if not is_region(shape.name)])
+    objects, ignored = ([shape for shape in others if is_ignored(shape.name) == which] for which in (False, True))
+    return Drawing(objects, regions, size, dict(left_out), ignored)

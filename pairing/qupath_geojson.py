@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from pairing.outlines import ANNOTATION, DETECTION, is_no_object, is_region, make_shape, united
+from pairing.outlines import ANNOTATION, DETECTION, is_region, make_shape, united
 from reading.files import replacing
 
 CELL, NUCLEUS = "cell", "nucleus"  # classes of the cells that `cell_files` writes, and of the nuclei in them
@@ -26,8 +26,8 @@ def read_geojson(value):
     for feature in features:
         geometry, properties = feature.get("geometry", feature), feature.get("properties") or {}
         name, role = _class_name(properties), _role(feature, properties)
-        if is_no_object(name) or role == "tma_core":
-            left_out[f"of the class {name}" if is_no_object(name) else "of a TMA core"] += 1
+        if role == "tma_core":
+            left_out["of a TMA core"] += 1
             continue
         parts, others = _polygons(geometry)
         if not parts:

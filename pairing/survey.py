@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -13,20 +14,17 @@ from pairing.exchanged import refuse_exchanged
 from pairing.file_cache import FileCache
 from pairing.groups import with_tile_table
 from pairing.masks import (
-    COLOUR,
-    MAIN_SHARE,
     MOST_CLASSES,
-    SHADES,
-    TINY,
     above_zero,
-    colour_points,
-    is_soft,
     mask_coding,
     may_ignore,
     read_stored_mask_of,
+    value_text,
+    values_to_ignore,
 )
 from pairing.outlines import FIRST_NAMED, left_out_lines
 from pairing.pairs import Pairing, find_pairing
+from pairing.shades import COLOUR, MAIN_SHARE, SHADES, TINY, colour_points, is_soft
 from pairing.topology import Topology, histogram, topology_of
 from reading import images, intensity
 from reading.files import InputError, counted, some
@@ -44,9 +42,11 @@ class Survey:
 
     sizes : list of (height, width) in pixels, one an image.
     colour : True where at least one image carries colour.
-    mask_values : dictionary from each value stored in a mask to its number of pixels.
-    masks : list of `MaskFacts`, one a mask.
+    mask_values : dictionary from each value stored in a mask to its number of pixels, those left out that are ignored.
+    masks : list of `MaskFacts`, one a mask of which something is known.
     two_channels : list of the names of images with two measured channels (`intensity.has_two_channels`).
+    unknown : list of the `MaskFacts` of the masks that are ignored everywhere.
+    ignore : the stored values that are ignored.
     """
 
     sizes: list
@@ -54,6 +54,8 @@ class Survey:
     mask_values: dict
     masks: list = field(default_factory=list)
     two_channels: list = field(default_factory=list)
+    unknown: list = field(default_factory=list)
+    ignore: tuple = ()
 
     def span(self):
         """The sizes and kind of the images, for people: `256×256 to 1024×1024 px (height×width), grey`."""
@@ -125,8 +127,15 @@ class Survey:
         Returns a `MaskCoding`. Raises `InputError` as `mask_coding` does, and for files whose values mean different
         things, such as 0/255 in some and class ids in others, naming them.
         """
-        names = {value: name for mask in self.masks for value, name in mask.names.items()}
-        self._refuse_tiny_jpeg()
+        self._refuse_what_cannot_be_read()
+        coding = self._coding(classes, foreground)
+        if not self.ignore:
+            return coding
+        ignored = ", ".join(value_text(value, self._names()) for value in self.ignore)
+        return replace(coding, ignore=self.ignore, explanation=f"{coding.explanation}; ignored: {ignored}")
+
+    def _coding(self, classes, foreground):
+        names = self._names()
         note = "" if foreground is not None else self._mixture(classes)
         if note:
             coding = above_zero(self.mask_values, names)
@@ -134,6 +143,9 @@ class Survey:
             return replace(coding, threshold=0, background=0, explanation=coding.explanation + note)
         lossy = any(mask.lossy for mask in self.masks)
         return mask_coding(self.mask_values, classes, foreground, self.background(), names, lossy, self.drawn())
+
+    def _names(self):
+        return {value: name for mask in self.masks + self.unknown for value, name in mask.names.items()}
 
     def refuse_rare(self, coding, foreground):
         """Raise `InputError` where almost no mask holds what --foreground names: mostly it is another value.
@@ -150,8 +162,46 @@ class Survey:
                 "Choose another value; or if it is so rare, take out pictures that do not show it."
             )
 
-    def _refuse_tiny_jpeg(self):
-        """Raise `InputError` for JPEG files of values such as 0/1: their noise is as large as what they mean."""
+    def refuse_absent(self, ignore):
+        """Raise `InputError` where no mask holds what --ignore names: mostly it is another value."""
+        held = {value for mask in self.masks + self.unknown for value in mask.ignored_values}
+        missing = [given for given in ignore or () if not held.intersection(values_to_ignore([given], self._names()))]
+        if missing and (len(missing) == len(ignore) or any(isinstance(given, str) for given in missing)):
+            listed = some([value_text(value, self._names()) for value in sorted(self.mask_values)], 6)
+            raise InputError(
+                f"masks hold the values {listed}; none is --ignore {','.join(map(str, missing))}. Choose among the "
+                "values they hold."
+            )
+
+    def ignored(self):
+        """A line for people on how much is ignored, in a list; none where all is known."""
+        masks = [mask for mask in self.masks + self.unknown if mask.ignored]
+        if not masks:
+            return []
+        pixels = sum(mask.ignored + int(mask.counts.sum()) for mask in self.masks + self.unknown)
+        share = sum(mask.ignored for mask in masks) / pixels
+        shown = f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+        line = f"{shown} of the pixels are ignored, in {len(masks)} of {len(self.masks + self.unknown)} masks"
+        if self.unknown:
+            line += f"; nothing else is in {some(mask.name for mask in self.unknown)}, which teach and test nothing"
+        return [line]
+
+    def _refuse_what_cannot_be_read(self):
+        """Raise `InputError` for masks of which nothing is known, and for JPEG files whose noise hides what they mean.
+
+        These are values such as 0/1, and any that is to be ignored: its shades would stay.
+        """
+        if not self.mask_values:
+            raise InputError(
+                "everything in all masks is ignored; expected some known pixels. Check what is called Ignore*, the "
+                "Region* areas and --ignore."
+            )
+        lossy = [mask.name for mask in self.masks + self.unknown if mask.lossy]
+        if lossy and any(value < 256 or value >= COLOUR for value in self.ignore):
+            raise InputError(
+                f"--ignore for masks of which some are JPEG: {some(lossy)}; expected PNG or TIFF, since JPEG changes "
+                "values by a few and some would be left. Export them again from the annotation tool."
+            )
         tiny = [mask.name for mask in self.masks if mask.lossy and 0 < mask.values[-1] < TINY]
         if tiny and not is_soft(self.mask_values) and max(self.mask_values) < COLOUR:
             raise InputError(
@@ -187,7 +237,7 @@ class Survey:
             listed += f"; 255 beside small numbers in {some(mask.name for mask in ignoring)}" if ignoring else ""
             raise InputError(
                 f"masks of different encodings in one folder: {listed}; expected one meaning of the values. Export "
-                "them alike, or choose the values that count with --foreground."
+                "them alike, or choose the values that count with --foreground, or those that do not with --ignore."
             )
         return f"; stored in different ways that mean the same: {listed}"
 
@@ -196,11 +246,11 @@ class Survey:
         found = doubts.doubts(self, coding)
         told = {mask.path for doubt in found for mask in doubt.masks}
         channels = [f"{some(self.two_channels)}: {doubts.TWO_CHANNELS}"] if self.two_channels else []
-        return [*map(str, found), *doubts.oddities(self, coding, told), *self.left_out(), *channels]
+        return [*map(str, found), *doubts.oddities(self, coding, told), *self.left_out(), *self.ignored(), *channels]
 
     def left_out(self):
         """A line for people on each kind of what was drawn and is no object, and in which files."""
-        return left_out_lines({mask.name: mask.left_out for mask in self.masks})
+        return left_out_lines({mask.name: mask.left_out for mask in self.masks + self.unknown})
 
 
 def _most(votes):
@@ -234,20 +284,27 @@ class FolderRead:
     contents: FileCache
 
 
-def read_folder(folder, data_dir, quiet=False):
-    """Pair and survey `folder`, one of the data folder `data_dir`: a `FolderRead`. Raises `InputError` as both do."""
+def read_folder(folder, data_dir, quiet=False, ignore=None):
+    """Pair and survey `folder`, one of the data folder `data_dir`: a `FolderRead`. Raises `InputError` as both do.
+
+    ignore : as of `survey`. Pairs of which nothing is known are left out.
+    """
     contents = FileCache(hashing=True)
     with while_whole(data_dir):
         pairing = find_pairing(folder)
         pairing = replace(pairing, pairs=with_tile_table(pairing.pairs, data_dir))
-    return FolderRead(pairing, survey(pairing.pairs, quiet, contents), contents)
+    found = survey(pairing.pairs, quiet, contents, ignore)
+    unknown = {mask.path for mask in found.unknown}
+    pairs = [pair for pair in pairing.pairs if pair.mask not in unknown]
+    return FolderRead(replace(pairing, pairs=pairs), found, contents)
 
 
 @dataclass(frozen=True)
 class MaskFacts:
     """What one mask holds: its distinct `values` (ascending) and their pixel `counts`, int64 ndarrays of shape (n,);
     the value `border` that is the most frequent one in the outermost pixels; `names`, from value to class name;
-    `left_out`, as `outlines.Drawing.left_out`; and its `topology`."""
+    `left_out`, as `outlines.Drawing.left_out`; and its `topology`. All of this of the known pixels alone; of the others
+    their number, `ignored`, and which `ignored_values` of --ignore are among them."""
 
     path: Path
     values: np.ndarray
@@ -256,6 +313,8 @@ class MaskFacts:
     names: dict
     topology: Topology
     left_out: dict = field(default_factory=dict)
+    ignored: int = 0
+    ignored_values: tuple = ()
 
     @property
     def lossy(self):
@@ -274,18 +333,19 @@ class MaskFacts:
         return f"{self.path.parent.name}/{self.path.name}" if self.path.is_dir() else self.path.name
 
 
-def survey(pairs, quiet=False, contents=None):
+def survey(pairs, quiet=False, contents=None, ignore=None):
     """Read every image and mask once, so that nothing unreadable turns up in the middle of a training.
 
     contents : the `file_cache.FileCache` that keeps what is read for those who need it next; None keeps nothing.
+    ignore : what --ignore names: mask values, colours, names of outline classes.
 
     Returns a `Survey`. Raises `InputError` for the first file that cannot be read or a mask of another size than its
     image, saying how many more there are.
     """
-    sizes, values, masks, colour, two_channels, problems = [], {}, [], False, [], []
+    sizes, values, masks, unknown, colour, two_channels, problems = [], {}, [], [], False, [], []
     with ThreadPoolExecutor(2) as pool:
         for found in tqdm(
-            pool.map(lambda pair: _facts_of(pair, contents), pairs),
+            pool.map(lambda pair: _facts_of(pair, contents, ignore), pairs),
             total=len(pairs),
             desc="read",
             unit="image",
@@ -301,16 +361,17 @@ def survey(pairs, quiet=False, contents=None):
             colour |= has_colour
             two_channels += two
             if mask:
-                masks.append(mask)
+                (masks if len(mask.values) else unknown).append(mask)
                 for value, count in zip(mask.values.tolist(), mask.counts.tolist(), strict=True):
                     values[value] = values.get(value, 0) + count
     if problems:
         more = f" (and {counted(len(problems) - 1, 'more file')} with problems)" if len(problems) > 1 else ""
         raise InputError(f"{problems[0]}{more}")
-    return Survey(sizes, colour, values, masks, two_channels)
+    names = {value: name for mask in masks + unknown for value, name in mask.names.items()}
+    return Survey(sizes, colour, values, masks, two_channels, unknown, values_to_ignore(ignore, names))
 
 
-def _facts_of(pair, contents):
+def _facts_of(pair, contents, ignore):
     """(size, whether it has colour, its name in a list if it has two channels, its `MaskFacts` or None) of a pair.
 
     An `InputError` comes back, not up.
@@ -325,20 +386,43 @@ def _facts_of(pair, contents):
                 refuse_exchanged(pair, image)
                 raise
             refuse_exchanged(pair, image, stored.values)
-            mask = mask_facts(pair.mask, *stored)
+            mask = mask_facts(pair.mask, stored, ignore)
         two_channels = [pair.image.name] if intensity.has_two_channels(image) else []
         return size, not intensity.is_grey(image), two_channels, mask
     except InputError as error:
         return error
 
 
-def mask_facts(path, mask, names, left_out):
-    """The `MaskFacts` of a mask, as `masks.read_stored_mask_of` gives it."""
-    values, counts = histogram(mask)
-    around, times = histogram(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])[:, np.newaxis])
-    border = int(around[times.argmax()])
-    topology = topology_of(mask, values, counts, border, _is_lossy(path))
-    return MaskFacts(path, values, counts, border, names, topology, left_out)
+def mask_facts(path, stored, ignore=None):
+    """The `MaskFacts` of a mask, as `masks.read_stored_mask_of` gives it; ignore : as of `survey`."""
+    chosen = values_to_ignore(ignore, stored.names)
+    mask, ignored = stored.values, stored.ignored_by(chosen)
+    if ignored is None or not ignored.any():
+        values, counts = histogram(mask)
+        border = _commonest(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]))
+        topology = topology_of(mask, values, counts, border, _is_lossy(path))
+        return MaskFacts(path, values, counts, border, stored.names, topology, stored.left_out)
+    values, counts = histogram(mask[~ignored][:, np.newaxis])
+    border = _commonest(_rim(mask, ~ignored)) if len(values) else 0
+    topology = Topology(np.ones(len(values), bool))
+    if len(values) and stored.ignored is None:  # what is drawn around outlines is never in doubt
+        topology = topology_of(np.where(ignored, border, mask), values, counts, border, _is_lossy(path))
+    pixels, held = int(np.count_nonzero(ignored)), tuple(value for value in chosen if (mask == value).any())
+    return MaskFacts(path, values, counts, border, stored.names, topology, stored.left_out, pixels, held)
+
+
+def _rim(mask, known):
+    """The values of the known pixels along the border of the image; where there are none, along that of their area."""
+    ends = ((array[0], array[-1], array[:, 0], array[:, -1]) for array in (mask, known))
+    values, of_these = map(np.concatenate, ends)
+    if of_these.any():
+        return values[of_these]
+    return mask[known & (cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)]
+
+
+def _commonest(values):
+    found, times = histogram(values[:, np.newaxis])
+    return int(found[times.argmax()])
 
 
 def _is_lossy(path):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pairing.masks import SHADES, colour_points, is_soft
 from pairing.outlines import FIRST_NAMED
+from pairing.shades import SHADES, colour_points, is_soft
 from reading import intensity
 
 LOOKED_AT = 2048  # pixels in height and width: of larger masks the middle tells enough

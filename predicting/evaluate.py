@@ -3,7 +3,7 @@
 import zipfile
 import zlib
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,17 +26,21 @@ from scoring import calibration, metrics, objects
 from scoring.baseline import otsu_mask
 
 
-def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, truth_classes=None, start=None):
+def evaluate_folder(
+    test_dir, predicted_dir, classes=None, foreground=None, truth_classes=None, start=None, ignore=None
+):
     """Compare the masks in `predicted_dir` with those in `test_dir`/Masks and write `scores.json` beside the former.
 
     The meaning of the mask values is the one that the model was trained with (`predictions.json`, see `record`);
     `foreground` overrides it and `classes` must agree with it. `truth_classes` : of the true masks, where `prepare` has
     noted them. Where `predict_files` left the probabilities of all images scored, `calibration.png` is drawn too.
     `start` : function that gives the `predictor.Predictor` of the weights that the training started from, or None.
+    `ignore` : values of the true masks that are to be ignored, beside those that the model ignored.
 
-    Images without a mask are left out. Returns the scores, which docs/results.md describes, or None where no test
-    image has a mask. Raises `InputError` where a prediction is missing, has another size than its mask, or is not one
-    that `predictions.json` lists, of the image as it is now.
+    Images without a mask, and those of which everything is ignored, are left out. Returns the scores, which
+    docs/results.md describes, or None where no test image has a mask of which something is known. Raises `InputError`
+    where a prediction is missing, has another size than its mask, or is not one that `predictions.json` lists, of the
+    image as it is now.
     """
     test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
     record, contents = read_record(predicted_dir), FileCache()
@@ -49,11 +53,16 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
     pairs = [pair for pair in pairs if pair.mask]
     if not pairs:
         return None
-    found = survey(pairs, contents=contents)
-    for line in found.left_out():
+    learnt = MaskCoding(**record.masks) if record.masks else None
+    found = survey(pairs, contents=contents, ignore=[*(learnt.ignore if learnt else ()), *(ignore or ())])
+    for line in (*found.left_out(), *found.ignored()):
         print(line)
-    if record.masks and foreground is None:
-        coding = MaskCoding(**record.masks)
+    unknown = {mask.path for mask in found.unknown}
+    pairs = [pair for pair in pairs if pair.mask not in unknown]
+    if not pairs:
+        return None
+    if learnt and foreground is None:
+        coding = replace(learnt, ignore=found.ignore)
     else:
         coding = found.coding(record.classes, foreground)
     coding.check(found.mask_values)
@@ -63,13 +72,13 @@ def evaluate_folder(test_dir, predicted_dir, classes=None, foreground=None, trut
     kept_path = predicted_dir / PROBABILITIES
     with _open_probabilities(kept_path) as kept:
         for pair in tqdm(pairs, desc="evaluate", unit="image", leave=False, delay=1, disable=None):
-            truth, result = _result(pair, predicted[pair.stem], record, coding, drawn, contents)
+            (truth, ignored), result = _result(pair, predicted[pair.stem], record, coding, drawn, contents)
             results.append(result)
             if start:
-                start.add(pair.image, contents.image(pair), truth)
+                start.add(pair.image, contents.image(pair), truth, ignored=ignored)
             contents.forget(pair)
             if steps is not None:
-                more = _step_counts(kept, pair.stem, truth, kept_path)
+                more = _step_counts(kept, pair.stem, truth, ignored, kept_path)
                 steps = None if more is None else steps + more
     names, slides = [pair.stem for pair in pairs], [pair.group for pair in with_tile_table(pairs, test_dir.parent)]
     scores = _all_scores(names, slides, results, record.threshold, coding.classes)
@@ -118,26 +127,32 @@ def _predicted(record, pairs, folder, contents):
 
 
 def _result(pair, path, record, coding, mask_values, contents):
-    """(truth, what is counted on one image): class ids (height, width), and a dictionary for `_all_scores`."""
+    """(truth, what is counted on one image): class ids (height, width) with what is ignored, bool of the same shape or
+    None, and a dictionary for `_all_scores`."""
     if coding.classes > 1 and record.listed is None:  # another program's, in the values of the true masks
         prediction = coding.decode(images.read_mask(path))
     else:
         prediction = MaskCoding(None, 1, coding.classes, "").decode(images.read_mask(path))
-    stored = contents.mask(pair, prediction.shape).values
+    mask = contents.mask(pair, prediction.shape)
+    stored = mask.values
     if stored.shape != prediction.shape:
         raise InputError(
             f"{path}: prediction of {prediction.shape[0]}×{prediction.shape[1]} pixels for a mask of "
             f"{stored.shape[0]}×{stored.shape[1]} ({pair.mask.name}); expected one size (height×width). Run "
             "`predict` again."
         )
-    truth = coding.decode(stored)
+    truth, ignored = coding.decode(stored), mask.ignored_by(coding.ignore)
+    if coding.ignore:
+        truth[np.isin(stored, coding.ignore)] = 0  # what is drawn below an Ignore* outline is needed for its size
     labelled = record.cells(path) and coding.classes == 1 and path.suffix == ".png"  # slides have none
     separate = _read_labels(path, prediction.shape) if labelled else None
     labels_of = partial(true_objects, pair, coding=coding, mask_values=mask_values, stored=stored)
-    result = _compare(truth, prediction, coding) | _match(truth, prediction, coding, labels_of, separate)
+    both = truth, prediction, ignored
+    result = _compare(*both, coding.classes) | _match(*both, coding.classes, labels_of, separate)
     if record.dark_foreground is not None and coding.classes == 1:
-        result["otsu"] = metrics.confusion_counts(truth, otsu_mask(contents.image(pair), record.dark_foreground))
-    return truth, result
+        by_threshold = otsu_mask(contents.image(pair), record.dark_foreground)
+        result["otsu"] = metrics.confusion_counts(truth, by_threshold, ignored=ignored)
+    return (truth, ignored), result
 
 
 def _read_labels(mask_path, size):
@@ -153,34 +168,37 @@ def _read_labels(mask_path, size):
     return images.read_mask(path)
 
 
-def _compare(truth, prediction, coding):
+def _compare(truth, prediction, ignored, classes):
     """The pixels counted on one image, and how far outlines are off; a row is the foreground, or a class 1 … K−1.
 
-    truth, prediction: class ids, uint8 (height, width).
+    truth, prediction: class ids, uint8 (height, width); ignored: bool of the same shape, or None.
     """
+    distances = [objects.hausdorff(truth == n, prediction == n, ignored=ignored) for n in _numbers(classes)]
     return {
-        "pixels": metrics.confusion_counts(truth, prediction, coding.classes),
-        "distances": np.array([objects.hausdorff(truth == n, prediction == n) for n in _numbers(coding)]),
+        "pixels": metrics.confusion_counts(truth, prediction, classes, ignored),
+        "distances": np.array(distances),
+        "ignored": np.array([0 if ignored is None else np.count_nonzero(ignored), truth.size]),
     }
 
 
-def _match(truth, prediction, coding, true_labels, predicted_labels):
+def _match(truth, prediction, ignored, classes, true_labels, predicted_labels):
     """The objects counted on one image, and by what the true ones were told apart.
 
-    true_labels: function from the foreground of a class to (labels, source), as `objects.true_objects` gives them;
-    predicted_labels: the predicted objects where they are known, int (height, width), else None for components.
+    truth, prediction, ignored, classes: as of `_compare`; true_labels: function from the foreground of a class to
+    (labels, source), as `objects.true_objects` gives them; predicted_labels: the predicted objects where they are
+    known, int (height, width), else None for components.
     """
     matches, sources = [], set()
-    for number in _numbers(coding):
+    for number in _numbers(classes):
         labels, source = true_labels(truth == number)
         predicted = components(prediction == number) if predicted_labels is None else predicted_labels
-        matches.append(objects.match_objects(labels, predicted))
+        matches.append(objects.match_objects(labels, predicted, ignored))
         sources.add(source)
     return {"objects": np.array(matches), "sources": sources}
 
 
-def _numbers(coding):
-    return range(1, max(2, coding.classes))
+def _numbers(classes):
+    return range(1, max(2, classes))
 
 
 def _all_scores(names, slides, results, threshold, classes):
@@ -200,6 +218,11 @@ def _all_scores(names, slides, results, threshold, classes):
         row = np.s_[by_name, int(number) - 1 : int(number)]
         of_class["objects"] = objects.object_scores(matches[row], slides)
         of_class["boundary"] = objects.boundary_scores(distances[row], slides)
+    ignored = np.array([result["ignored"] for result in results])  # pixels ignored, and all, of each image
+    if ignored[:, 0].any():
+        scores["ignored"] = float(ignored[:, 0].sum() / ignored[:, 1].sum())
+        for image, (count, of_all) in zip(scores["images"], ignored.tolist(), strict=True):
+            image["ignored"] = count / of_all
     if "otsu" in results[0]:
         scores["otsu"] = metrics.scores_from_counts(sum(result["otsu"] for result in results)[0])
     return scores
@@ -213,15 +236,24 @@ def _open_probabilities(path):
         raise _damaged(path) from error
 
 
-def _step_counts(kept, name, truth, path):
+def _step_counts(kept, name, truth, ignored, path):
     """`calibration.step_counts` of one image, None where its probabilities were not kept."""
     entry = f"{name}.npy"
     if kept is None or entry not in kept.NameToInfo:
         return None
     try:
         with kept.open(entry) as file:
-            return calibration.step_counts(np.lib.format.read_array(file), truth)
-    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:  # another size among them
+            steps = np.lib.format.read_array(file)
+            known = ... if ignored is None else ~ignored
+            return calibration.step_counts(steps[known], truth[known])
+    except (
+        ValueError,
+        IndexError,
+        OSError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:  # another size too
         raise _damaged(path) from error
 
 

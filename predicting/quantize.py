@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pairing.groups import with_tile_table
-from pairing.masks import MaskCoding, read_mask_of
+from pairing.masks import IGNORED, MaskCoding, read_stored_mask_of
 from pairing.pairs import find_pairs
 from predicting.predictor import Predictor
 from reading import images
@@ -113,12 +113,12 @@ def _compare(exact, quantized, pairs, kind):
     counts, seconds = [0, 0], [0.0, 0.0]
     for number, pair in enumerate([pairs[0], *pairs]):  # the first one twice: it warms up
         image = images.read(pair.image)
-        truth = coding.decode(read_mask_of(pair, image.shape[:2]))
+        truth = coding.class_ids(read_stored_mask_of(pair, image.shape[:2]))
         for i, predictor in enumerate((exact, quantized)):
             started = time.perf_counter()
             mask = predictor.mask(predictor.probability(image, pair.intensity_range))
             if number:
                 seconds[i] += time.perf_counter() - started
-                counts[i] = counts[i] + metrics.confusion_counts(truth, mask, predictor.classes)
+                counts[i] = counts[i] + metrics.confusion_counts(truth, mask, predictor.classes, truth == IGNORED)
     exact_dice, dice = (float(np.mean([metrics.scores_from_counts(row)["dice"] for row in rows])) for rows in counts)
     return Comparison(len(pairs), kind, dice, exact_dice, seconds[1], seconds[0])

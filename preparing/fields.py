@@ -1,7 +1,8 @@
-"""Slides, and images with completely annotated areas marked on them → fields: pictures with outlines of their own.
+"""Slides with completely annotated areas marked on them → fields: pictures with outlines of their own.
 
 Nobody outlines every cell of a slide. In QuPath, an annotation of the class Region* marks an area in which all cells
-are outlined; each becomes a field. What is outlined elsewhere is left out, because the cells beside it are not.
+are outlined; each becomes a field. What is outlined elsewhere is left out, because the cells beside it are not. In
+ordinary images the reader of the masks ignores what lies outside the areas (`pairing.known_areas`).
 """
 
 from dataclasses import replace
@@ -21,11 +22,11 @@ HOW = "draw rectangles around areas in which every cell is outlined, give them t
 
 
 def cut_fields(found, folder, quiet=False):
-    """Cut the fields out of slides, and out of images with Region* areas; other pairs stay as they are.
+    """Cut the fields out of slides; other pairs stay as they are.
 
-    A field is the rectangle around a Region* area. Where the area is no rectangle, what lies outside it is filled with
-    the field's median colour, except for the outlined cells that reach out of it. A slide without Region* areas is one
-    field: the rectangle around everything drawn and `MARGIN` pixels more.
+    A field is the rectangle around a Region* area. Where the area is no rectangle, it is written with the outlines, and
+    what lies outside it is ignored. A slide without Region* areas is one field: the rectangle around everything drawn
+    and `MARGIN` pixels more.
 
     Parameters
     ----------
@@ -41,28 +42,26 @@ def cut_fields(found, folder, quiet=False):
     areas = shapes = unused = odd = 0
     for pair in tqdm(found, "fields", unit="image", leave=False, delay=1, disable=quiet or None):
         drawing = _drawing(pair)
-        if drawing is None or not (
-            drawing.regions or slides.is_slide(pair.image) or annotations.file_of(pair.mask) != pair.mask
-        ):
+        if drawing is None or not (slides.is_slide(pair.image) or annotations.file_of(pair.mask) != pair.mask):
             pairs.append(pair)
             continue
         left_out[pair.mask.name] = drawing.left_out  # of the others, those say it who read the masks of the pairs
-        if not (drawing.regions or slides.is_slide(pair.image)):
+        if not slides.is_slide(pair.image):
             pairs.append(_with_own_file(pair, drawing, folder))
             continue
-        cut, left, filled_up = _cut(pair, drawing, folder)
+        cut, left, other = _cut(pair, drawing, folder)
         pairs += cut
         if drawing.regions:
             marked.append(pair.image.name)
             areas, shapes = areas + len(cut), shapes + len(drawing.shapes)
-            unused, odd = unused + left, odd + filled_up
+            unused, odd = unused + left, odd + other
         else:
             guessed.append(pair.image.name)
     remarks += left_out_lines(left_out)
     if marked:
         line = f"{counted(areas, 'Region* area')} of {some(marked)}: each is a field"
         line += f"; {unused} of {shapes} outlines lie outside them and are left out" if unused else ""
-        line += f"; {odd} are no rectangles: around these areas the field is filled with one colour" if odd else ""
+        line += f"; {odd} are no rectangles: around these areas the field is ignored" if odd else ""
         remarks.append(line)
     if guessed:
         remarks.append(
@@ -92,35 +91,36 @@ def _with_own_file(pair, drawing, folder):
     """The pair with its part of a COCO file as a file of its own, GeoJSON, which can stand beside the image."""
     annotations.refuse_misfit(pair.mask, drawing, images.size(pair.image))
     mask = folder / "Masks" / f"{pair.stem}.geojson"
-    write_geojson(mask, drawing.shapes, {"image": pair.image.name, "row": 0, "column": 0})
+    shapes = [*drawing.shapes, *drawing.regions, *drawing.ignored]
+    write_geojson(mask, shapes, {"image": pair.image.name, "row": 0, "column": 0})
     return replace(pair, mask=mask)
 
 
 def _cut(pair, drawing, folder):
     """Write the fields of one image; returns (pairs, outlines in none of them, areas that are no rectangles)."""
     fields, used, odd = [], np.zeros(len(drawing.shapes), bool), 0
-    boxes = np.array([shape.box() for shape in drawing.shapes], int).reshape(-1, 4)
-    with slides.open_slide(pair.image) if slides.is_slide(pair.image) else _Whole(pair.image) as image:
+    boxes = _boxes(drawing.shapes)
+    with slides.open_slide(pair.image) as image:
         annotations.refuse_misfit(pair.mask, drawing, (image.height, image.width))
         windows = [_window(pair, region.box(), image) for region in drawing.regions]
         for number, window in enumerate(windows or [_around(pair, boxes, image)], 1):
             row, column, height, width = window
             picture = image.read_region(*window)
-            last = boxes[:, :2] + boxes[:, 2:]
-            near = ((boxes[:, :2] < (row + height, column + width)) & (last > (row, column))).all(1)
-            outlines = {i: drawing.shapes[i].moved(-row, -column) for i in np.flatnonzero(near)}
+            outlines = {i: drawing.shapes[i].moved(-row, -column) for i in _near(boxes, window)}
+            areas = [drawing.ignored[i].moved(-row, -column) for i in _near(_boxes(drawing.ignored), window)]
             if drawing.regions:
-                area = drawing.regions[number - 1].moved(-row, -column)
-                inner = inside(area.rings, height, width)
+                inner = inside(drawing.regions[number - 1].moved(-row, -column).rings, height, width)
                 if not inner.all():
                     odd += 1
-                    picture, outlines = _only_inside(picture, outlines, inner)
+                    near = _near(_boxes(drawing.regions), window)
+                    areas += [drawing.regions[i].moved(-row, -column) for i in near]
+                    outlines = {i: shape for i, shape in outlines.items() if _meets(shape, inner)}
             used[list(outlines)] = True
             stem = f"{pair.stem}_region{number}"
             path = folder / "Images" / (stem + images.lossless_suffix(picture))
             mask = folder / "Masks" / f"{stem}.geojson"
             images.write(path, picture)
-            write_geojson(mask, outlines.values(), {"image": pair.image.name, "row": row, "column": column})
+            write_geojson(mask, [*outlines.values(), *areas], {"image": pair.image.name, "row": row, "column": column})
             fields.append(Pair(stem, path, mask, pair.group))
     return fields, int((~used).sum()), odd
 
@@ -153,34 +153,18 @@ def _around(pair, boxes, image):
     return _window(pair, (*first.tolist(), *(last - first).tolist()), image)
 
 
-def _only_inside(picture, outlines, inner):
-    """The field and its outlines, a dictionary of shapes, where only the area `inner`, bool (height, width), counts.
-
-    Outlines without a pixel in the area are left out; those that reach out of it keep their pixels, so that no cell
-    is cut. The rest takes the median colour, which is mostly that of the background.
-    """
-    shown, kept = inner.copy(), {}
-    for i, shape in outlines.items():
-        place, pixels = filled(shape, inner.shape)
-        if (inner[place] & pixels).any():
-            kept[i] = shape
-            shown[place] |= pixels
-    median = np.median(picture[inner], axis=0) if inner.any() else np.zeros(picture.shape[2])
-    return np.where(shown[..., np.newaxis], picture, median.astype(picture.dtype)), kept
+def _boxes(shapes):
+    """`Shape.box` of each: int (shapes, 4)."""
+    return np.array([shape.box() for shape in shapes], int).reshape(-1, 4)
 
 
-class _Whole:
-    """An ordinary image with the methods of a `slides.Slide`."""
+def _near(boxes, window):
+    """Which boxes reach into a window (row, column, height, width): their numbers."""
+    first, last = np.array(window[:2]), np.add(window[:2], window[2:])
+    return np.flatnonzero(((boxes[:, :2] < last) & (boxes[:, :2] + boxes[:, 2:] > first)).all(1))
 
-    def __init__(self, path):
-        self._image = images.read(path)
-        self.height, self.width = self._image.shape[:2]
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def read_region(self, row, column, height, width):
-        return self._image[row : row + height, column : column + width]
+def _meets(shape, area):
+    """Whether a shape has a pixel in an area, bool (height, width)."""
+    place, pixels = filled(shape, area.shape)
+    return bool((area[place] & pixels).any())

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from pairing.annotations import suffix_of
@@ -23,7 +22,7 @@ from preparing.field_table import Field, fields_text, name_of
 from preparing.finding import CUT, fields_of, find
 from preparing.split import before, change_lines, parts_of
 from preparing.standing import KEEP, Copies, files_of, put_away
-from preparing.tiles import Piece, cut_tiles, drop_empty
+from preparing.tiles import Piece, counts_of, cut_tiles, drop_empty
 from preparing.told import PREPARED, UNFINISHED, told_again
 from reading.files import InputError, as_one_name, counted, json_text, replacing
 from reading.folder_lock import in_turn, written_aside
@@ -135,7 +134,8 @@ class _Preparing:
         found = found if self.copied_from is None else [self._through_raw(pair) for pair in found]
         contents = FileCache()
         pairs = found + [row.pair(self.data_dir) for row in others]
-        seen = survey(pairs, self.quiet, contents)
+        seen = survey(pairs, self.quiet, contents, self.told.ignore)
+        seen.refuse_absent(set(self.told.ignore or ()) - set((self.known.noted or {}).get("ignore") or ()))
         coding = seen.coding(self.told.classes, self.told.foreground)
         if self.told.foreground:
             seen.refuse_rare(coding, self.told.foreground)
@@ -188,13 +188,13 @@ class _Preparing:
         pieces, folder = [], self.data_dir / CUT
         for pair in self.bar(found, "cut" if self.told.tile_px else "read"):
             image = contents.image(pair)
-            stored = contents.mask(pair, image.shape[:2]).values
-            marked = coding.decode(stored) > 0
+            stored = contents.mask(pair, image.shape[:2])
+            ids = coding.class_ids(stored)
             contents.forget(pair)
             if self.told.tile_px and parts[pair.stem] == "train":
-                pieces += cut_tiles(pair, image, stored, marked, self.told, folder)
+                pieces += cut_tiles(pair, image, stored, ids, self.told, folder)
             else:
-                pieces.append(Piece(pair, parts[pair.stem], np.count_nonzero(marked), marked.size))
+                pieces.append(Piece(pair, parts[pair.stem], *counts_of(ids)))
         kept = drop_empty(pieces, self.told)
         if not any(piece.part == "train" for piece in kept):
             raise InputError(

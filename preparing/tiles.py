@@ -6,9 +6,11 @@ from itertools import product
 import numpy as np
 
 from pairing import annotations
-from pairing.masks import COLOUR
+from pairing.masks import IGNORED
+from pairing.outlines import IGNORE, from_pixels
 from pairing.pairs import Pair, mask_sources
 from pairing.qupath_geojson import write_geojson
+from pairing.shades import COLOUR
 from pairing.survey import LOSSY_SUFFIXES
 from reading import images, intensity
 from reading.files import InputError, replacing
@@ -21,7 +23,7 @@ class Piece:
     pair : `pairs.Pair` of its files, as they are to be copied.
     part : "train" or "test".
     cut_from, row, column, spread : as in `field_table.Field`; spread the `intensity.Spread`, None of whole fields.
-    foreground, pixels : how many of its pixels the mask marks, and how many there are.
+    foreground, pixels : how many of its known pixels the mask marks, and how many there are.
     """
 
     pair: Pair
@@ -56,22 +58,28 @@ def drop_empty(pieces, told):
     return [piece for i, piece in enumerate(pieces) if i not in dropped]
 
 
-def cut_tiles(pair, image, stored, marked, told, folder):
+def counts_of(ids):
+    """(pixels of the foreground, known pixels) of a mask of `masks.MaskCoding.class_ids`."""
+    known = ids != IGNORED
+    return np.count_nonzero(known & (ids > 0)), np.count_nonzero(known)
+
+
+def cut_tiles(pair, image, stored, ids, told, folder):
     """The tiles of one training field: a list of `Piece`, written to `folder`/Images and `folder`/Masks.
 
     Parameters
     ----------
     pair : `pairs.Pair` of the field.
-    image, stored, marked : its pixels (height, width, channels), the values stored in its mask (height, width), and
-        which of these are foreground, bool.
+    image, stored, ids : its pixels (height, width, channels), its `masks.StoredMask`, and the class ids of that.
     told : `told.Told`.
 
-    A field no larger than a tile stays as it is. Raises `InputError` for a mask that cannot be cut and stay the same.
+    Tiles of which everything is ignored are left out. A field no larger than a tile stays as it is. Raises `InputError`
+    for a mask that cannot be cut and stay the same.
     """
-    height, width = stored.shape
-    rows, columns = (tile_starts(length, told.tile_px, told.overlap_px) for length in stored.shape)
+    height, width = ids.shape
+    rows, columns = (tile_starts(length, told.tile_px, told.overlap_px) for length in ids.shape)
     if len(rows) == len(columns) == 1:
-        return [Piece(pair, "train", np.count_nonzero(marked), marked.size)]
+        return [Piece(pair, "train", *counts_of(ids))]
     if pair.mask.suffix.lower() in LOSSY_SUFFIXES and pair.mask.is_file():
         raise InputError(
             f"{pair.mask}: a JPEG mask, whose edges only the whole of it explains; expected another kind to be cut "
@@ -81,31 +89,34 @@ def cut_tiles(pair, image, stored, marked, told, folder):
     for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
         stem = f"{pair.stem}_tile_{i:02d}_{j:02d}"
         place = np.s_[row : min(row + told.tile_px, height), column : min(column + told.tile_px, width)]
+        counts = counts_of(ids[place])
+        if not counts[1]:
+            continue
         tile = replace(pair, stem=stem, image=folder / "Images" / f"{stem}{suffix}")
         images.write(tile.image, image[place])
         tile = replace(tile, mask=_cut_mask(pair.mask, stored, place, folder / "Masks" / stem))
-        count = np.count_nonzero(marked[place])
-        pieces.append(Piece(tile, "train", count, marked[place].size, pair.image.name, row, column, spread))
+        pieces.append(Piece(tile, "train", *counts, pair.image.name, row, column, spread))
     return pieces
 
 
 def _cut_mask(source, stored, place, target):
-    """Write the part of a mask at `place`; returns its path, `target` with an ending. stored: its values."""
-    (height, width), (row, column) = stored[place].shape, (one.start for one in place)
+    """Write the part of a mask at `place`; returns its path, `target` with an ending. stored: `masks.StoredMask`."""
+    (height, width), (row, column) = stored.values[place].shape, (one.start for one in place)
     if source.is_dir():
         for part in mask_sources(source):
             values = images.read_mask(part) if not annotations.is_outlines(part) else None
             if values is None or values[place].any():
-                _cut_mask(part, stored if values is None else values, place, target / part.stem)
+                _cut_mask(part, stored if values is None else stored._replace(values=values), place, target / part.stem)
         if not target.exists():  # nothing here: one empty file says so
             images.write(target / "nothing.png", np.zeros((height, width), np.uint8))
         return target
     if annotations.is_outlines(source):
         drawing, path = annotations.read_drawing(source), target.with_name(f"{target.name}.geojson")
         shapes = [shape.moved(-row, -column) for shape in drawing.shapes if _reaches(shape, row, column, height, width)]
-        write_geojson(path, shapes, {"image": source.name, "row": row, "column": column})
+        unknown = None if stored.ignored is None else from_pixels(IGNORE, stored.ignored[place])
+        write_geojson(path, [*shapes, *filter(None, [unknown])], {"image": source.name, "row": row, "column": column})
         return path
-    values = stored[place]
+    values = stored.values[place]
     path = target.with_name(f"{target.name}.png")
     if values.max() >= COLOUR:
         grey = np.where(values < COLOUR, values, 0)

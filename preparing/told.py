@@ -94,6 +94,8 @@ def told_again(noted, given):
         before.pop("classes", None)
     if "tile_px" in given:
         before.pop("overlap_px", None)
+    if "ignore" in given:  # what corrected masks ignore stays so
+        given["ignore"] = tuple(dict.fromkeys([*before.get("ignore", ()), *given["ignore"]]))
     told, lines = Told(**(before | given)), []
     if noted:
         now = told.recorded()
@@ -189,6 +191,16 @@ def as_told(data_dir, classes=None, foreground=None):
         elif one is None:
             lines.append(f"{option} {_shown(told)}, as `prepare` was told")
     return *now, lines
+
+
+def ignored(data_dir, given=None):
+    """What is to be ignored in the masks of a data folder, a tuple: as given, and as `prepare` was told; None: nothing.
+
+    In tiles of earlier versions there is nothing.
+    """
+    noted = read_noted(data_dir)
+    values = dict.fromkeys([*(given or ()), *((noted or {}).get("ignore") or ())])
+    return tuple(values) or None
 
 
 def stack_of(data_dir, given=None):

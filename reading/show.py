@@ -89,3 +89,9 @@ CLASS_COLOURS = np.array(
 def colour_preview(mask):
     """Class ids (height, width) as an RGB picture, uint8 (height, width, 3)."""
     return CLASS_COLOURS[mask % len(CLASS_COLOURS)]
+
+
+def hatching(size, every=6):
+    """Diagonal stripes, half of the pixels: bool (height, width); for what is ignored."""
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    return (rows + columns) % every < every // 2

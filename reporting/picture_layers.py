@@ -11,18 +11,19 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pairing.masks import read_mask_of
+from pairing.masks import IGNORED, read_stored_mask_of
 from pairing.objects import components
 from reading import images, intensity, show
 from reading.files import InputError
 from reading.resize import fitted_size, resize
-from reading.show import CLASS_COLOURS
+from reading.show import CLASS_COLOURS, hatching
 
 SMALL_PX, LARGE_PX = 256, 768  # longer side in the gallery and in the large view
 LARGE_BYTES = 10_000_000  # for the large pictures of all images together; those that come later stay small
 JPEG_QUALITY = 80
 FILL, ERROR = 100, 190  # of 255: opacity of what lies inside an outline, and of errors; the cells shine through
 RIGHT, MISSED, INVENTED, CONFUSED = (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167)  # Okabe & Ito
+HATCH = (170, 170, 170)  # of what is ignored
 
 
 def layers_of(pair, mask, truth_coding=None, large=True):
@@ -47,7 +48,7 @@ def layers_of(pair, mask, truth_coding=None, large=True):
             f"{pair.image}: {picture.shape[0]}×{picture.shape[1]} pixels, and its predicted mask has "
             f"{mask.shape[0]}×{mask.shape[1]}; expected the same. Run `predict` again."
         )
-    truth = truth_coding.decode(read_mask_of(pair, mask.shape)) if truth_coding and pair.mask else None
+    truth = truth_coding.class_ids(read_stored_mask_of(pair, mask.shape)) if truth_coding and pair.mask else None
     spread = pair.intensity_range or intensity.spread_of(picture)
     height, width = mask.shape
     classes = [number for number in np.unique(mask).tolist() if number]
@@ -87,7 +88,7 @@ def jpeg(picture):
 def _layers(mask, truth, side):
     """The layers of one image, their longer side `side` pixels, so that lines are equally thin on every image."""
     height, width = fitted_size(*mask.shape, side)
-    several = mask.max(initial=0) > 1 or (truth is not None and truth.max(initial=0) > 1)
+    several = mask.max(initial=0) > 1 or (truth is not None and np.isin(truth, (0, 1, IGNORED), invert=True).any())
     mask = resize(mask, height, width, nearest=True)
     n = len(CLASS_COLOURS)  # beyond it colours begin again, as in the preview
     plain = (1 + np.arange(256) % n).astype(np.uint8)[mask]
@@ -106,7 +107,8 @@ def _layers(mask, truth, side):
         kind_of = np.array([[0, 3], [2, 4]], np.uint8)  # rows: truth, columns: prediction
         kinds = kind_of[(truth > 0).astype(np.uint8), (mask > 0).astype(np.uint8)]
         kinds[(truth > 0) & (mask == truth)] = 1
-        layers["errors"] = _png(kinds, [RIGHT, MISSED, INVENTED, CONFUSED], [ERROR] * 4)
+        kinds[truth == IGNORED] = np.where(hatching(truth.shape), 5, 0)[truth == IGNORED]
+        layers["errors"] = _png(kinds, [RIGHT, MISSED, INVENTED, CONFUSED, HATCH], [ERROR] * 5)
     return layers
 
 

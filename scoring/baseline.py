@@ -35,12 +35,13 @@ def foreground_is_dark(examples):
 
     Of a large image every second, third, … row and column is taken, about a million pixels.
 
-    examples: iterable of (image, mask), (height, width, 1 or 3) and (height, width) with foreground above 0.
+    examples: iterable of (image, mask, ignored), (height, width, 1 or 3), (height, width) with foreground above 0, and
+        bool (height, width), the pixels that do not count.
     """
     dark, bright = 0, 0
-    for image, mask in examples:
-        stride = max(1, int(np.sqrt(mask.size / 2**20)))
-        image, mask = image[::stride, ::stride], mask[::stride, ::stride]
-        dark = dark + confusion_counts(mask, otsu_mask(image, dark=True))[0]
-        bright = bright + confusion_counts(mask, otsu_mask(image, dark=False))[0]
+    for example in examples:
+        stride = max(1, int(np.sqrt(example[1].size / 2**20)))
+        image, mask, ignored = (part[::stride, ::stride] for part in example)
+        dark = dark + confusion_counts(mask, otsu_mask(image, dark=True), ignored=ignored)[0]
+        bright = bright + confusion_counts(mask, otsu_mask(image, dark=False), ignored=ignored)[0]
     return scores_from_counts(dark)["dice"] >= scores_from_counts(bright)["dice"]

@@ -80,12 +80,11 @@ def validation_scores(network, checks, pairs, classes):
     for batch, truths, weights in checks:
         probabilities = network.predict_on_batch(batch)
         for probability, truth, weight in zip(probabilities, truths, weights, strict=True):
-            inside = np.s_[: int(weight[:, 0].sum()), : int(weight[0].sum())]  # without the padding
-            probability, truth = probability[inside], truth[..., 0][inside]
+            known, truth = weight > 0, truth[..., 0]  # neither padding nor ignored
             counts[next(places)[0]] += (
-                threshold_counts(probability[..., 0], truth)
+                threshold_counts(probability[..., 0][known], truth[known])
                 if classes == 1
-                else confusion_counts(truth, probability.argmax(-1), classes)
+                else confusion_counts(truth, probability.argmax(-1), classes, ~known)
             )
     threshold = 0.5
     if classes == 1:

@@ -15,17 +15,18 @@ RESAMPLES = 2000  # draws of the bootstrap: its limits then repeat to about a hu
 FEW = 10  # images, or slides; below, the interval is too narrow more often than it says
 
 
-def confusion_counts(truth, prediction, classes=1):
+def confusion_counts(truth, prediction, classes=1, ignored=None):
     """Count the pixels of one image that are right and wrong, class by class.
 
     Args:
         truth, prediction: integer or bool ndarrays of shape (H, W), class ids. With classes=1 anything above 0 is
             foreground (so 0/1 and 0/255 mean the same); else ids run from 0, the background, to classes - 1.
         classes: int, 1 for foreground against background, K >= 2 for K classes, background included.
+        ignored: bool ndarray of shape (H, W), the pixels that count nowhere, whatever their ids; None for none.
 
     Returns:
         int64 ndarray of shape (foreground classes, 4): tp, fp, fn, tn, one row for the foreground, or for each of the
-        classes 1 ... K-1 against all others. Each row sums to H * W.
+        classes 1 ... K-1 against all others. Each row sums to H * W, less the pixels ignored.
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.shape != prediction.shape or truth.ndim != 2:
@@ -33,6 +34,8 @@ def confusion_counts(truth, prediction, classes=1):
             f"Received a mask of shape {truth.shape} and a prediction of shape {prediction.shape}, expected the same "
             "(height, width): predict at the image's own size and give both without a channel axis."
         )
+    if ignored is not None:
+        truth, prediction = truth[~ignored], prediction[~ignored]
     for what, mask in (("mask", truth), ("prediction", prediction)):
         if mask.dtype.kind not in "bui":
             raise InputError(f"Received a {what} of type {mask.dtype}, expected integer class ids: threshold it first.")

@@ -16,15 +16,18 @@ MATCH_IOU = 0.5
 PERCENTILE = 95
 
 
-def match_objects(truth, prediction):
+def match_objects(truth, prediction, ignored=None):
     """How many objects were found, invented and missed.
 
     A true and a predicted object are one where their intersection over union is above 0.5. No two predictions can
     fulfil that for one true object, nor the reverse: each of them would hold more than half of it, and they do not
     overlap. So the pairs are unique and no assignment has to be sought.
 
+    Where some pixels are `ignored`, objects are compared by the others. One with more than half of its pixels ignored
+    counts neither as invented nor as missed, and two such that match do not count as found.
+
     truth, prediction: integer ndarrays of shape (height, width), 0 on background, another number on each object, in
-    any order and with gaps.
+    any order and with gaps. ignored: bool (height, width), or None for none.
     Returns an int64 ndarray (4,): tp matched, fp predicted without partner, fn true without partner, and 0, since there
     is no number of objects that are rightly not there.
     """
@@ -33,14 +36,22 @@ def match_objects(truth, prediction):
             f"Received true objects of shape {truth.shape} and predicted ones of shape {prediction.shape}, expected "
             "the same (height, width): predict at the image's own size."
         )
+    true_whole, predicted_whole = _sizes(truth), _sizes(prediction)
+    if ignored is not None:
+        truth, prediction = np.where(ignored, 0, truth), np.where(ignored, 0, prediction)
     true_sizes, predicted_sizes = _sizes(truth), _sizes(prediction)
     both = (truth > 0) & (prediction > 0)
     pairs, shared = np.unique(np.stack([truth[both], prediction[both]]).astype(np.int64), axis=1, return_counts=True)
-    tp = sum(
-        count > MATCH_IOU * (true_sizes[t] + predicted_sizes[p] - count)
+    matches = {
+        t: p
         for (t, p), count in zip(pairs.T.tolist(), shared.tolist(), strict=True)
-    )
-    return np.array([tp, len(predicted_sizes) - tp, len(true_sizes) - tp, 0], np.int64)
+        if count > MATCH_IOU * (true_sizes[t] + predicted_sizes[p] - count)
+    }
+    known_true = {t for t, size in true_sizes.items() if 2 * size >= true_whole[t]}
+    known_predicted = {p for p, size in predicted_sizes.items() if 2 * size >= predicted_whole[p]}
+    tp = sum(t in known_true or p in known_predicted for t, p in matches.items())
+    fp, fn = len(known_predicted - set(matches.values())), len(known_true - matches.keys())
+    return np.array([tp, fp, fn, 0], np.int64)
 
 
 def _sizes(labels):
@@ -81,17 +92,20 @@ def object_scores(counts, slides=None):
 # ---------------------------------------------------------------------------------------------------------- boundaries
 
 
-def border_pixels(mask):
+def border_pixels(mask, ignored=None):
     """The outermost pixels of a mask's foreground: bool (height, width).
 
-    Those with a background pixel above, below, left or right of them; beyond the image's border is background.
+    Those with a background pixel above, below, left or right of them; beyond the image's border is background. Pixels
+    that are `ignored`, bool (height, width), are no border and make none of their neighbours.
     """
+    if ignored is not None:
+        return border_pixels((mask > 0) | ignored) & ~ignored
     inside = np.pad(mask > 0, 1)
     core = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
     return inside[1:-1, 1:-1] & ~core
 
 
-def hausdorff(truth, prediction, percentile=PERCENTILE):
+def hausdorff(truth, prediction, percentile=PERCENTILE, ignored=None):
     """How far the outlines of two masks are apart, in pixels; HD95 with the default percentile.
 
     For each pixel of one outline the distance to the nearest of the other, between pixel centres; of these the 95th
@@ -101,9 +115,10 @@ def hausdorff(truth, prediction, percentile=PERCENTILE):
     Two empty masks are 0 apart. Where one is empty there is no distance; the image's diagonal, which no distance
     exceeds, stands for it, so that a missed image counts and means stay finite.
 
-    truth, prediction: ndarrays of shape (height, width), foreground above 0. Returns a float.
+    truth, prediction: ndarrays of shape (height, width), foreground above 0; ignored: bool of that shape, the pixels
+    in which no outline is looked for, or None. Returns a float.
     """
-    one, other = border_pixels(truth), border_pixels(prediction)
+    one, other = border_pixels(truth, ignored), border_pixels(prediction, ignored)
     if not one.any() or not other.any():
         return 0.0 if one.any() == other.any() else float(np.hypot(*truth.shape))
     # One box around both is enough, and smaller than the image.

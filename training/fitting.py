@@ -28,11 +28,11 @@ SMALLEST_EPOCH = 250  # steps; fewer teach too little where there are few images
 SMALLEST_EPOCH_OF_CLASSES = 500  # to tell several classes apart takes longer (benchmarks/README.md)
 
 
-def new_network(settings, channels, batches):
+def new_network(settings, channels, batches, ignoring=False):
     """An untrained network, compiled, and its Dice metric.
 
     settings : `settings.Settings`; channels : of the images; batches : `data.TrainingBatches`, which know the shares of
-    the classes and the steps of an epoch.
+    the classes and the steps of an epoch; ignoring : whether pixels of any masks are `data.IGNORED`.
     """
     options = {name: getattr(settings, name) for name in ("filters", "depth", "normalization", "dropout", "upsampling")}
     try:
@@ -40,12 +40,12 @@ def new_network(settings, channels, batches):
             network = networks.unet(channels, settings.classes, **options, prior=_prior(batches, settings.classes))
     except ValueError as error:  # of a run card that somebody wrote
         raise InputError(f"settings: {error}") from error
-    dice = Dice(settings.classes)
+    dice = Dice(settings.classes, ignoring)
     network.compile(
         optimizer=keras.optimizers.AdamW(
             make_schedule(settings.learning_rate, settings.epochs * batches.steps), weight_decay=settings.weight_decay
         ),
-        loss=make_loss(settings.loss, settings.classes),
+        loss=make_loss(settings.loss, settings.classes, ignoring),
         weighted_metrics=[Accuracy(dice), dice, IoU(dice)],
         jit_compile=False,  # XLA trains this network at half the speed on a CPU
     )
@@ -89,6 +89,7 @@ class Fitting:
     def __init__(self, run, data, metadata, card, say):
         self.run, self.data, self.metadata, self.card, self.say = run, data, metadata, card, say
         self.batches, self.checks = data.batches, data.checks
+        self.ignoring = any(part.ignoring for part in (self.batches, self.checks) if part is not None)
         self.held = budget.memory_peak()
         self._set(run.settings)
 
@@ -103,7 +104,7 @@ class Fitting:
     def choose_steps(self):
         """Epochs and steps that fill the run's minutes, by the speed of a network that is thrown away."""
         minutes = self.run.minutes
-        network, _ = new_network(self.run.settings, self.data.channels, self.batches)
+        network, _ = new_network(self.run.settings, self.data.channels, self.batches, self.ignoring)
         speed = budget.rehearse(network, self.batches, self.checks, seconds=3 * minutes)
         del network
         gc.collect()  # before the memory of the training itself is looked at
@@ -129,7 +130,7 @@ class Fitting:
         settings, batches, folder = self.run.settings, self.batches, self.run.folder
         batches.epoch = 0
         crop = choose_crop(batches)
-        self.network, dice = new_network(settings, self.data.channels, batches)
+        self.network, dice = new_network(settings, self.data.channels, batches, self.ignoring)
         size = self.network, settings.crop_px, settings.batch
         if advice := budget.memory_advice(*size, settings.filters, self.held):
             self.say(advice)

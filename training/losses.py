@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from pairing.masks import IGNORED
 from reading.files import InputError
 from training.settings import LOSSES
 
@@ -20,7 +21,7 @@ def soft_dice_loss(truth, probability):
     return 1 - ops.mean((2 * both + 1) / (ops.sum(truth, axes) + ops.sum(probability, axes) + 1))
 
 
-def make_loss(kind, classes):
+def make_loss(kind, classes, ignoring=False):
     """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1 or K).
 
     kind : "bce": cross-entropy, binary with one class; "dice_bce": the same plus `soft_dice_loss` of the foreground;
@@ -30,12 +31,25 @@ def make_loss(kind, classes):
 
     With one class, pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`: there is little of it, and it is what
     keeps apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the distance).
+
+    With `ignoring`, pixels of `data.IGNORED` have no part in it: the others count so much more that Keras' mean over
+    all pixels is the mean over those of the batch that are known. So a step is as long as where all are known, and a
+    known pixel weighs the same however many beside it are not. Without, the same is computed as if there were none.
+
     Raises `InputError` where there is no such loss, or it does not fit the classes.
     """
     other = None if kind in LOSSES else keras_loss(kind, classes)
     sparse = other is not None and "sparse" in loss_name(kind).lower()
 
     def loss(truth, probability):
+        if not ignoring:
+            return of_known(truth, probability)
+        known = ops.squeeze(truth, -1) != IGNORED
+        values = of_known(ops.where(known[..., None], truth, 0), probability, known)
+        share = ops.mean(ops.cast(known, values.dtype))
+        return ops.where(known, values, 0) / ops.where(share > 0, share, 1)
+
+    def of_known(truth, probability, known=None):
         weight = None
         if classes == 1:
             weight = ops.where(ops.squeeze(truth, -1) > 1, float(SEAM_WEIGHT), 1.0)
@@ -43,16 +57,27 @@ def make_loss(kind, classes):
         elif not sparse:
             truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)
         if other is not None:
-            return _of_each_pixel(other(truth, probability), weight, probability)
+            values = other(truth, probability)
+            if known is not None and len(values.shape) < 3:  # of whole images: what is unknown must not be in them
+                values = other(_known(truth, known), _known(probability, known))
+            return _of_each_pixel(values, weight, probability)
         if classes == 1:
             entropy = weight * keras.losses.binary_crossentropy(truth, probability)
             foreground = truth, probability
         else:
             entropy = keras.losses.categorical_crossentropy(truth, probability)
             foreground = truth[..., 1:], probability[..., 1:]
-        return entropy + soft_dice_loss(*foreground) if kind == "dice_bce" else entropy
+        if kind == "dice_bce":
+            foreground = foreground if known is None else (_known(part, known) for part in foreground)
+            return entropy + soft_dice_loss(*foreground)
+        return entropy
 
     return loss
+
+
+def _known(array, known):
+    """(batch, H, W, any) with 0 where nothing is known; known: bool (batch, H, W)."""
+    return ops.where(known[..., None], array, 0)
 
 
 def _of_each_pixel(values, weight, probability):
@@ -121,16 +146,20 @@ class Dice(keras.metrics.Metric):
     """2 tp / (2 tp + fp + fn), averaged over the foreground classes; 1 where there is nothing to find, nothing found.
 
     Pixels are counted over an epoch, then scored. `IoU` and `Accuracy` score the same counts, so that each batch is
-    counted once. With one class, pixels above 1 (`data.SEAM`) are background.
+    counted once. With one class, pixels above 1 (`data.SEAM`) are background. With `ignoring`, those of `data.IGNORED`
+    do not count.
     """
 
-    def __init__(self, classes):
+    def __init__(self, classes, ignoring=False):
         super().__init__(name="dice")
-        self.classes = classes
+        self.classes, self.ignoring = classes, ignoring
         self.counts = self.add_variable((3, classes), initializer="zeros", name="right_predicted_true")
         self.pixels = self.add_variable((), initializer="zeros", name="pixels")
 
     def update_state(self, truth, probability, sample_weight=None):
+        if self.ignoring:
+            known = ops.cast(ops.squeeze(truth, -1) != IGNORED, "float32")
+            sample_weight = known if sample_weight is None else known * ops.reshape(sample_weight, ops.shape(known))
         if self.classes == 1:
             truth, predicted = ops.cast(truth == 1, "float32"), ops.cast(probability >= 0.5, "float32")
         else:

@@ -21,6 +21,7 @@ class Settings:
     crop_px: int = 256
     classes: int = 1
     foreground: tuple | None = None
+    ignore: tuple | None = None  # values in the masks of pixels that are to be ignored
     stack: str | int | None = None  # how stacks of planes became one picture: `reading.stacks.HOW`
     filters: int = 8
     depth: int = 4

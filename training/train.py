@@ -13,7 +13,7 @@ import cv2
 import keras
 from tqdm import tqdm
 
-from data import Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
+from data import IGNORED, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
 from pairing.groups import split_by_group
 from pairing.pairs import TRAIN
 from pairing.survey import read_folder
@@ -73,7 +73,7 @@ def train(run, quiet=False, found=None, callbacks=()):
     if settings.precision == MIXED:
         slow = precision.fastest() != MIXED
         say(f"layers compute in bfloat16, {'as the run did, slowly here' if slow else 'the faster way here'}")
-    found = found or read_folder(run.data / TRAIN, run.data, quiet)
+    found = found or read_folder(run.data / TRAIN, run.data, quiet, settings.ignore)
     if not found.pairing.plain:
         say(found.pairing.explanation)
     coding = found.survey.coding(settings.classes, settings.foreground)
@@ -150,9 +150,8 @@ def _training_data(found, coding, fit, settings, store):
 def _is_dark(pairs, coding, contents):
     """Whether the foreground of some pairs is darker than the background (`baseline.foreground_is_dark`)."""
     images = ((contents.image(pair), pair) for pair in pairs[:OTSU_IMAGES])
-    return foreground_is_dark(
-        (image, coding.decode(contents.mask(pair, image.shape[:2]).values)) for image, pair in images
-    )
+    masks = ((image, coding.class_ids(contents.mask(pair, image.shape[:2]))) for image, pair in images)
+    return foreground_is_dark((image, mask, mask == IGNORED) for image, mask in masks)
 
 
 def _tell_about(data, survey, fit, settings, say):
@@ -160,7 +159,8 @@ def _tell_about(data, survey, fit, settings, say):
     batches = data.batches
     say(
         f"{counted(len(data.training), 'image')} to train on, {len(data.validation)} held out to validate; "
-        f"{'colour' if survey.colour else 'grey'}, foreground {batches.foreground_share:.1%} of the pixels"
+        f"{'colour' if survey.colour else 'grey'}, foreground {batches.foreground_share:.1%} of the "
+        f"{'known ' * batches.ignoring}pixels"
         f"{', rare, so half of the crops lie around it' if batches.centred and not fit else ''}; "
         + (f"small images, each scaled to fill {settings.crop_px} px" if fit else "images at their own scale")
     )

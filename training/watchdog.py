@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from pairing.masks import IGNORED
+
 FIRST_LOOKS = (5, 10, 20, 40, 60, 80, 100)  # steps after which to look; from then on every `LOOK_EVERY`
 LOOK_EVERY = 50
 PATIENCE = 3  # looks in a row that must agree
@@ -65,9 +67,11 @@ class Vitals:
 def vitals_of(probability, masks):
     """The `Vitals` of an answer.
 
-    Parameters: probability, float (n, height, width, 1 or K) in 0…1; masks, integer class ids (n, height, width, 1).
+    Parameters: probability, float (n, height, width, 1 or K) in 0…1; masks, integer class ids (n, height, width, 1),
+    of which `IGNORED` ones do not count.
     """
-    probability, truth = np.asarray(probability, np.float64), np.asarray(masks)[..., 0]
+    known = np.asarray(masks)[..., 0] != IGNORED
+    probability, truth = np.asarray(probability, np.float64)[known], np.asarray(masks)[..., 0][known]
     if probability.shape[-1] == 1:
         probability, truth = np.concatenate([1 - probability, probability], -1), truth == 1
     classes = range(probability.shape[-1])
@@ -98,7 +102,8 @@ def choose_crop(batches, tries=4):
 
 
 def _mixture(mask):
-    shares = np.unique(mask, return_counts=True)[1] / mask.size
+    counts = np.unique(mask[mask != IGNORED], return_counts=True)[1]
+    shares = counts / counts.sum()
     return -np.sum(shares * np.log(shares))
 
 

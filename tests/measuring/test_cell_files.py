@@ -77,7 +77,7 @@ def test_our_reader_gives_back_the_masks(tmp_path, classes, seed):
     write_rois(tmp_path / "a.zip", cells, outlines, whole)
     write_geojson(tmp_path / "a.geojson", features(cells, table, outlines, whole))
     for name in ("a.zip", "a.geojson"):
-        mask, names, _ = read_annotation(tmp_path / name, cells.labels.shape)
+        mask, names, *_ = read_annotation(tmp_path / name, cells.labels.shape)
         if name == "a.geojson" and classes == 3:
             values = {name: value for value, name in names.items()}
             mask = (mask == values["cell"]) + 2 * (mask == values["nucleus"])

@@ -79,7 +79,7 @@ def test_whole_pixels_tile_without_gap_or_overlap():
 
 def test_labelme_polygons_rectangles_and_circles(tmp_path):
     shapes = ("nucleus", SQUARE, "polygon"), ("2", [(9, 7), (8, 5)], "rectangle")
-    mask, names, _ = read_annotation(write(tmp_path / "a.json", labelme(*shapes)), (8, 10))
+    mask, names, *_ = read_annotation(write(tmp_path / "a.json", labelme(*shapes)), (8, 10))
     expected = np.zeros((8, 10), int)
     expected[1:4, 2:6] = name_value("nucleus")
     expected[5:7, 8:9] = 2
@@ -129,7 +129,7 @@ OUTER, HOLE_IN_IT, ISLAND = (10, 10, 50, 50), (20, 20, 40, 40), (25, 25, 35, 35)
 def test_background_takes_pixels_back(tmp_path, word, drawn, expected):
     value = polygons(*[(label or word, box(*corners)) for label, corners in drawn])
     path = write(tmp_path / "a.json", value)
-    mask, names, left_out = read_annotation(path, (60, 80))
+    mask, names, left_out, _ = read_annotation(path, (60, 80))
     np.testing.assert_array_equal(mask > 0, boxes(*expected))
     assert list(names.values()) == ["a"] and not left_out
 
@@ -159,11 +159,14 @@ def test_polygons_of_one_label_and_group_are_one_object(tmp_path):
     np.testing.assert_array_equal(found, boxes((1, *left), (1, *right), (1, *over)), "overlapping parts add up")
 
 
-def test_what_is_called_ignore_is_left_out(tmp_path):
+def test_what_is_called_ignore_is_ignored(tmp_path):
     value = polygons(("__ignore__", box(*OUTER)), ("a", box(*ISLAND)), ("ignore", box(0, 0, 5, 5)))
     drawing = read_drawing(write(tmp_path / "a.json", value))
-    assert [shape.name for shape in drawing.shapes] == ["a"]
-    assert drawing.left_out == {"of the class __ignore__": 1, "of the class ignore": 1}
+    assert [shape.name for shape in drawing.shapes] == ["a"] and not drawing.left_out
+    assert [shape.name for shape in drawing.ignored] == ["__ignore__", "ignore"]
+    *_, left_out, ignored = read_annotation(tmp_path / "a.json", (60, 80))
+    np.testing.assert_array_equal(ignored, boxes((1, *OUTER), (1, 0, 0, 5, 5)))
+    assert left_out == {"in an area that is ignored": 1}  # a lies in the first
 
 
 @pytest.mark.parametrize("suffix", [".geojson.gz", ".zip", ".geojson.zip", ".json"])
@@ -260,7 +263,7 @@ def test_qupath_holes_parts_classes_and_ignored_areas(tmp_path):
     expected[1:4, 2:6] = expected[6:8, 8:10] = name_value("Tumour")
     expected[2, 3:5] = 1  # no class
     for value in ({"type": "FeatureCollection", "features": features}, features):
-        mask, names, _ = read_annotation(write(tmp_path / "a.geojson", value), (8, 10))
+        mask, names, *_ = read_annotation(write(tmp_path / "a.geojson", value), (8, 10))
         np.testing.assert_array_equal(mask, expected)
         assert list(names.values()) == ["Tumour"]
     assert len(read_shapes(write(tmp_path / "one.geojson", feature("Polygon", [SQUARE])))[0]) == 1
@@ -308,7 +311,7 @@ def test_imagej_shapes_groups_and_subpixels(tmp_path):
 
 
 def test_an_annotated_image_without_objects_is_background(tmp_path):
-    mask, names, _ = read_annotation(write(tmp_path / "a.json", labelme()), (8, 10))
+    mask, names, *_ = read_annotation(write(tmp_path / "a.json", labelme()), (8, 10))
     assert mask.shape == (8, 10) and not mask.any() and not names
 
 
@@ -356,7 +359,7 @@ def test_a_region_area_is_never_an_object(tmp_path):
     assert [shape.name for shape in drawing.shapes] == ["Nucleus"] and drawing.size is None
     assert [len(region.rings) for region in drawing.regions] == [1, 2, 1, 1], "separate parts are separate areas"
     assert [shape.name for shape in read_shapes(path)[0]] == ["Nucleus"]
-    mask, names, _ = read_annotation(path, (8, 10))
+    mask, names, *_ = read_annotation(path, (8, 10))
     assert np.count_nonzero(mask) == 12 and list(names.values()) == ["Nucleus"]
     drawn = labelme(
         ("Region*", [(0, 0), (9, 7)], "rectangle"), ("x", SQUARE, "polygon"), ("Ignore*", [(1, 1)], "point")
@@ -394,7 +397,7 @@ def test_a_mask_of_labelme_gives_its_pixels(tmp_path, seed):
 
 def test_which_class_names_mark_an_area():
     named = {"Region*": True, "region*": True, "Region* : a": True, "Region": False, "Ignore*": False, "": False,
-             "Tumour: Region*": False}  # fmt: skip
+             "Tumour: Region*": True}  # fmt: skip
     assert {name: is_region(name) for name in named} == named
 
 

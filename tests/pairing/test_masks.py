@@ -8,9 +8,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pairing.masks import COLOUR, MaskCoding, mask_coding, read_mask_of
+from pairing.masks import MaskCoding, mask_coding, read_mask_of
 from pairing.objects import true_objects
 from pairing.pairs import find_pairs
+from pairing.shades import COLOUR
 from pairing.survey import survey
 from reading.files import InputError
 from reading.images import write_png
@@ -403,7 +404,7 @@ def test_values_below_0_without_a_background_are_not_called_empty():
 def test_255_beside_class_ids_may_mean_ignore(ids):
     coding = mask_coding({0: 100, 255: 20} | dict.fromkeys(ids, 10))
     assert coding.decode(np.array([[0, *ids, 255]])).tolist() == [[0, *[1] * len(ids), 1]]
-    assert coding.explanation.endswith(f"255 too; if it means 'ignore': --foreground {','.join(map(str, ids))}")
+    assert coding.explanation.endswith("255 too; if it means 'ignore': --ignore 255")
 
 
 def test_instance_labels_that_end_at_255_are_no_soft_edges():

@@ -15,12 +15,13 @@ from PIL import Image
 
 import main
 from pairing import pairs
+from pairing.annotations import read_annotation
 from pairing.groups import split_by_group, tile_ranges, with_tile_table
-from pairing.masks import read_mask_of
+from pairing.masks import IGNORED, read_mask_of
 from preparing import prepare
 from preparing.prepare import prepare_fields
 from preparing.tiles import Piece, drop_empty, tile_starts
-from preparing.told import UNFINISHED, Told, as_told, stack_of
+from preparing.told import UNFINISHED, Told, as_told, ignored, stack_of
 from reading import decoding, folder_lock, images, intensity
 from reading.files import InputError, holds_files
 from reading.images import write_png
@@ -739,19 +740,18 @@ def test_a_region_that_is_no_rectangle_counts_inside_alone(tmp_path):
     inner = rows + columns < 100
     cell = np.zeros((100, 100), bool)
     cell[45:65, 40:60] = True
-    shown = inner | cell  # the cell that reaches out of the area stays whole
-    image = images.read(tmp_path / "data/Raw data/Images/a_region1.png")
-    np.testing.assert_array_equal(image[shown], full[50:150, 100:200][shown])
-    median = np.median(full[50:150, 100:200][inner], axis=0).astype(np.uint8)
-    assert (image[~shown] == median).all()
+    known = inner | cell  # the cell that reaches out of the area stays whole
+    image = images.read(tmp_path / "data/Train data/Images/a_region1.png")
+    np.testing.assert_array_equal(image, full[50:150, 100:200])
     cell[10:18, 10:18] = True
-    mask = read_mask_of(pairs.find_pairs(tmp_path / "data/Train data")[0], cell.shape)
+    mask, *_, ignored = read_annotation(tmp_path / "data/Train data/Masks/a_region1.geojson", (100, 100))
+    np.testing.assert_array_equal(ignored, ~known)
     np.testing.assert_array_equal(mask > 0, cell)
 
 
 def test_without_region_areas_the_field_is_around_what_is_drawn(tmp_path):
     full = make_slide(tmp_path / "a.tif")
-    drawn = draw(tmp_path / "a.geojson", *CELLS[:2], rectangle(0, 0, 300, 400, "Ignore*"))
+    drawn = draw(tmp_path / "a.geojson", *CELLS[:2], rectangle(0, 0, 300, 15, "Ignore*"))
     done = prepare_fields(tmp_path / "data", tmp_path / "a.tif", drawn, quiet=True)
     image = images.read(tmp_path / "data/Raw data/Images/a_region1.png")
     np.testing.assert_array_equal(image, full[: 80 + 32, : 107 + 32])  # the margin ends at the slide's border
@@ -788,21 +788,38 @@ def test_a_folder_of_slides_and_images(tmp_path, layout):
     assert {path: content for path, content in listing(source).items() if path in before} == before
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_region_areas_of_ordinary_images_become_fields_too(tmp_path, dtype):
-    source = make_source(tmp_path / "raw", [(120, 150)], dtype, channels=3)
-    image = images.read(source / "Images/slide0_field0.tif")
+def test_ordinary_images_with_region_areas_stay_whole_and_tiles_of_them_know_what_they_knew(tmp_path):
+    source = make_source(tmp_path / "raw", [(120, 150)], channels=3)
     (source / "Masks/slide0_field0.png").unlink()
-    draw(source / "Masks/slide0_field0.geojson", *CELLS[:2], AREAS[0])
+    drawn = draw(source / "Masks/slide0_field0.geojson", *CELLS[:2], AREAS[0], rectangle(12, 22, 5, 6, "Ignore*"))
     done = prepare_fields(tmp_path / "data", source, quiet=True)
-    name = "slide0_field0_region1" + (".png" if dtype == np.uint8 else ".tif")
-    assert [(row.file, row.group) for row in done.rows] == [(name, "slide0")]
-    field = images.read(tmp_path / "data/Train data/Images" / name)
-    assert field.dtype == dtype
-    np.testing.assert_array_equal(field, image[10:100, 20:100])
-    mask = read_mask_of(pairs.find_pairs(tmp_path / "data/Train data")[0], field.shape[:2])
-    assert np.count_nonzero(mask) == 10 * 12 + 10 * 5
-    assert prepare_fields(tmp_path / "data", source, quiet=True).written == 0
+    assert [row.file for row in done.rows] == ["slide0_field0.tif"] and "of the pixels are ignored" in done.table()
+    assert (tmp_path / "data/Train data/Masks/slide0_field0.geojson").read_bytes() == drawn.read_bytes()
+    mask, *_, ignored = read_annotation(drawn, (120, 150))
+    assert (~ignored).sum() == 90 * 80 + 10 * 7 - 5 * 6
+    tiles = prepare_fields(tmp_path / "tiles", source, tile_px=48, test_share=0, quiet=True).rows
+    found = np.full((120, 150), IGNORED, np.uint8)
+    for row in tiles:
+        path = tmp_path / "tiles/Train data/Masks" / row.mask
+        part, *_, unknown = read_annotation(path, (48, 48))
+        place = np.s_[row.row : row.row + 48, row.column : row.column + 48]
+        found[place] = part > 0 if unknown is None else np.where(unknown, found[place], part > 0)
+    np.testing.assert_array_equal(found, np.where(ignored, IGNORED, mask > 0))
+    assert len(tiles) < 12  # those that know nothing are not there
+
+
+def test_ignored_values_are_remembered_and_others_refused(tmp_path):
+    source = make_source(tmp_path / "raw", [(60, 60)] * 2, classes=3)
+    for path in (source / "Masks").iterdir():
+        mask = images.read_mask(path).copy()
+        mask[-9:] = 255
+        write_png(path, mask)
+    with pytest.raises(InputError, match="none is --ignore 7"):
+        prepare_fields(tmp_path / "data", source, ignore=(7,), quiet=True)
+    done = prepare_fields(tmp_path / "data", source, ignore=(255,), quiet=True)
+    assert "15.0% of the pixels are ignored" in done.table() and ignored(tmp_path / "data") == (255,)
+    assert prepare_fields(tmp_path / "data", source, quiet=True).written == 0  # given once is enough
+    assert ignored(tmp_path / "data", (3, 255)) == (3, 255) and ignored(tmp_path) is None
 
 
 def test_a_point_beside_outlines_is_said_once(tmp_path):

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pairing.masks import COLOUR, read_mask_of
+from pairing.masks import read_mask_of
 from pairing.pairs import Pair
+from pairing.shades import COLOUR
 from reading import images
 from reading.files import InputError
 

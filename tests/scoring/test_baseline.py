@@ -19,7 +19,12 @@ def discs(dark, seed=0):
 @pytest.mark.parametrize("dark", [True, False])
 def test_it_finds_a_disc_on_its_side(dark):
     image, mask = discs(dark)
-    assert foreground_is_dark([(image, mask), discs(dark, seed=1)]) == dark
+    nothing = np.zeros_like(mask, bool)
+    assert foreground_is_dark([(image, mask, nothing), (*discs(dark, seed=1), nothing)]) == dark
+    turned, wrong = 255 - image, nothing.copy()
+    wrong[:, 40:] = True
+    half = np.where(wrong[..., np.newaxis], turned, image)  # what is ignored does not decide
+    assert foreground_is_dark([(half, mask, wrong)]) == dark
     np.testing.assert_array_equal(otsu_mask(image, dark), mask)
     np.testing.assert_array_equal(otsu_mask(image, not dark), 1 - mask)
 

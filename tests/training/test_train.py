@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 from tqdm import tqdm
 
-from data import SEAM
+from data import IGNORED, SEAM
 from pairing.objects import components, seams
 from predicting.predictor import Predictor
 from reading.files import InputError
@@ -175,6 +175,42 @@ def test_metrics_count_as_metrics_py_does(classes):
     assert float(accuracy.result()) == pytest.approx(right.mean(), abs=1e-6)
 
 
+def squares(truth, probability):
+    return keras.ops.square(truth - probability)
+
+
+KERAS_LOSSES = [
+    "dice", "binary_focal_crossentropy", keras.losses.Tversky(alpha=0.3, beta=0.7), keras.losses.dice,
+    keras.losses.SparseCategoricalCrossentropy(), squares,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize(
+    "loss", [*LOSSES, *KERAS_LOSSES], ids=lambda loss: losses.loss_name(loss) + "_" * callable(loss)
+)
+def test_ignored_pixels_have_no_part_in_loss_and_metrics(loss, classes):
+    if classes == 1 and "Sparse" in losses.loss_name(loss):
+        return
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, max(2, classes), (1, 8, 8, 1)).astype(np.uint8)
+    probability = rng.dirichlet(np.ones(3), (1, 8, 8)) if classes > 1 else rng.random((1, 8, 8, 1))
+    probability, known = probability.astype(np.float32), rng.random((8, 8)) < 0.4
+    masked = np.where(known[None, ..., None], truth, np.uint8(IGNORED))
+    alone = truth[:, known][:, None], probability[:, known][:, None]  # the known pixels as an image of their own
+    found = ops.mean(losses.make_loss(loss, classes, ignoring=True)(masked, probability))
+    assert float(found) == pytest.approx(float(ops.mean(losses.make_loss(loss, classes)(*alone))), rel=1e-5)
+    whole = [losses.make_loss(loss, classes, ignoring)(truth, probability) for ignoring in (False, True)]
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, whole), rtol=1e-6)  # nothing ignored
+    dice, other = losses.Dice(classes, ignoring=True), losses.Dice(classes)
+    dice.update_state(masked, probability, np.ones((1, 8, 8), np.float32))
+    other.update_state(*alone)
+    for metric in (losses.Dice.result, losses.Dice.share_right):
+        assert float(metric(dice)) == pytest.approx(float(metric(other)))
+    nothing = losses.make_loss(loss, classes, ignoring=True)(np.full_like(truth, IGNORED), probability)
+    assert not ops.convert_to_numpy(nothing).any()
+
+
 def test_soft_dice_by_hand():
     truth = np.array([1, 1, 0, 0], np.float32).reshape(1, 2, 2, 1)
     probability = np.array([1, 0.5, 0.5, 0], np.float32).reshape(1, 2, 2, 1)
@@ -193,16 +229,6 @@ def test_a_right_answer_costs_less_than_a_wrong_one(name, classes):
     loss = losses.make_loss(name, classes)
     wrong = sure[:, ::-1]
     assert float(ops.mean(loss(truth, sure))) < 0.3 < float(ops.mean(loss(truth, wrong)))
-
-
-def squares(truth, probability):
-    return keras.ops.square(truth - probability)
-
-
-KERAS_LOSSES = [
-    "dice", "binary_focal_crossentropy", keras.losses.Tversky(alpha=0.3, beta=0.7), keras.losses.dice,
-    keras.losses.SparseCategoricalCrossentropy(), squares,
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("classes", [1, 3])

@@ -1,0 +1,101 @@
+"""Scores on real cells of which a tenth is outlined, with the rest ignored, and with the rest learnt as background.
+
+    python benchmarks/partial.py FOLDER                  FOLDER as of `real_data.py cervix`
+    python benchmarks/partial.py FOLDER --share 0.2      a fifth of the outlines
+
+In each of the eight training fields a square around a nucleus drawn at random grows as long as at most this share of
+the field's nuclei reach into it. These are outlined, whole, as somebody would who marks the square with the class
+Region*; "background" has the same outlines without the square. The test fields are annotated completely. Other options
+go to main.py, such as `--init none`.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.real_data import run_chain
+from pairing.outlines import from_pixels, make_shape
+from pairing.qupath_geojson import write_geojson
+from preparing import download
+from reading import images
+
+STEP = 4  # px by which the square grows on each side
+
+
+def write_fields(source, data, share, seed, ignoring):
+    """The fields in a data folder, those to train on with a share of their outlines.
+
+    Returns (outlines drawn, all outlines, share of the pixels of the training fields that is known).
+    """
+    drawn = of_all = 0
+    areas = []
+    for number, field in enumerate(download.read_registry()):
+        image, *nuclei = (source / field.source / file for file in field.files)
+        picture, labels = download.merge(image, nuclei)
+        images.write_png(data / field.part / "Images" / f"{field.name}.png", picture)
+        masks = data / field.part / "Masks"
+        if field.part == "Test data":
+            images.write_png(masks / f"{field.name}.png", np.uint8(255) * (labels > 0))
+            continue
+        square, marked = choose_square(labels, share, np.random.default_rng([seed, number]))
+        shapes = [from_pixels("", labels == nucleus) for nucleus in marked]
+        masks.mkdir(parents=True, exist_ok=True)
+        write_geojson(masks / f"{field.name}.geojson", [*shapes, *([square] if ignoring else [])])
+        drawn, of_all = drawn + len(marked), of_all + len(np.unique(labels[labels > 0]))
+        areas.append(square.area() / labels.size)
+    return drawn, of_all, np.mean(areas)
+
+
+def choose_square(labels, share, rng):
+    """(a Region* square, the numbers of the nuclei that reach into it), at most this share of all, one at least."""
+    numbers = np.unique(labels[labels > 0])
+    rows, columns = np.nonzero(labels == rng.choice(numbers))
+    middle, most = np.array([rows.mean(), columns.mean()]), max(1, round(share * len(numbers)))
+    half, window, marked = 0, None, []
+    while True:
+        half += STEP
+        top, left = np.maximum(np.rint(middle - half), 0).astype(int).tolist()
+        bottom, right = np.minimum(np.rint(middle + half), labels.shape).astype(int).tolist()
+        inner = labels[top:bottom, left:right]
+        reaching = np.unique(inner[inner > 0])
+        if len(reaching) > most or (window and inner.size == labels.size):
+            break
+        window, marked = (top, left, bottom, right), reaching.tolist()
+    top, left, bottom, right = window
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    return make_shape("Region*", [[corners]]), marked
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--share", type=float, default=0.1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rest", choices=("ignored", "background"), nargs="+", default=["ignored", "background"])
+    args, others = parser.parse_known_args()
+    dice = {rest: [] for rest in args.rest}
+    for seed in args.seeds:
+        for rest in args.rest:
+            with tempfile.TemporaryDirectory() as folder:
+                data = Path(folder) / "data"
+                drawn, of_all, known = write_fields(args.folder, data, args.share, seed, rest == "ignored")
+                scores = run_chain(data, seed, *others)
+            dice[rest].append(scores["dice"])
+            print(
+                f"seed {seed}, {drawn} of {of_all} outlines in {known:.1%} of the area, the rest {rest:10}: Dice "
+                f"{scores['dice']:.3f}, precision {scores['precision']:.3f}, recall {scores['recall']:.3f}, F1 "
+                f"{scores['objects']['f1']:.3f}",
+                flush=True,
+            )
+    for rest, values in dice.items():
+        print(f"the rest {rest}: mean Dice {np.mean(values):.3f} of {len(values)} seeds")
+
+
+if __name__ == "__main__":
+    main()
