@@ -156,19 +156,18 @@ def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTH
 def check(data=None, classes=None, foreground=None, ignore=None):
     """Say what in the data folder would spoil a training, worst first, and draw a contact sheet to look at."""
     from checking.doctor import check_folder, refuse_absent
-    from preparing.told import stack_of
+    from preparing.told import say_as_told, stack_of
     from reading import stacks
     from reading.folder_lock import while_whole
     from reporting.next_command import say_next
 
     data = data or ROOT / "data"
     with while_whole(data):
-        told = as_told(data, classes, foreground, ignore)
+        told = say_as_told(data, classes, foreground, ignore)
         with stacks.as_one(stack_of(data, stacks.HOW)):
             refuse_absent(check_folder(data, *told).training, ignore)
-    listed = {"foreground": foreground, "ignore": ignore}
-    listed = {name: values and ",".join(map(str, values)) for name, values in listed.items()}
-    say_next("", data=data, classes=classes, **listed)
+    foreground, ignore = (values and ",".join(map(str, values)) for values in (foreground, ignore))
+    say_next("", data=data, classes=classes, foreground=foreground, ignore=ignore)
 
 
 def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=None, learning=NOTHING):
@@ -217,7 +216,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None, ru
     from pairing.pairs import find_pairs
     from predicting.evaluate import evaluate_folder
     from predicting.record import read_record
-    from preparing.told import prepared_classes
+    from preparing.told import prepared_classes, say_as_told
     from reading.folder_lock import in_turn, while_whole
     from reading.stacks import as_one
     from reporting.next_command import say_correct
@@ -227,7 +226,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None, ru
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
     with in_turn(out), while_whole(data):
-        _, foreground, ignore = as_told(data, classes, foreground, ignore)
+        _, foreground, ignore = say_as_told(data, classes, foreground, ignore)
         record = read_record(out)
         with as_one(record.stack):
             start = partial(started_from, record)
@@ -360,8 +359,10 @@ def begin(data, runs, name, resume, minutes, from_card, learning):
         settings = Settings(**({"classes": None} | learning))  # not given: as `prepare` was told
         return Run(data, folder, settings, minutes=minutes, started=started)
     if learning.keys() & {"foreground", "ignore"}:
+        from preparing.told import say_as_told
+
         given = (learning.get(name) for name in ("classes", "foreground", "ignore"))
-        _, foreground, ignore = as_told(data, *given)
+        _, foreground, ignore = say_as_told(data, *given)
         learning = learning | {"foreground": foreground, "ignore": ignore}
     run_card.refuse_others(card, learning, f"run {folder.name}" if resume else from_card)
     settings, lines = run_card.settings_of(card)
@@ -376,14 +377,14 @@ def fit(run, command, data, runs):
     command, data : what the user typed, to be told how to go on after a stop. runs : the folder of all runs.
     """
     from checking.doctor import refuse_absent, refuse_unfit
-    from preparing.told import stack_of
+    from preparing.told import say_as_told, stack_of
     from reading.folder_lock import while_whole
     from reading.stacks import as_one
     from training import run_folder
 
     settings = run.settings
     with while_whole(run.data):
-        given, told = settings.ignore, as_told(run.data, settings.classes, settings.foreground, settings.ignore)
+        given, told = settings.ignore, say_as_told(run.data, settings.classes, settings.foreground, settings.ignore)
         settings.classes, settings.foreground, settings.ignore = told
         settings.stack = stack_of(run.data, settings.stack)
         # now, rather than after Keras has loaded or minutes of training
@@ -437,20 +438,6 @@ def open_predictor(model, as_trained, flips=False):
 def data_option(data):
     """The end of a command that is to work on the same data folder; empty for the usual one."""
     return f' --data "{data}"' if data else ""
-
-
-def as_told(data, classes, foreground, ignore):
-    """(classes, foreground, ignore) of the masks in a data folder: as given, else as `prepare` was told, which it says.
-
-    classes: None where the user gave none. Raises `InputError` where a `prepare` was cut short.
-    """
-    from preparing import told
-
-    told.refuse_unfinished(data)
-    classes, foreground, lines = told.as_told(data, classes, foreground)
-    if lines:
-        print(*lines, sep="\n")
-    return classes, foreground, told.ignored(data, ignore)
 
 
 def started_from(record):

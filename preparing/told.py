@@ -193,6 +193,18 @@ def as_told(data_dir, classes=None, foreground=None):
     return *now, lines
 
 
+def say_as_told(data_dir, classes=None, foreground=None, ignore=None):
+    """`as_told` and `ignored` in one: (classes, foreground, ignore). Says what is taken that was not given.
+
+    Raises `InputError` where a `prepare` was cut short, too.
+    """
+    refuse_unfinished(data_dir)
+    classes, foreground, lines = as_told(data_dir, classes, foreground)
+    if lines:
+        print(*lines, sep="\n")
+    return classes, foreground, ignored(data_dir, ignore)
+
+
 def ignored(data_dir, given=None):
     """What is to be ignored in the masks of a data folder, a tuple: as given, and as `prepare` was told; None: nothing.
 
