@@ -276,10 +276,11 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
     from predicting.suggest import rank, to_rank
     from reading.files import InputError, counted, refuse_read_only
     from reading.folder_lock import in_turn, while_whole
-    from reporting.suggest_page import PAGE, TABLE, next_step, refuse_others_files, write_suggestions
+    from reporting.next_command import correct_command
+    from reporting.suggest_page import PAGE, TABLE, refuse_others_files, write_suggestions
     from training.run_folder import data_of_model
 
-    named = "".join(f' --{name} "{value}"' for name, value in (("model", model), ("runs", runs)) if value)
+    told = {"model": model, "runs": runs}
     model = chosen_model(model, runs)
     data = data or data_of_model(model) or ROOT / "data"
     out = out or data / "Suggested"
@@ -290,11 +291,11 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
         refuse_others_files(out)
         predictor = open_predictor(model, as_trained)
         found, unreadable = rank(predictor, pictures, annotated)
-        step = next_step(found, predictor.classes, data_option(data if data != ROOT / "data" else None) + named)
-        write_suggestions(out, found, model, step, unreadable)
+        command = correct_command(predictor.classes, data, [one.path for one in found[:2]], **told)
+        write_suggestions(out, found, model, command, unreadable)
     print(f"{counted(len(found), 'picture')} ranked by {model}; first {found[0].path.name}: {found[0].reason}")
     print(f"all in order: {out / TABLE}; to look at them, open {out / PAGE}")
-    print(*step, sep="\n")
+    print(f"next: {command}")
     if unreadable:
         raise InputError(f"{'; '.join(map(str, unreadable))} (all others are ranked)")
 

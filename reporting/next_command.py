@@ -10,23 +10,32 @@ USUAL = {"data": ROOT / "data", "runs": ROOT / "runs"}  # need not be named
 
 def say_next(command, **given):
     """Print it. given : {name of an option: its value, None for nothing}."""
+    print(f"next: {with_options(command, **given)}")
+
+
+def with_options(command, **given):
+    """A command as it is typed. given : as for `say_next`."""
     told = {name: value for name, value in given.items() if value not in (None, USUAL.get(name))}
     options = "".join(f' --{name} "{value}"' for name, value in told.items())
-    print("next: " + " ".join(filter(None, ["python main.py", command])) + options)
+    return " ".join(filter(None, ["python main.py", command])) + options
 
 
 def say_correct(classes, data, paths=(), **given):
-    """Print how outlines that a network of so many classes found are corrected: in the browser, which knows one class.
+    """Print `correct_command`."""
+    print(f"next: {correct_command(classes, data, paths, **given)}")
+
+
+def correct_command(classes, data, paths=(), **given):
+    """How outlines that a network of so many classes found are corrected: in the browser, which knows one class.
 
     Several are corrected in QuPath: the command writes what it reads, of the training pictures where none are named.
 
     data : path of the data folder. paths : of the pictures, none for all of the data folder.
     """
     if classes == 1:
-        say_next(" ".join(["correct", *(f'"{path}"' for path in paths)]), data=data, **given)
-    else:
-        pictures = " ".join(f'"{path}"' for path in paths or [data / "Train data" / "Images"])
-        say_next(f"predict {pictures} --cells", out=data / "Found cells", **given)
+        return with_options(" ".join(["correct", *(f'"{path}"' for path in paths)]), data=data, **given)
+    pictures = " ".join(f'"{path}"' for path in paths or [data / "Train data" / "Images"])
+    return with_options(f"predict {pictures} --cells", out=data / "Found cells", **given)
 
 
 def say_after_training(classes, data, **given):

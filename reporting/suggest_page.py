@@ -28,28 +28,13 @@ def refuse_others_files(out_dir):
     refuse_others((Path(out_dir) / name for name in (PAGE, TABLE)), "suggest")
 
 
-def next_step(found, classes, options):
-    """What to do with the first pictures: (text, command).
-
-    classes : of the network. options : of the command, as text.
-    """
-    names = " ".join(f'"{one.path}"' for one in found[:2])
-    if classes == 1:
-        return "Correct in the browser what the network finds in the first ones, and train again there:", (
-            f"python main.py correct {names}{options}"
-        )
-    return "Outline the cells of the first ones as README.md says in its five steps, then prepare and train:", (
-        f"python main.py prepare --source my_pictures{options.partition(' --model')[0]}"
-    )
-
-
-def write_suggestions(out_dir, found, model, step, unreadable=()):
+def write_suggestions(out_dir, found, model, command, unreadable=()):
     """Write the page and the table into a folder.
 
     Parameters
     ----------
     found : list of `predicting.suggest.Suggestion`, the first to annotate first.
-    model : path of the network that looked. step : of `next_step`.
+    model : path of the network that looked. command : the one that comes next.
     unreadable : texts on pictures that could not be read.
     """
     out_dir = Path(out_dir)
@@ -62,7 +47,7 @@ def write_suggestions(out_dir, found, model, step, unreadable=()):
             count=len(found),
             table=TABLE,
             model="/".join(Path(model).parts[-2:]),
-            next_step=step,
+            command=command,
             unreadable=list(map(str, unreadable)),
             now=time.strftime("%d %B %Y, %H:%M"),
         )
