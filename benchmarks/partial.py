@@ -3,9 +3,9 @@
     python benchmarks/partial.py FOLDER                  FOLDER as of `real_data.py cervix`
     python benchmarks/partial.py FOLDER --share 0.2      a fifth of the outlines
 
-In each of the eight training fields a square around a nucleus drawn at random grows as long as at most this share of
-the field's nuclei reach into it. These are outlined, whole, as somebody would who marks the square with the class
-Region*; "background" has the same outlines without the square. The test fields are annotated completely. Other options
+In each of the eight training fields three squares (--places) around nuclei drawn at random grow as long as at most this
+share of the field's nuclei reach into them. These are outlined, whole, as by somebody who gives the squares the class
+Region*; "background" has the same outlines without the squares. The test fields are annotated completely. Other options
 go to main.py, such as `--init none`.
 """
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.real_data import run_chain
-from pairing.outlines import from_pixels, make_shape
+from pairing.outlines import filled, from_pixels, make_shape
 from pairing.qupath_geojson import write_geojson
 from preparing import download
 from reading import images
@@ -28,7 +28,7 @@ from reading import images
 STEP = 4  # px by which the square grows on each side
 
 
-def write_fields(source, data, share, seed, ignoring):
+def write_fields(source, data, share, places, seed, ignoring):
     """The fields in a data folder, those to train on with a share of their outlines.
 
     Returns (outlines drawn, all outlines, share of the pixels of the training fields that is known).
@@ -43,39 +43,58 @@ def write_fields(source, data, share, seed, ignoring):
         if field.part == "Test data":
             images.write_png(masks / f"{field.name}.png", np.uint8(255) * (labels > 0))
             continue
-        square, marked = choose_square(labels, share, np.random.default_rng([seed, number]))
+        squares, marked = choose_squares(labels, share, places, np.random.default_rng([seed, number]))
         shapes = [from_pixels("", labels == nucleus) for nucleus in marked]
         masks.mkdir(parents=True, exist_ok=True)
-        write_geojson(masks / f"{field.name}.geojson", [*shapes, *([square] if ignoring else [])])
+        write_geojson(masks / f"{field.name}.geojson", [*shapes, *(squares if ignoring else [])])
         drawn, of_all = drawn + len(marked), of_all + len(np.unique(labels[labels > 0]))
-        areas.append(square.area() / labels.size)
+        areas.append(union_area(squares, labels.shape) / labels.size)
     return drawn, of_all, np.mean(areas)
 
 
-def choose_square(labels, share, rng):
-    """(a Region* square, the numbers of the nuclei that reach into it), at most this share of all, one at least."""
+def union_area(squares, size):
+    """Pixels that lie in any of the squares."""
+    inside = np.zeros(size, bool)
+    for square in squares:
+        place, pixels = filled(square, size)
+        inside[place] |= pixels
+    return np.count_nonzero(inside)
+
+
+def choose_squares(labels, share, places, rng):
+    """(Region* squares, the numbers of the nuclei that reach into any of them): at most this share of all nuclei."""
     numbers = np.unique(labels[labels > 0])
-    rows, columns = np.nonzero(labels == rng.choice(numbers))
-    middle, most = np.array([rows.mean(), columns.mean()]), max(1, round(share * len(numbers)))
-    half, window, marked = 0, None, []
-    while True:
+    squares, marked = [], set()
+    for place in range(1, places + 1):
+        most = max(place, round(share * len(numbers) * place / places))
+        rows, columns = np.nonzero(labels == rng.choice([n for n in numbers if n not in marked]))
+        square, found = grow(labels, (rows.mean(), columns.mean()), marked, most)
+        if square is not None:
+            squares.append(square)
+            marked |= found
+    return squares, sorted(marked)
+
+
+def grow(labels, middle, marked, most):
+    """(the largest square around a place, the nuclei reaching into it), of which `most` with those `marked` already."""
+    half, square, found = 0, None, set()
+    while half < max(labels.shape):
         half += STEP
-        top, left = np.maximum(np.rint(middle - half), 0).astype(int).tolist()
-        bottom, right = np.minimum(np.rint(middle + half), labels.shape).astype(int).tolist()
-        inner = labels[top:bottom, left:right]
-        reaching = np.unique(inner[inner > 0])
-        if len(reaching) > most or (window and inner.size == labels.size):
+        top, left = np.maximum(np.rint(np.subtract(middle, half)), 0).astype(int).tolist()
+        bottom, right = np.minimum(np.rint(np.add(middle, half)), labels.shape).astype(int).tolist()
+        reaching = set(np.unique(labels[top:bottom, left:right]).tolist()) - {0}
+        if len(reaching | marked) > most:
             break
-        window, marked = (top, left, bottom, right), reaching.tolist()
-    top, left, bottom, right = window
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-    return make_shape("Region*", [[corners]]), marked
+        corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+        square, found = make_shape("Region*", [[corners]]), reaching
+    return square, found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--share", type=float, default=0.1)
+    parser.add_argument("--places", type=int, default=3, metavar="N", help="squares a field")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rest", choices=("ignored", "background"), nargs="+", default=["ignored", "background"])
     args, others = parser.parse_known_args()
@@ -84,7 +103,7 @@ def main():
         for rest in args.rest:
             with tempfile.TemporaryDirectory() as folder:
                 data = Path(folder) / "data"
-                drawn, of_all, known = write_fields(args.folder, data, args.share, seed, rest == "ignored")
+                drawn, of_all, known = write_fields(args.folder, data, args.share, args.places, seed, rest == "ignored")
                 scores = run_chain(data, seed, *others)
             dice[rest].append(scores["dice"])
             print(

@@ -259,7 +259,7 @@ def _gallery(entries, predictions, scores):
     if scores is None:
         orders = {"name up": orders["name up"]} | orders
     readable = [entry for entry in entries if "small" in entry]
-    several = predictions.classes > 1
+    shown = {"wrong class": predictions.classes > 1, "ignored": "ignored" in (scores or {})}
     return {
         "orders": orders,
         "views": ["overlay", "image", "mask"] + ["errors"] * (scores is not None),
@@ -269,7 +269,7 @@ def _gallery(entries, predictions, scores):
         "large_px": picture_layers.LARGE_PX,
         "class_colours": CLASS_COLOURS.tolist(),
         "meaning": (predictions.masks or {}).get("explanation", ""),
-        "error_colours": {key: colour for key, colour in ERROR_COLOURS.items() if several or key != "wrong class"},
+        "error_colours": {key: colour for key, colour in ERROR_COLOURS.items() if shown.get(key, True)},
     }
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from data import SEAM, ArrayExamples, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
+from data import IGNORED, SEAM, ArrayExamples, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
 from pairing.masks import mask_coding
 from pairing.objects import touching
 from pairing.pairs import Pair, find_pairs
@@ -411,3 +411,51 @@ def test_classes_of_arrays_and_what_does_not_belong_together():
     for wrong in ((images, masks[:2]), ([], []), (images, masks[::-1]), ([images[0][..., None, None]], masks[:1])):
         with pytest.raises(InputError, match="received; expected"):
             ArrayExamples(*wrong)
+
+
+def partly_known(count=3, size=120):
+    """`Example`s of which a corner is known, another place and size in each, with one cell in it."""
+    rng = np.random.default_rng(0)
+    masks = np.full((count, size, size), IGNORED, np.uint8)
+    for number, mask in enumerate(masks):
+        mask[: 30 + 10 * number, :25] = 0
+        mask[5:15, 5:15] = 1
+    images = rng.integers(0, 256, masks.shape).astype(np.uint8)
+    return ArrayExamples(images, masks, ignore=(IGNORED,))
+
+
+def test_crops_hold_something_known_and_classes_are_shares_of_it():
+    examples = partly_known()
+    batches = TrainingBatches(
+        examples, PairedImageDataGenerator(rotation_range=180, zoom_range=(0.8, 1.25)), 32, 4, 1, 0
+    )
+    crops = [batches.crop(0, index)[1] for index in range(60)]
+    assert batches.ignoring and all((crop != IGNORED).any() for crop in crops)
+    assert set(np.unique(crops)) == {0, 1, IGNORED}
+    known = sum(int((example.mask != IGNORED).sum()) for example in examples)
+    assert batches.foreground_share == pytest.approx(3 * 100 / known)
+    assert batches.crops_once == sum(-(-16 * (30 + 10 * n) * 25 // 120**2) for n in range(3))  # by the known area
+
+
+def test_validation_counts_every_known_pixel_once():
+    examples = partly_known()
+    checks = ValidationBatches(examples, 32, 4)
+    batches = [checks[i] for i in range(len(checks))]
+    weights = np.concatenate([weight for _, _, weight in batches])
+    truth = np.concatenate([mask[..., 0] for _, mask, _ in batches])
+    assert checks.ignoring and weights.sum() == sum((example.mask != IGNORED).sum() for example in examples)
+    assert not (truth[weights > 0] == IGNORED).any() and weights.any(axis=(1, 2)).all()
+
+
+def test_seams_end_where_nothing_is_known(tmp_path):
+    labels = np.zeros((40, 40), np.uint16)
+    for number in range(1, 20):
+        labels[2 * number - 2 : 2 * number, 4:30] = number
+    labels[:, 20:] = 65535
+    write_png(tmp_path / "Images" / "a.png", np.zeros((40, 40), np.uint8))
+    write_png(tmp_path / "Masks" / "a.png", labels)
+    found = find_pairs(tmp_path)
+    seen = survey(found, quiet=True, ignore=(65535,))
+    mask = Examples(found, seen.coding(), 1, 32, False, seen.drawn())[0].mask
+    assert (mask[:, 20:] == IGNORED).all() and (mask[:, :20] != IGNORED).all()
+    assert not (mask[:, 19] == SEAM).any() or (mask[2:36, 10] == mask[2:36, 19]).all()  # as far from the edge
