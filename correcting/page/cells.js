@@ -78,7 +78,10 @@ export class Cells {
   /** One cell as a mask with a rim of one pixel, from the labels of now or of before. */
   maskOf(number, labels = this.now, box = this.boxes.get(number)) {
     const mask = emptyMask(intersection(grown(box, 1), this.bounds));
-    this.each(mask, (i, at) => { mask.data[i] = labels[at] === number ? 1 : 0; });
+    for (let r = 0, i = 0; r < mask.height; r++) {
+      let at = (mask.row + r) * this.width + mask.column;
+      for (const end = at + mask.width; at < end; i++, at++) if (labels[at] === number) mask.data[i] = 1;
+    }
     return mask;
   }
 
@@ -101,18 +104,22 @@ export class Cells {
     if (!box) return null;
     const before = new Uint16Array(box.height * box.width), after = new Uint16Array(before.length);
     const lost = new Set(), numbers = new Set();
-    this.each(box, (i, at) => {
-      const was = this.before[at], is = this.now[at];
-      before[i] = was;
-      after[i] = is;
-      if (was === is) return;
-      this.sizes[was]--;
-      this.sizes[is]++;
-      lost.add(was);
-      numbers.add(was).add(is);
-      if (is && is !== IGNORED) this.enlarge(is, Math.floor(at / this.width), at % this.width, 1);
-      this.before[at] = is;
-    });
+    for (let r = 0; r < box.height; r++) {
+      const start = (box.row + r) * this.width + box.column, end = start + box.width;
+      before.set(this.before.subarray(start, end), r * box.width);
+      after.set(this.now.subarray(start, end), r * box.width);
+      for (let at = start; at < end;) { // by runs of pixels that changed alike
+        const was = this.before[at], is = this.now[at], first = at;
+        while (at < end && this.before[at] === was && this.now[at] === is) at++;
+        if (was === is) continue;
+        this.sizes[was] -= at - first;
+        this.sizes[is] += at - first;
+        lost.add(was);
+        numbers.add(was).add(is);
+        if (is && is !== IGNORED) this.enlarge(is, box.row + r, first % this.width, at - first);
+        this.before.fill(is, first, at);
+      }
+    }
     for (const number of lost) if (this.boxes.has(number)) this.shrink(number);
     numbers.delete(0);
     numbers.delete(IGNORED);
@@ -121,15 +128,17 @@ export class Cells {
 
   changedIn(rectangle) {
     let top = Infinity, left = Infinity, bottom = -1, right = -1;
+    const {now, before} = this;
     for (let r = rectangle.row; r < rectangle.row + rectangle.height; r++) {
       const start = r * this.width;
-      for (let c = rectangle.column; c < rectangle.column + rectangle.width; c++) {
-        if (this.now[start + c] === this.before[start + c]) continue;
-        if (r < top) top = r;
-        if (r > bottom) bottom = r;
-        if (c < left) left = c;
-        if (c > right) right = c;
-      }
+      let first = rectangle.column, last = first + rectangle.width - 1;
+      while (first <= last && now[start + first] === before[start + first]) first++;
+      if (first > last) continue;
+      while (now[start + last] === before[start + last]) last--;
+      top = Math.min(top, r);
+      bottom = r;
+      left = Math.min(left, first);
+      right = Math.max(right, last);
     }
     return bottom < 0 ? null : {row: top, column: left, height: bottom - top + 1, width: right - left + 1};
   }
@@ -149,12 +158,14 @@ export class Cells {
 
   /** Writes runs into the rectangle of a patch: undo with its `before`, redo with its `after`. */
   write(patch, runs) {
-    let value = 0, left = 0, next = 0;
-    this.each(patch, (_, at) => {
-      if (!left) { value = runs[next]; left = runs[next + 1]; next += 2; }
-      left--;
-      this.now[at] = value;
-    });
+    for (let k = 0, i = 0; k < runs.length; k += 2) {
+      for (const end = i + runs[k + 1]; i < end;) { // row by row
+        const c = i % patch.width, some = Math.min(end - i, patch.width - c);
+        const at = (patch.row + (i - c) / patch.width) * this.width + patch.column + c;
+        this.now.fill(runs[k], at, at + some);
+        i += some;
+      }
+    }
     this.finishOne(patch);
   }
 
@@ -193,9 +204,11 @@ export class Cells {
 
   /** Puts the pixels of a mask into a cell: free ones alone, or others' too. A stroke calls it again and again. */
   paint(mask, number, over) {
-    this.each(mask, (i, at) => {
-      if (mask.data[i] && (over || !this.now[at])) this.now[at] = number;
-    });
+    const {now} = this, {data} = mask;
+    for (let r = 0, i = 0; r < mask.height; r++) {
+      let at = (mask.row + r) * this.width + mask.column;
+      for (const end = at + mask.width; at < end; i++, at++) if (data[i] && (over || !now[at])) now[at] = number;
+    }
   }
 
   /** Takes the pixels of a mask from a cell; from all of them where number is null. */
@@ -205,12 +218,12 @@ export class Cells {
     });
   }
 
-  /** The end of what `paint` put into a cell inside of a rectangle: rings are filled, what others cut off is left out
-   *  (unless `apart` may be), and cells that lost their middle come apart. */
-  settle(rectangle, number, apart = false) {
+  /** The end of what `paint` put into a cell inside of a rectangle: rings of the brush are filled, what others cut off
+   *  is left out (unless `apart` may be), and cells that lost their middle come apart. */
+  settle(rectangle, number, {apart, rings}) {
     const old = this.boxes.get(number), box = union(rectangle, old ?? null);
     if (number !== IGNORED) {
-      this.fillRings(box, number);
+      if (rings) this.fillRings(box, number);
       if (!apart) this.dropOffcuts(box, number, Boolean(old));
     }
     return this.finish(this.partAll(box, number));
@@ -227,8 +240,9 @@ export class Cells {
   dropOffcuts(box, number, old) {
     const mask = this.maskOf(number, this.now, box), {numbers, sizes} = partsOf(mask);
     const keep = new Set();
+    if (sizes.length < 3) return;
     if (old) this.each(mask, (i, at) => { if (numbers[i] && this.before[at] === number) keep.add(numbers[i]); });
-    else keep.add(sizes.indexOf(Math.max(...sizes)));
+    else keep.add(sizes.indexOf(sizes.reduce((a, b) => Math.max(a, b))));
     if (keep.size === sizes.length - 1) return;
     this.each(mask, (i, at) => { if (numbers[i] && !keep.has(numbers[i])) this.now[at] = this.before[at]; });
   }
@@ -237,7 +251,13 @@ export class Cells {
    *  Returns the rectangles to finish. */
   partAll(box, except = null) {
     const losers = new Set();
-    this.each(box, (_, at) => { if (this.now[at] !== this.before[at]) losers.add(this.before[at]); });
+    const {now, before} = this;
+    for (let r = 0, last = 0; r < box.height; r++) {
+      let at = (box.row + r) * this.width + box.column;
+      for (const end = at + box.width; at < end; at++) {
+        if (before[at] !== last && now[at] !== before[at]) losers.add(last = before[at]);
+      }
+    }
     const rectangles = [box];
     for (const number of losers) {
       if (!number || number === IGNORED || number === except) continue;
@@ -359,16 +379,16 @@ export class Cells {
 
   /** Ignores an area: cells at least half inside go with it, others stay whole; `exactly`: these pixels and no others. */
   ignore(mask, exactly) {
-    const inside = new Map();
-    this.each(mask, (i, at) => {
-      const number = this.now[at];
-      if (mask.data[i] && number && number !== IGNORED) inside.set(number, (inside.get(number) ?? 0) + 1);
-    });
     if (exactly) {
       this.paint(mask, IGNORED, true);
       return this.finish(this.partAll(mask));
     }
-    const gone = [...inside.keys()].filter(number => 2 * inside.get(number) >= this.sizes[number]);
+    const inside = new Uint32Array(IGNORED + 1), {now} = this, {data} = mask;
+    for (let r = 0, i = 0; r < mask.height; r++) {
+      let at = (mask.row + r) * this.width + mask.column;
+      for (const end = at + mask.width; at < end; i++, at++) if (data[i]) inside[now[at]]++;
+    }
+    const gone = [...this.boxes.keys()].filter(number => inside[number] && 2 * inside[number] >= this.sizes[number]);
     this.paint(mask, IGNORED, false);
     const boxes = gone.map(number => ({...this.boxes.get(number)}));
     gone.forEach((number, k) => this.each(boxes[k], (_, at) => { if (this.now[at] === number) this.now[at] = IGNORED; }));

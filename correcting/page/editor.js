@@ -161,12 +161,12 @@ export class Editor {
   outline(mask, {into, over}) {
     const number = into || this.cells.fresh();
     if (mask) this.cells.paint(mask, number, over);
-    this.drawn(mask, number, Boolean(into), Boolean(into));
+    this.drawn(mask, number, {old: Boolean(into), apart: Boolean(into)});
   }
 
   /** The end of a drawn shape or stroke in a cell. */
-  drawn(box, number, old, apart) {
-    const patches = box ? this.cells.settle(box, number, apart) : [];
+  drawn(box, number, {old, apart, rings}) {
+    const patches = box ? this.cells.settle(box, number, {apart, rings}) : [];
     const name = number === IGNORED ? "Ignored area enlarged" : old ? "Cell enlarged" : "New cell";
     if (patches.length) this.done(name, patches, [number]);
     else this.say("Nothing is drawn: only other cells are there. Hold Alt to draw over them.");

@@ -29,10 +29,10 @@ export function emptyMask({row, column, height, width}) {
 
 /** Values → [value, count, value, count, …]. */
 export function runsOf(values) {
-  const runs = [];
-  for (let i = 0; i < values.length;) {
+  const runs = [], {length} = values;
+  for (let i = 0; i < length;) {
     const value = values[i], start = i;
-    while (i < values.length && values[i] === value) i++;
+    while (i < length && values[i] === value) i++;
     runs.push(value, i - start);
   }
   return runs;
@@ -104,45 +104,42 @@ export function fillPolygon(points, bounds) {
   return mask;
 }
 
-/** The connected parts of a mask, joined by sides: {numbers: Int32Array of 1… on the mask, sizes: [0, pixels of 1, …]}. */
+/** The connected parts of a mask, joined by sides: {numbers: Int32Array of 1… on the mask, sizes: [0, pixels of 1, …]}.
+ *  Run by run: a run takes the number of the first it touches in the row above, and the others become the same part. */
 export function partsOf({height, width, data}) {
-  const numbers = new Int32Array(height * width), sizes = [0], stack = [];
-  for (let start = 0; start < data.length; start++) {
-    if (!data[start] || numbers[start]) continue;
-    const number = sizes.push(0) - 1;
-    numbers[start] = number;
-    stack.push(start);
-    while (stack.length) {
-      const i = stack.pop(), c = i % width;
-      sizes[number]++;
-      for (const j of [c > 0 ? i - 1 : -1, c + 1 < width ? i + 1 : -1, i - width, i + width]) {
-        if (j < 0 || j >= data.length || !data[j] || numbers[j]) continue;
-        numbers[j] = number;
-        stack.push(j);
+  const numbers = new Int32Array(height * width), parents = [0];
+  const rootOf = number => {
+    while (parents[number] !== number) number = parents[number] = parents[parents[number]];
+    return number;
+  };
+  for (let r = 0; r < height; r++) {
+    const start = r * width, end = start + width;
+    for (let i = start; i < end; i++) {
+      if (!data[i]) continue;
+      const first = i;
+      let number = 0;
+      for (; i < end && data[i]; i++) {
+        const above = r ? numbers[i - width] : 0;
+        if (!above || above === number) continue;
+        if (!number) number = rootOf(above);
+        else if (rootOf(above) !== number) parents[rootOf(above)] = number;
       }
+      numbers.fill(number || parents.push(parents.length) - 1, first, i);
     }
   }
+  const finals = new Int32Array(parents.length), sizes = [0];
+  for (let number = 1; number < parents.length; number++) if (parents[number] === number) finals[number] = sizes.push(0) - 1;
+  for (let number = 1; number < parents.length; number++) finals[number] = finals[rootOf(number)];
+  for (let i = 0; i < numbers.length; i++) if (numbers[i]) sizes[numbers[i] = finals[numbers[i]]]++;
   return {numbers, sizes};
 }
 
 /** What a mask encloses: 1 where the background has no way to the rectangle's border (joined by sides). */
 export function holesOf({height, width, data}) {
-  const open = new Uint8Array(data.length), stack = [];
-  const visit = i => {
-    if (data[i] || open[i]) return;
-    open[i] = 1;
-    stack.push(i);
-  };
-  for (let c = 0; c < width; c++) { visit(c); visit((height - 1) * width + c); }
-  for (let r = 0; r < height; r++) { visit(r * width); visit(r * width + width - 1); }
-  while (stack.length) {
-    const i = stack.pop(), c = i % width;
-    if (c > 0) visit(i - 1);
-    if (c + 1 < width) visit(i + 1);
-    if (i >= width) visit(i - width);
-    if (i + width < data.length) visit(i + width);
-  }
-  return open.map((value, i) => value || data[i] ? 0 : 1);
+  const {numbers, sizes} = partsOf({height, width, data: data.map(value => value ? 0 : 1)}), open = new Uint8Array(sizes.length);
+  for (let c = 0; c < width; c++) open[numbers[c]] = open[numbers[(height - 1) * width + c]] = 1;
+  for (let r = 0; r < height; r++) open[numbers[r * width]] = open[numbers[r * width + width - 1]] = 1;
+  return data.map((value, i) => value || open[numbers[i]] ? 0 : 1);
 }
 
 /** Gives every pixel of the mask without a number (0) the number nearest to it, step by step over sides, in place. */

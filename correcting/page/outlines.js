@@ -54,7 +54,7 @@ export function drawOutlines(out, width, height, {cells, left, top, scale, marks
   stroke(out, width, height, edges, kinds, scale >= .5);
 }
 
-/** Lines of two pixels with a dark rim of one, or of one pixel without a rim. */
+/** Lines of two pixels with a dark rim of one, or of one pixel with a shadow. */
 function stroke(out, width, height, edges, kinds, thick) {
   const block = (i, from, to, colour) => {
     const x = i % width, y = (i - x) / width;
@@ -63,7 +63,7 @@ function stroke(out, width, height, edges, kinds, thick) {
     }
   };
   const colours = [...LINES, LINE_OF_AREA];
-  if (thick) for (const i of edges) block(i, -1, 2, RIM);
+  for (const i of edges) block(i, thick ? -1 : 1, thick ? 2 : 1, RIM);
   for (const mark of [AREA, PLAIN, CHANGED, AIMED, SELECTED]) { // what matters most is drawn last
     for (let k = 0; k < edges.length; k++) {
       if (kinds[k] === mark) block(edges[k], 0, thick || mark > CHANGED && mark !== AREA ? 1 : 0, colours[mark]);

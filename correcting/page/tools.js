@@ -110,7 +110,7 @@ export class Tools {
     const apart = keys.shift && editor.onlySelected > 0, old = apart ? editor.onlySelected : under;
     const number = old || cells.fresh(), over = editor.over || keys.alt;
     return this.stroke(point, mask => cells.paint(mask, number, over),
-      box => editor.drawn(box, number, Boolean(old), apart));
+      box => editor.drawn(box, number, {old: Boolean(old), apart, rings: true}));
   }
 
   erasing(point, keys) {
