@@ -147,7 +147,7 @@ export class Fields {
     name.textContent = field.name;
     const cells = open ? this.editor.cells.count : field.cells;
     const count = cells == null ? [] : [cells === 1 ? "1 cell" : `${cells} cells`];
-    const part = field.part === "test" ? ["for testing"] : [];
+    const part = field.part === "test" ? ["test"] : [];
     facts.textContent = [STATES[field.state], ...count, ...part].join(" · ");
     problem.textContent = field.problem ?? "";
     if (open && button.ariaCurrent !== "true") item.scrollIntoView({block: "nearest"});

@@ -4,6 +4,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_fill_holes
+from skimage.measure import label
 
 from correcting.desk import Desk
 from correcting.opening import Masks
@@ -33,8 +37,11 @@ class ThreeCells:
         return cells()
 
 
+LINE = "Dice 0.913 before, 0.927 now, on 8 test fields"
+
+
 class NoTraining:
-    told = {"state": "idle", "line": "", "progress": 0, "before": None, "after": None, "fields": 0}
+    told = {"state": "idle", "line": "", "progress": 0, "before": None, "after": None, "fields": 1}
 
     def state(self):
         return self.told
@@ -43,7 +50,7 @@ class NoTraining:
         self.told = self.told | {"state": "running", "line": "epoch 1 of 5", "progress": 0.2}
 
     def stop(self):
-        self.told = self.told | {"state": "finished", "before": 0.913, "after": 0.927, "fields": 8}
+        self.told = self.told | {"state": "finished", "before": 0.913, "after": 0.927, "line": LINE}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +68,7 @@ class Page:
     def __init__(self, browser, client, **options):
         self.client, self.faults, self.crosshair = client, [], None
         self.page = browser.new_page(viewport={"width": 1280, "height": 720}, **options)
+        self.page.set_default_timeout(15_000)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", lambda told: told.type == "error" and self.faults.append(told.text))
         self.load()
@@ -115,6 +123,16 @@ class Page:
         self.page.locator("#size").evaluate("(slider, size) => { slider.value = size }", size)
         self.page.locator("#size").dispatch_event("input")
 
+    def until_disabled(self, button, key):
+        while self.page.locator(button).is_enabled():
+            self.keys(key)
+
+    def undo_all(self):
+        """Back to how the page found the cells, with nothing selected."""
+        self.until_disabled("#undo", "Control+z")
+        self.keys("Escape")
+        self.crosshair = None
+
     def said(self, text):
         self.page.locator("#message", has_text=text).wait_for()
 
@@ -138,7 +156,7 @@ def page(browser, tmp_path_factory):
     """One page for all acts; each begins with the three cells, since the one before is undone."""
     with a_page(browser, tmp_path_factory.mktemp("page")) as page:
         yield page
-        assert not page.faults
+        assert not page.faults, "also what the policy of the page forbids"
 
 
 # --------------------------------------------------------------------------------------------------------------- acts
@@ -279,14 +297,175 @@ def test_each_act_is_saved_and_undone_and_done_again(page, act):
     do(page)
     found = page.saved()
     assert any(same_cells(found, one) for one in (expected if isinstance(expected, tuple) else (expected,))), found
-    while page.page.locator("#undo").is_enabled():
-        page.keys("Control+z")
+    page.undo_all()
     assert np.array_equal(page.saved(), cells())
-    while page.page.locator("#redo").is_enabled():
-        page.keys("Control+Shift+z")
+    page.until_disabled("#redo", "Control+Shift+z")
     assert np.array_equal(page.saved(), found)
-    while page.page.locator("#undo").is_enabled():
-        page.page.locator("#undo").click()
+    page.undo_all()
     assert np.array_equal(page.saved(), cells())
+
+
+def test_zoom_and_place_change_nothing_but_what_is_seen(page):
+    from playwright.sync_api import expect
+
+    zoom = page.page.locator("#zoom")
+    whole = zoom.text_content()
+    page.page.mouse.move(*page.place(15, 15))
+    page.page.mouse.wheel(0, -120)
+    expect(zoom).not_to_have_text(whole)
+    page.keys("d")
+    page.click((15, 15))  # the pixel under the pointer has stayed
+    assert same_cells(page.saved(), labels(v0="10:20,10:20"))
+    page.keys("Control+z", "1")
+    expect(zoom).to_have_text("100 %")
+    page.keys(*["+"] * 12)
+    expect(zoom).to_have_text("6400 %")
+    page.keys("0", "Shift+ArrowLeft")
+    page.page.mouse.wheel(30, 40)  # a touchpad
+    page.drag((20, 20), (30, 30))
+    page.keys("0")
+    expect(zoom).to_have_text(whole)
+    assert np.array_equal(page.saved(), cells())
+
+
+def test_everything_fits_and_has_its_name(page):
+    size = page.page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+    assert size == [1280, 720]
+    assert page.page.get_by_role("toolbar").get_by_role("button", name="Split").get_attribute("aria-pressed") == "false"
+    page.page.get_by_role("button", name="Split").click()
+    assert page.page.get_by_role("button", name="Split").get_attribute("aria-pressed") == "true"
+    page.keys("?")
+    assert page.page.get_by_role("dialog", name="Help and keys").is_visible()
     page.keys("Escape")
-    page.crosshair = None
+    for button in page.page.get_by_role("button").all():
+        assert button.text_content().strip() or button.get_attribute("aria-label")
+
+
+# -------------------------------------------------------------------------------------------------- the program answers
+
+
+def test_a_change_from_another_tab_is_loaded_and_said(page):
+    for value in (7, 0):
+        version, there = page.client.labels("1")
+        there = there.copy()
+        there[40:44, 40:44] = value
+        assert page.client.edit("1", version, 40, 40, there[40:44, 40:44])[0] == 200
+        page.keys("n", "Delete")
+        page.said("changed elsewhere")
+        assert np.array_equal(page.saved(), there), "the other tab's change stands, this tab's is left out"
+        page.keys("v")
+        page.click((42, 42))
+        page.said("A cell of 16 pixels" if value else "changed elsewhere")
+    page.faults.clear()  # the browser notes the refusal
+
+
+def test_changes_wait_for_a_program_that_has_ended(page):
+    page.page.route("**/edits", lambda route: route.abort())
+    page.keys("n", "Delete", "n", "Delete")
+    page.page.locator("#saved", has_text="the program has ended").wait_for()
+    assert np.array_equal(page.client.labels("1")[1], cells())
+    page.keys("PageDown")
+    page.said("not saved yet")
+    page.page.unroute("**/edits")
+    assert same_cells(page.saved(), labels(v0="10:20,10:30"))
+    page.undo_all()
+    assert np.array_equal(page.saved(), cells())
+    page.faults.clear()
+
+
+def test_a_change_whose_answer_was_lost_is_made_once(page):
+    def lose(route):
+        route.fetch()
+        route.abort()
+
+    version = page.client.labels("1")[0]
+    page.page.route("**/edits", lose, times=1)
+    page.keys("n", "Delete", "n", "Delete")
+    assert same_cells(page.saved(), labels(v0="10:20,10:30"))
+    assert page.client.labels("1")[0] == version + 2
+    page.undo_all()
+    assert np.array_equal(page.saved(), cells())
+    page.faults.clear()
+
+
+def test_a_field_is_done_and_the_next_one_comes(page):
+    page.keys("n", "Delete", "f")
+    page.said("a.png is done. b.png")
+    page.page.locator("#saved[data-state=saved]").wait_for()
+    assert [field["state"] for field in page.client.json("GET", "/api/fields")[1]["fields"]] == ["done", "untouched"]
+    page.keys("n", "Delete")
+    assert same_cells(page.saved("2"), labels(v0="10:20,10:20"))
+    page.page.get_by_role("button", name="Previous").click()
+    page.said("a.png: 2 cells, done")
+    page.keys("Control+z")  # what was done in this field before
+    assert np.array_equal(page.saved(), cells())
+    page.page.get_by_role("button", name="Open it again").click()
+    page.page.locator("#saved[data-state=saved]").wait_for()
+    assert page.client.field("a.png")["state"] == "begun"
+
+
+def test_training_is_asked_for_followed_and_told(page):
+    page.keys("t")
+    page.page.get_by_role("dialog").get_by_role("button", name="Train", exact=True).click()
+    page.page.locator("#training-text", has_text="epoch 1 of 5").wait_for()
+    page.page.get_by_role("button", name="Stop").click()
+    page.said("Better by 0.014: Dice 0.913 before, 0.927 now, on 8 test fields.")
+    assert page.page.get_by_role("button", name="Train again").is_visible()
+
+
+# ------------------------------------------------------------------------------------------------------ pure arithmetic
+
+
+@pytest.fixture(scope="module")
+def arithmetic(page):
+    """Calls a function of a module of the page with arguments of JSON."""
+
+    def call(module, name, *arguments):
+        script = """async ([address, name, given]) => {
+            const plain = (_, value) => ArrayBuffer.isView(value) ? [...value] : value;
+            return JSON.parse(JSON.stringify((await import(address))[name](...given), plain));
+        }"""
+        return page.page.evaluate(script, [f"/page/{module}.js?token={page.client.token}", name, list(arguments)])
+
+    return call
+
+
+def as_mask(mask):
+    height, width = mask.shape
+    return {"row": 0, "column": 0, "height": height, "width": width, "data": mask.astype(int).ravel().tolist()}
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**31), share=st.sampled_from([0.3, 0.55, 0.7]))
+def test_parts_and_holes_are_those_of_skimage(arithmetic, seed, share):
+    mask = np.random.default_rng(seed).random((11, 13)) < share
+    parts = arithmetic("geometry", "partsOf", as_mask(mask))
+    expected = label(mask, connectivity=1)
+    assert same_cells(np.array(parts["numbers"]).reshape(mask.shape), expected)
+    assert sorted(parts["sizes"][1:]) == sorted(np.bincount(expected.ravel())[1:])
+    holes = np.array(arithmetic("geometry", "holesOf", as_mask(mask))).reshape(mask.shape)
+    assert np.array_equal(holes, binary_fill_holes(mask) & ~mask)
+
+
+@settings(max_examples=15, deadline=None)
+@given(points=st.lists(st.tuples(st.floats(-3, 23, width=16), st.floats(-3, 23, width=16)), min_size=3, max_size=7))
+def test_an_outline_holds_the_pixels_whose_centres_it_goes_round(arithmetic, points):
+    bounds = {"row": 0, "column": 0, "height": 20, "width": 20}
+    found = arithmetic("geometry", "fillPolygon", [{"x": x, "y": y} for x, y in points], bounds)
+    mask = np.zeros((20, 20), bool)
+    if found:
+        rows, columns = (slice(found[a], found[a] + found[b]) for a, b in (("row", "height"), ("column", "width")))
+        mask[rows, columns] = np.reshape(found["data"], (found["height"], found["width"]))
+    centres = np.indices((20, 20)).reshape(2, -1).T[:, ::-1] + 0.5
+    turns = winding(np.array(points), centres).reshape(20, 20)
+    assert np.array_equal(mask[~np.isnan(turns)], turns[~np.isnan(turns)] != 0)
+
+
+def winding(points, places):
+    """How often a closed line goes round each place: the sum of the angles; nan where the line goes through it."""
+    around = points[None] - places[:, None]
+    after = np.roll(around, -1, axis=1)
+    cross = around[..., 0] * after[..., 1] - around[..., 1] * after[..., 0]
+    dot = (around * after).sum(axis=2)
+    turns = np.round(np.arctan2(cross, dot).sum(axis=1) / (2 * np.pi))
+    return np.where(((np.abs(cross) < 1e-6) & (dot <= 0)).any(axis=1), np.nan, turns)
