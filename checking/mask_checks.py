@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from checking.findings import FEW, in_parts
+from pairing.annotations import is_outlines
 from pairing.doubts import doubts, drawn_as_lines
 from pairing.masks import value_text, values_to_ignore
 from pairing.outlines import HOLDS_OTHERS, left_out_by_kind
@@ -75,8 +76,12 @@ def _total(all_facts):
 
 
 def _check_families(case):
-    """Masks whose values follow another convention than the rest."""
-    held = [(facts, set(facts.values) - {0}) for facts in case.of(masks=True)]
+    """Masks whose values follow another convention than the rest.
+
+    Outlines are none of them: each is an object of a class that it names, beside whatever else the folder holds.
+    """
+    drawn = [facts for facts in case.of(masks=True) if not is_outlines(facts.pair.mask)]
+    held = [(facts, set(facts.values) - {0}) for facts in drawn]
     labels = set().union(*(values for facts, values in held if len(values) > 1 and not facts.soft))
 
     def family(facts, values):
