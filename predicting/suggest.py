@@ -231,8 +231,9 @@ def order(doubts, features, known):
         decided.append(float(gains[chosen[-1]]))
         nearest = np.minimum(nearest, between[chosen[-1]])
         gains = trust * np.maximum(nearest - between, 0).sum(1)
-    rest = [i for i in np.argsort(-gains, kind="stable").tolist() if i not in set(chosen)]
-    return chosen + rest, decided + gains[rest].tolist()
+    rest = np.argsort(-gains, kind="stable")
+    rest = rest[~np.isin(rest, chosen)]
+    return chosen + rest.tolist(), decided + gains[rest].tolist()
 
 
 def _scaled(features, known):

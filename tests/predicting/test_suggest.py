@@ -91,10 +91,12 @@ def test_another_kind_of_picture_comes_first(predictor, tmp_path):
     assert all(one.unlikeness < found[0].unlikeness for one in found[1:])
 
 
-@given(st.integers(2, 12), st.integers(0, 3), st.integers(0, 2**32 - 1))
-def test_gains_never_grow_and_each_picture_stands_once(count, known, seed):
+@given(st.integers(2, 12), st.integers(0, 3), st.integers(0, 2**32 - 1), st.sampled_from([4, 200]))
+def test_gains_never_grow_and_each_picture_stands_once(count, known, seed, greedy):
     rng = np.random.default_rng(seed)
-    order, gains = suggest.order(np.full(count, 0.3), rng.normal(size=(count, 4)), rng.normal(size=(known, 4)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suggest, "GREEDY", greedy)
+        order, gains = suggest.order(rng.random(count), rng.normal(size=(count, 4)), rng.normal(size=(known, 4)))
     assert sorted(order) == list(range(count))
     assert all(one >= other - 1e-9 for one, other in zip(gains, gains[1:], strict=False))
 
