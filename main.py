@@ -3,7 +3,7 @@
 python main.py                        the whole chain; on the embedded sample while the data folder is empty
 python main.py --data my_folder       the same on your own images and masks
 python main.py predict my_image.tif   masks for any image, by the newest model
-python main.py suggest my_pictures    which of many pictures to annotate next
+python main.py suggest many_pictures  which of many pictures to annotate next
 """
 
 import os

@@ -92,8 +92,12 @@ def to_rank(paths, data_dir):
     folders = [Path(data_dir) / part / "Images" for part in (TRAIN, TEST)]
     train, test = (images.list_images(folder) if folder.is_dir() else [] for folder in folders)
     fields = {Path(data_dir, RAW, "Images", row.cut_from) for row in read_fields(data_dir) if row.cut_from}
-    contents = {_content(path) for path in (*train, *test, *fields)}
-    known = [path for path in paths if path not in large and contents and _content(path) in contents]
+    annotated = [*train, *test, *fields]
+    asked = [*annotated, *paths] if annotated else []
+    bar = tqdm(asked, "checksums", unit="image", leave=False, delay=1, disable=None)
+    content = {path: _content(path) for path in bar}
+    contents = {content[path] for path in annotated}
+    known = [path for path in paths if path not in large and content.get(path) in contents]
     if known:
         print(f"left out, since the data folder has them already: {some(path.name for path in known)}")
     left = [path for path in paths if path not in large and path not in known]

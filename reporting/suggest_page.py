@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from predicting.folder import refuse_others
 from reading import images, intensity, show
@@ -39,11 +40,12 @@ def write_suggestions(out_dir, found, model, command, unreadable=()):
     """
     out_dir = Path(out_dir)
     write_table(out_dir / TABLE, found)
+    shown = tqdm(found[:SHOWN], "page", unit="image", leave=False, delay=1, disable=None)
     page = (
         templates()
         .get_template("suggest_template.html")
         .render(
-            entries=[_entry(one) for one in found[:SHOWN]],
+            entries=[_entry(one) for one in shown],
             count=len(found),
             table=TABLE,
             model="/".join(Path(model).parts[-2:]),
