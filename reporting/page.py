@@ -52,7 +52,7 @@ ORDERS = {  # of the gallery: a score or column with a direction, and the two in
 }
 ERROR_COLOURS = {
     "found": picture_layers.RIGHT, "missed": picture_layers.MISSED, "invented": picture_layers.INVENTED,
-    "wrong class": picture_layers.CONFUSED, "ignored": picture_layers.HATCH,
+    "wrong class": picture_layers.CONFUSED, "ignored": picture_layers.HATCH[0],
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ LARGE_BYTES = 10_000_000  # for the large pictures of all images together; those
 JPEG_QUALITY = 80
 FILL, ERROR = 100, 190  # of 255: opacity of what lies inside an outline, and of errors; the cells shine through
 RIGHT, MISSED, INVENTED, CONFUSED = (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167)  # Okabe & Ito
-HATCH = (170, 170, 170)  # of what is ignored
+HATCH = ((90, 90, 90), (235, 235, 235))  # stripes of what is ignored, seen on dark and on bright pictures
 
 
 def layers_of(pair, mask, truth_coding=None, large=True):
@@ -107,8 +107,8 @@ def _layers(mask, truth, side):
         kind_of = np.array([[0, 3], [2, 4]], np.uint8)  # rows: truth, columns: prediction
         kinds = kind_of[(truth > 0).astype(np.uint8), (mask > 0).astype(np.uint8)]
         kinds[(truth > 0) & (mask == truth)] = 1
-        kinds[truth == IGNORED] = np.where(hatching(truth.shape), 5, 0)[truth == IGNORED]
-        layers["errors"] = _png(kinds, [RIGHT, MISSED, INVENTED, CONFUSED, HATCH], [ERROR] * 5)
+        kinds[truth == IGNORED] = np.where(hatching(truth.shape, side // 16), 5, 6)[truth == IGNORED]
+        layers["errors"] = _png(kinds, [RIGHT, MISSED, INVENTED, CONFUSED, *HATCH], [ERROR] * 4 + [FILL] * 2)
     return layers
 
 
