@@ -144,12 +144,12 @@ def run_all(
         evaluate(training.data, None, settings.classes, settings.foreground, settings.ignore, runs)
 
 
-def prepare(data=None, source=None, annotations=None, colour=False, cutting=NOTHING):
+def prepare(data=None, source=None, annotations=None, colour=False, corrected=None, cutting=NOTHING):
     """Copy your images and masks into folders for training and testing; without any, make the sample."""
     from preparing.sources import fill
     from reporting.next_command import say_next
 
-    fill(data or ROOT / "data", source, annotations, colour, **cutting)
+    fill(data or ROOT / "data", source, annotations, colour, corrected, **cutting)
     say_next("check", data=data)
 
 

@@ -233,6 +233,13 @@ def _cutting():
         "--annotations", type=Path, metavar="FILE", help="what was drawn on the image or slide that --source names"
     )
     group.add_argument(
+        "--corrected",
+        type=Path,
+        metavar="DIR",
+        help="a folder of `predict --cells` in which you corrected cells (GeoJSON, ROI sets, label images): make "
+        "training fields of them (--source: where the pictures are now)",
+    )
+    group.add_argument(
         "--tile-size",
         dest="tile_px",
         type=whole_number(16),

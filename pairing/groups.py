@@ -67,11 +67,10 @@ def with_tile_table(pairs, data_dir):
     Raises `InputError` for a table without the columns file and group, or with others than numbers for low, high
     and least.
     """
-    path = _table_of(data_dir)
-    if path is None:
-        return list(pairs)
-    rows = read_table(path)
-    groups, ranges = _groups_in(rows, path), _ranges_in(rows, path)
+    groups, ranges = {}, {}
+    for path in _tables_of(data_dir):
+        rows = read_table(path)
+        groups, ranges = groups | _groups_in(rows, path), ranges | _ranges_in(rows, path)
     names = [_normal(pair.image.name) for pair in pairs]
     return [
         replace(pair, group=groups.get(name) or pair.group, intensity_range=ranges.get(name))
@@ -81,13 +80,15 @@ def with_tile_table(pairs, data_dir):
 
 def tile_ranges(data_dir):
     """From the name of a tile in `data_dir`/fields.csv to its `Pair.intensity_range`; empty without such a table."""
-    path = _table_of(data_dir)
-    return _ranges_in(read_table(path), path) if path else {}
+    ranges = {}
+    for path in _tables_of(data_dir):
+        ranges |= _ranges_in(read_table(path), path)
+    return ranges
 
 
-def _table_of(data_dir):
-    """The table that `prepare` wrote, of this version or an earlier one; None without one."""
-    return next(filter(Path.is_file, (Path(data_dir) / name for name in (FIELD_TABLE, TILE_TABLE))), None)
+def _tables_of(data_dir):
+    """The tables of a data folder: of tiles that an earlier version cut, and of fields."""
+    return filter(Path.is_file, (Path(data_dir) / name for name in (TILE_TABLE, FIELD_TABLE)))
 
 
 def field_ranges(paths):

@@ -152,6 +152,7 @@ class _Preparing:
             {pair.image.name for pair in found} - {piece.cut_from or piece.pair.image.name for piece in pieces}
         )
         noted = self.told.recorded() | {"meaning": coding.explanation, "left_out": left_out, "copied": self.copied}
+        noted |= {key: value for key, value in (self.known.noted or {}).items() if key == "corrected"}
         written = self._write(rows, noted, gone, raw_gone)
         notes = [coding.explanation, *seen.notes(coding)]
         return Prepared(rows, pieces, coding, notes, changes, empty, written)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pairing.groups import FIELD_TABLE
 from pairing.pairs import has_files
+from preparing.corrected import prepare_corrected
 from preparing.finding import is_cut_short, refuse_forgotten_source
 from preparing.prepare import prepare_fields
 from preparing.told import PREPARED
@@ -11,7 +12,7 @@ from reading.files import InputError, counted, holds_files, refuse_read_only, wr
 from reading.folder_lock import in_turn
 
 
-def fill(data_dir, source=None, annotations=None, colour=False, **told):
+def fill(data_dir, source=None, annotations=None, colour=False, corrected=None, **told):
     """Fill a data folder, saying what is done.
 
     Parameters
@@ -21,12 +22,22 @@ def fill(data_dir, source=None, annotations=None, colour=False, **told):
         empty, the sample.
     annotations : as for `prepare_fields`.
     colour : True for the sample in colour.
+    corrected : folder of predictions whose corrected cells become training fields; `source` is then where pictures are
+        looked for (`corrected.prepare_corrected`).
     told : fields of `told.Told`; of them the sample takes seed and classes.
 
     Raises `InputError` as the three do.
     """
     data_dir = Path(data_dir)
     refuse_read_only(data_dir, "Name another folder with --data DIR.")
+    if corrected is not None:
+        if annotations is not None or colour or told:
+            raise InputError(
+                "--corrected received with options other than --data and --source; expected these alone, since all "
+                "else is as the folder was prepared. Leave the others out."
+            )
+        print(*prepare_corrected(data_dir, corrected, source), sep="\n")
+        return
     with in_turn(data_dir):
         _fill(data_dir, source, annotations, colour, told)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pairing.groups import FIELD_TABLE, TILE_TABLE, split_by_group
+from pairing.groups import TILE_TABLE, split_by_group
 from preparing import earlier
 from preparing.field_table import name_of, read_fields
 from preparing.standing import KEPT_IN
@@ -43,13 +43,14 @@ class Before:
 def before(data_dir):
     """The `Before` of a data folder. Raises `InputError` for damaged tables."""
     noted = read_noted(data_dir)
-    if (data_dir / FIELD_TABLE).is_file() or not (data_dir / TILE_TABLE).is_file():
-        rows = read_fields(data_dir)
+    rows = read_fields(data_dir)
+    if any(row.image_sha256 for row in rows) or not (data_dir / TILE_TABLE).is_file():
         parts = {name_of(image): "train" for image in (noted or {}).get("left_out", ())}
         return Before(rows, noted, parts | {row.field: row.part for row in rows})
     parts = {name_of(image): "train" for image in earlier.left_out(data_dir)}
     parts |= {name_of(image): part for image, (_, part) in earlier.split_of(data_dir).items()}
-    return Before([], noted or earlier.options(data_dir), parts, earlier.tiles(data_dir))
+    noted = (earlier.options(data_dir) or {}) | (noted or {})
+    return Before(rows, noted or None, parts | {row.field: row.part for row in rows}, earlier.tiles(data_dir))
 
 
 def parts_of(found, known, others, gone, told, hash_of):
@@ -62,7 +63,7 @@ def parts_of(found, known, others, gone, told, hash_of):
     function of a path. Raises `InputError` where a group would be in both parts, and for tiles without their field.
     """
     if known.tiles:
-        _refuse_without_field(found, known)
+        _refuse_without_field(found, known, others)
     earlier_names, renamed = {row.image_sha256: row for row in gone if not row.cut_from}, {}
     parts = {pair.stem: known.parts[as_one_name(pair.stem)] for pair in found if as_one_name(pair.stem) in known.parts}
     for pair in found if earlier_names else ():
@@ -99,9 +100,9 @@ def _new_tested(found, of_group, tested, told):
     return {new[i] for i in order[: max(0, lacking)]}
 
 
-def _refuse_without_field(found, known):
+def _refuse_without_field(found, known, others):
     """`InputError` where tiles of an earlier version would go whose whole field is not there to take their place."""
-    gone = sorted(known.parts.keys() - {as_one_name(pair.stem) for pair in found})
+    gone = sorted(known.parts.keys() - {as_one_name(pair.stem) for pair in found} - {row.field for row in others})
     if gone:
         raise InputError(
             f"{TILE_TABLE}: an earlier version cut tiles of {some(gone)}, whose whole pictures are not among those "

@@ -88,6 +88,8 @@ def told_again(noted, given):
         given["stack"] = stacks.HOW
     before = {name: noted[name] for name in OPTIONS if noted and noted.get(name) is not None}
     before |= {name: tuple(before[name]) for name in ("foreground", "ignore") if name in before}
+    if "ignore" in given:  # with what another command noted, which no later one takes back
+        given["ignore"] = tuple(dict.fromkeys((*before.get("ignore", ()), *given["ignore"])))
     if given.get("classes", 1) > 1:  # the two say the same thing in different ways
         before.pop("foreground", None)
     elif "foreground" in given:

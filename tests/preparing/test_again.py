@@ -1,0 +1,258 @@
+"""Prepare once more: what changed is taken over and said, the split stays, nothing that was edited is lost."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import main
+from pairing.pairs import find_pairs
+from preparing import earlier
+from preparing.prepare import prepare_fields
+from preparing.standing import decide
+from preparing.told import UNFINISHED, as_told
+from reading import folder_lock, images
+from reading.files import InputError, sha256
+from reading.images import write_png
+from tests.preparing.test_prepare import Killed, contents, draw, listing, make_source, rectangle, rows_of
+
+
+def prepared(tmp_path, count=6, raw=False, **options):
+    """(data folder, folder of its source or of `Raw data`, what is given as source, {stem: part})."""
+    data = tmp_path / "data"
+    source = make_source(data / "Raw data" if raw else tmp_path / "mine", [(40, 40)] * count)
+    given = None if raw else source
+    done = prepare_fields(data, given, quiet=True, **options)
+    return data, source, given, {row.field: row.part for row in done.rows}
+
+
+def put_mask(path, number=1):
+    write_png(path, np.eye(40, k=number, dtype=np.uint8) * np.uint8(255))
+
+
+def of_part(parts, part):
+    return sorted(name for name, its in parts.items() if its == part)
+
+
+@pytest.mark.parametrize(
+    ("source", "recorded", "standing", "expected"),
+    [
+        ("a", "a", "a", "same"), ("b", "a", "a", "take"), ("a", "a", "b", "keep"), ("b", "a", "b", "same"),
+        ("b", "a", "c", "clash"), ("a", "a", None, "take"), ("a", None, None, "take"), ("a", None, "a", "same"),
+        ("a", None, "b", "stranger"), ("a", "", "b", "stranger"),
+    ],
+)  # fmt: skip
+def test_three_checksums_decide(source, recorded, standing, expected):
+    assert decide(source, recorded, standing) == expected
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["source", "Raw data"])
+def test_changes_are_taken_over_and_said_and_the_split_stays(tmp_path, raw):
+    data, source, given, parts = prepared(tmp_path, raw=raw)
+    one, two, three = of_part(parts, "train")[:3]
+    (tested,) = of_part(parts, "test")
+    put_mask(source / "Masks" / f"{one}.png")
+    (source / "Masks" / f"{two}.png").unlink()
+    draw(source / "Masks" / f"{two}.geojson", rectangle(5, 5, 9, 9))
+    for folder, ending in (("Images", "tif"), ("Masks", "png")):
+        (source / folder / f"{three}.{ending}").unlink()
+        shutil.copy(source / folder / f"{one}.{ending}", source / folder / f"new.{ending}")
+        path = source / folder / f"{tested}.{ending}"
+        path.rename(path.with_name(f"renamed.{ending}"))
+    done = prepare_fields(data, given, quiet=True)
+    assert done.changes == [
+        f"2 masks changed: {one} (train), {two} (train); 1 picture added: new (train); 1 renamed: {tested} → renamed "
+        f"(test); 1 gone: {three} (kept in Earlier fields)"
+    ]
+    assert {row.field: row.part for row in done.rows} == {
+        name: part for name, part in parts.items() if name not in (three, tested)
+    } | {"new": "train", "renamed": "test"}
+    for row in done.rows:
+        for kind, name in (("Images", row.file), ("Masks", row.mask)):
+            copy = data / row.folder / kind / name
+            assert copy.read_bytes() == (source / kind / name).read_bytes()
+            assert raw or copy.read_bytes() == (data / "Raw data" / kind / name).read_bytes()
+    assert len(find_pairs(data / "Train data")) == 5 and len(find_pairs(data / "Test data")) == 1
+    assert (data / "Earlier fields/Train data/Images" / f"{three}.tif").is_file()
+    before = listing(data)
+    assert prepare_fields(data, given, quiet=True).written == 0 and listing(data) == before
+
+
+def test_what_was_edited_in_place_stays_and_two_edits_are_refused(tmp_path, capsys):
+    data, source, given, parts = prepared(tmp_path)
+    one, two = of_part(parts, "train")[:2]
+    put_mask(data / f"Train data/Masks/{one}.png", 3)
+    put_mask(data / f"Raw data/Masks/{two}.png", 4)
+    edited = sha256(data / f"Train data/Masks/{one}.png")
+    done = prepare_fields(data, given, quiet=True)
+    assert done.changes == [
+        f"1 mask changed: {two} (train)", f"edited in Train data or Test data, and kept so: 1 field: {one} (train)",
+    ]  # fmt: skip
+    assert sha256(data / f"Train data/Masks/{one}.png") == edited
+    assert sha256(data / f"Train data/Masks/{two}.png") == sha256(data / f"Raw data/Masks/{two}.png")
+    assert prepare_fields(data, given, quiet=True).written == 0
+    put_mask(source / f"Masks/{one}.png", 5)
+    before = listing(tmp_path)
+    assert main.main(["prepare", "--source", str(source), "--data", str(data)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{one}.png: changed since it was copied, and so was" in line and listing(tmp_path) == before
+    put_mask(data / f"Train data/Masks/{one}.png", 5)  # both the same
+    prepare_fields(data, given, quiet=True)
+    put_mask(source / f"Masks/{one}.png", 6)
+    put_mask(data / f"Raw data/Masks/{one}.png", 7)
+    with pytest.raises(InputError, match="Raw data.*changed since it was copied"):
+        prepare_fields(data, given, quiet=True)
+
+
+def test_pictures_of_another_source_are_added_and_none_is_lost(tmp_path):
+    data, _, _, parts = prepared(tmp_path)
+    other = make_source(tmp_path / "other", [(40, 40)] * 2, seed=5)
+    for kind in ("Images", "Masks"):
+        for path in sorted((other / kind).iterdir()):
+            path.rename(path.with_name(path.name.replace("slide", "more")))
+    before = contents(data)
+    done = prepare_fields(data, other, quiet=True)
+    assert done.changes[0].startswith("2 pictures added: more0_field0 (") and len(done.rows) == 8
+    after = contents(data)
+    assert {name: after[name] for name in before if "." in name and "/" in name} == {
+        name: content for name, content in before.items() if "/" in name
+    }
+    assert parts.items() <= {row.field: row.part for row in done.rows}.items()
+
+
+def test_a_group_never_comes_to_be_in_both_parts(tmp_path):
+    data, source, given, parts = prepared(tmp_path)
+    lines = [f"{name},{'both' if part == 'test' or name == min(parts) else name}" for name, part in parts.items()]
+    (tmp_path / "groups.csv").write_text("\n".join(["file,group", *lines]))
+    before = listing(data)
+    if len(set(lines)) and min(parts) in of_part(parts, "train"):
+        with pytest.raises(InputError, match="group both would be both in training and in test"):
+            prepare_fields(data, given, group_by=str(tmp_path / "groups.csv"), quiet=True)
+        assert listing(data) == before
+
+
+def test_one_file_of_a_folder_of_objects_changes(tmp_path):
+    source = make_source(tmp_path / "mine", [(40, 40)] * 3)
+    for path in list((source / "Masks").iterdir()):
+        path.unlink()
+        for number in (1, 2, 3):
+            put_mask(path.with_suffix("") / f"{number}.png", number)
+    prepare_fields(tmp_path / "data", source, quiet=True)
+    changed = source / "Masks/slide0_field0"
+    put_mask(changed / "2.png", 9), (changed / "3.png").unlink()
+    done = prepare_fields(tmp_path / "data", source, quiet=True)
+    (row,) = [row for row in done.rows if row.field == "slide0_field0"]
+    assert done.changes == [f"1 mask changed: slide0_field0 ({row.part})"]
+    for folder in (row.folder, "Raw data"):
+        assert contents(tmp_path / "data" / folder / "Masks/slide0_field0") == contents(changed)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 6, 9])
+def test_a_prepare_that_is_killed_between_is_finished_by_the_next(tmp_path, monkeypatch, limit):
+    data, source, given, _ = prepared(tmp_path)
+    for number, path in enumerate(sorted((source / "Masks").iterdir())):
+        put_mask(path, number + 1)
+    for number in (1, 2, 3):
+        put_mask(source / "Masks/slide3_field0" / f"{number}.png", number)
+    (source / "Masks/slide3_field0.png").unlink()
+    for folder, ending in (("Images", "tif"), ("Masks", "png")):
+        (source / folder / f"slide2_field0.{ending}").unlink()
+    shutil.copytree(data, tmp_path / "whole")
+    prepare_fields(tmp_path / "whole", source, quiet=True)
+    real, moved = folder_lock.os.replace, []
+
+    def killed(a, b):
+        if UNFINISHED in str(a) and UNFINISHED not in str(b):
+            moved.append(b)
+            if len(moved) > limit:
+                raise Killed
+        real(a, b)
+
+    monkeypatch.setattr(folder_lock.os, "replace", killed)
+    with pytest.raises(Killed):
+        prepare_fields(data, given, quiet=True)
+    monkeypatch.setattr(folder_lock.os, "replace", real)
+    prepare_fields(data, given, quiet=True)
+    assert contents(data) == contents(tmp_path / "whole")
+
+
+# ------------------------------------------------------------------------------------------ folders of earlier versions
+
+
+def tiled(tmp_path, classes=1, foreground=None):
+    """A data folder as an earlier version cut it: fields of 40×40 in tiles of 20, the last of them tested."""
+    source, data, rows = make_source(tmp_path / "data/Raw data", [(40, 40)] * 3, classes=3), tmp_path / "data", []
+    for pair in find_pairs(source):
+        part = "test" if pair.stem.startswith("slide2") else "train"
+        mask = images.read_mask(pair.mask)
+        mask = mask if classes > 1 else np.uint8(255) * (mask > 0)
+        for i, j in np.ndindex(2, 2):
+            place, name = np.s_[20 * i : 20 * i + 20, 20 * j : 20 * j + 20], f"{pair.stem}_tile_{i:02d}_{j:02d}.png"
+            for kind, pixels in (("Images", images.read(pair.image)[..., 0]), ("Masks", mask)):
+                write_png(data / f"{part.capitalize()} data" / kind / name, pixels[place])
+            rows.append(f"{name},{pair.image.name},{20 * i},{20 * j},20,20,0,0,{pair.group},{part},0.5,0,255")
+    head = "file,image,row,column,height,width,pad_bottom,pad_right,group,part,foreground,low,high"
+    (data / "tiles.csv").write_text("\n".join([head, *rows]) + "\n")
+    cut = {"tile_px": 20, "overlap_px": 0, "keep_empty": 1.0, "test_share": 0.2, "seed": 0, "classes": classes}
+    cut |= {"foreground": foreground, "meaning": "foreground: 2", "left_out": []}
+    (data / "tiles.json").write_text(json.dumps(cut, indent=2) + "\n")
+    return data
+
+
+def test_tiles_of_earlier_versions_mean_what_they_meant(tmp_path, capsys):
+    data = tiled(tmp_path / "a", foreground=[2])
+    assert as_told(data) == (1, None, []) and as_told(data, foreground=(2,))[:2] == (1, None)
+    for other in ({"foreground": (1,)}, {"foreground": (2, 1)}, {"classes": 3}):
+        with pytest.raises(InputError, match=r"tiles.json.*foreground: 2"):
+            as_told(data, **other)
+    assert main.main(["check", "--data", str(data)]) == 0
+    data = tiled(tmp_path / "b", classes=3)
+    assert as_told(data) == (3, None, ["--classes 3, as `prepare` was told"])
+    assert as_told(data, foreground=(2,))[:2] == (1, (2,))
+    with pytest.raises(InputError, match="--classes 2 received"):
+        as_told(data, classes=2)
+    for damaged in ("", "[]", "{}", '{"classes": 1, "foreground": 3, "meaning": ""}'):
+        (data / "tiles.json").write_text(damaged)
+        with pytest.raises(InputError, match="damaged"):
+            as_told(data)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_prepare_takes_over_a_folder_of_tiles(tmp_path, monkeypatch, capsys, classes):
+    data = tiled(tmp_path, classes, [2] if classes == 1 else None)
+    before = contents(data)
+    real, calls = folder_lock.os.replace, []
+
+    def killed(a, b):
+        if UNFINISHED in str(a) and UNFINISHED not in str(b):
+            calls.append(b)
+            if len(calls) > 4:
+                raise Killed
+        real(a, b)
+
+    monkeypatch.setattr(folder_lock.os, "replace", killed)
+    with pytest.raises(Killed):
+        prepare_fields(data, quiet=True)
+    monkeypatch.setattr(folder_lock.os, "replace", real)
+    assert main.main(["prepare", "--data", str(data)]) == 0
+    rows = rows_of(data)
+    assert {row["file"]: row["part"] for row in rows} == {
+        "slide0_field0.tif": "train", "slide1_field0.tif": "train", "slide2_field0.tif": "test",
+    }  # fmt: skip
+    assert as_told(data)[:2] == ((1, (2,)) if classes == 1 else (3, None))
+    after = contents(data)
+    kept = {name.removeprefix(f"{earlier.KEPT_IN}/"): content for name, content in after.items()}
+    assert before.items() <= kept.items() and not earlier.records(data)
+    assert len(find_pairs(data / "Train data")) == 2 and len(find_pairs(data / "Test data")) == 1
+    assert prepare_fields(data, quiet=True).written == 0
+
+
+def test_tiles_whose_fields_are_not_there_stay(tmp_path, capsys):
+    data = tiled(tmp_path)
+    for path in ("Images/slide1_field0.tif", "Masks/slide1_field0.png"):
+        (data / "Raw data" / path).unlink()
+    write_png(data / "Train data/Images/mine.png", np.eye(20, dtype=np.uint8))
+    before = listing(data)
+    assert main.main(["prepare", "--data", str(data)]) == 2
+    assert "cut tiles of slide1_field0, whose whole pictures" in capsys.readouterr().err and listing(data) == before
