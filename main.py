@@ -117,6 +117,7 @@ def run_all(
 ):
     """prepare if there is nothing yet, train, predict, evaluate."""
     from pairing.pairs import has_files
+    from predicting.record import refuse_corrected
     from preparing.sources import fill_if_empty
     from reading.files import refuse_read_only
     from reading.folder_lock import in_turn
@@ -131,6 +132,8 @@ def run_all(
         train_alone = f'python main.py train --data "{training.data}"'
         copy = f"Copy {training.data} to your disk; or train alone ({train_alone}), then predict with --out DIR."
         refuse_read_only(training.data / PREDICTED, copy)
+        if wanted:
+            refuse_corrected(training.data / PREDICTED)
     print("2 train")
     model = fit(training, "python main.py", data, runs)
     print("3 predict")

@@ -9,10 +9,11 @@ import numpy as np
 from tqdm import tqdm
 
 from measuring.cell_files import COUNTS, TABLE, CellWriter
+from measuring.cells import LABELS_SUFFIX
 from pairing.groups import field_ranges
 from pairing.naming import MASK_FOLDERS, of_cellpose
 from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
-from predicting.record import write_record
+from predicting.record import refuse_corrected, write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
 from reading.files import MADE_BY, InputError, counted, find_twins, is_hidden, is_result, replacing, some, stem_of
@@ -178,14 +179,16 @@ def refuse_shared_names(paths):
 
 def _refuse_to_overwrite(paths, out_dir, with_cells):
     """Raise `InputError` where a result would take the place of a picture, or of what somebody else made."""
+    if with_cells:
+        refuse_corrected(out_dir, set(map(stem_of, paths)))
     pictures = {path.resolve(): path for path in map(Path, paths)}
     endings = [f"{SUFFIX}.png", f"{SUFFIX}.tif", f"{SUFFIX}_colour.png", "_probability.png"]
-    endings += ["_labels.png", "_labels.tif", "_overlay.png", ".geojson", "_rois.zip"] if with_cells else []
+    corrected = [f"{LABELS_SUFFIX}.png", f"{LABELS_SUFFIX}.tif", ".geojson", "_rois.zip"]  # or drawn, by people
+    endings += [*corrected, "_overlay.png"] if with_cells else []
     for path in pictures:
         for ending in endings:
             target = (out_dir / f"{stem_of(path)}{ending}").resolve()
-            beside = target.parent == path.parent and ending in (".geojson", "_rois.zip") and target.is_file()
-            if target in pictures or (beside and not is_result(target)):
+            if target in pictures or (ending in corrected and target.is_file() and not is_result(target)):
                 raise InputError(
                     f"{target}: would be overwritten by what is predicted of {path.name}; expected no such file, or "
                     "one that `predict` wrote. Choose another place with --out DIR."

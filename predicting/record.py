@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from reading import stacks
-from reading.files import InputError, sha256, write_json
+from reading.files import InputError, sha256, stem_of, write_json
 
 RECORD = "predictions.json"
 KEPT = ("classes", "threshold", "masks", "dark_foreground")  # of the model's metadata
@@ -95,6 +95,28 @@ def read_record(folder):
         return Record(path, str(found.get("model", "")), **known, **more, listed=listed, all_cells=found.get("cells"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; expected what `predict` writes there. Run `predict` again.") from error
+
+
+def refuse_corrected(folder, stems=None):
+    """Raise `InputError` where a file of cells in a folder was changed since `predict` wrote it: it would be replaced.
+
+    stems : of the pictures that are predicted now; None for all in the record.
+    """
+    try:
+        listed = read_record(folder).listed or {}
+    except InputError:  # no record, or a damaged one: nothing is known
+        return
+    for entry in listed.values():
+        if stems is not None and stem_of(entry["image"]) not in stems:
+            continue
+        for name, written in entry.get("cell_files", {}).items():
+            path = Path(folder) / name
+            if path.is_file() and sha256(path) != written:
+                raise InputError(
+                    f"{path}: corrected since `predict` wrote it, and it would be overwritten; expected it unchanged. "
+                    f'Keep the correction (python main.py prepare --corrected "{folder}" --data DIR) and move the file '
+                    "away, or choose another place with --out DIR."
+                )
 
 
 def write_record(predictor, folder, written, cells):

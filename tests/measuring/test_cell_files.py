@@ -23,7 +23,7 @@ from pairing.annotations import read_annotation, read_drawing, read_shapes
 from pairing.outlines import rasterise as outline_mask
 from pairing.polygons import polygonise
 from predicting.evaluate import evaluate_folder
-from predicting.folder import predict_files
+from predicting.folder import Wanted, predict_files, predict_paths
 from predicting.record import read_record
 from reading import images, intensity
 from reading.files import InputError, sha256
@@ -259,6 +259,21 @@ def test_the_record_tells_what_of_the_cells_is_as_it_was_written(tmp_path, smear
     names = ("a_labels.png", "a.geojson", "a_rois.zip")
     assert listed["a_predict.png"]["cell_files"] == {name: sha256(out / name) for name in names}
     assert listed["b_predict.png"]["cell_files"] == {} and listed["b_predict.png"]["image_path"] == str(smears[1])
+
+
+def test_cells_that_somebody_corrected_are_not_overwritten(tmp_path, smears):
+    out, wanted = tmp_path / "out", Wanted(cells=True)
+    predict_paths(FakePredictor, smears, out, wanted)
+    corrected = out / "a.geojson"
+    corrected.write_text(corrected.read_text().replace("cell", "nucleus"))
+    before = corrected.read_bytes()
+    with pytest.raises(InputError, match=r"a\.geojson: corrected since.*prepare --corrected"):
+        predict_paths(FakePredictor, smears, out, wanted)
+    predict_paths(FakePredictor, smears, out, Wanted())  # which writes masks alone
+    assert corrected.read_bytes() == before
+    corrected.write_text('{"type": "FeatureCollection", "features": []}')  # another program saved it anew
+    with pytest.raises(InputError, match=r"a\.geojson: would be overwritten"):
+        predict_paths(FakePredictor, smears, out, wanted)
 
 
 def test_three_classes_give_cells_with_nuclei(tmp_path):
