@@ -98,7 +98,7 @@ export class Queue {
   done(item, answer) {
     if (item.path === "edits") this.versions.set(item.id, answer.version);
     if (this.items[0] === item) this.items.shift();
-    this.answered(item, answer);
+    this.answered(item.id, answer);
     this.changed("saving");
   }
 

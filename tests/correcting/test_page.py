@@ -395,6 +395,7 @@ def test_a_field_is_done_and_the_next_one_comes(page):
     assert [field["state"] for field in page.client.json("GET", "/api/fields")[1]["fields"]] == ["done", "untouched"]
     page.keys("n", "Delete")
     assert same_cells(page.saved("2"), labels(v0="10:20,10:20"))
+    page.page.locator("#fields [aria-current=true]", has_text="begun · 2 cells").wait_for()
     page.page.get_by_role("button", name="Previous").click()
     page.said("a.png: 2 cells, done")
     page.keys("Control+z")  # what was done in this field before
