@@ -18,6 +18,9 @@ sys.path.insert(0, str(ROOT))
 
 from checking import contact_sheet, doctor
 from main import quiet_start
+from measuring import cell_files
+from measuring.cells import Cells, find_cells
+from pairing.objects import components
 from pairing.pairs import find_pairs
 from predicting.evaluate import evaluate_folder
 from predicting.folder import predict_files
@@ -27,8 +30,10 @@ from reading import images, show
 from reading.files import InputError
 from reporting import figures
 from reporting.page import write_page
+from scoring.objects import match_objects
 from tests.browser import chromium
 from training.run_folder import newest_model
+from weights.start import PAP_SMEAR
 
 FIRST_TEST_SLIDE = write_sample.__kwdefaults__["train"][0]  # test slides are numbered after the training slides
 PART = slice(256, 768), slice(256, 768)  # rows and columns, 512×512 px
@@ -72,6 +77,7 @@ def draw(model, out):
     for name in ("predictions.json", "probabilities.npz"):  # … and records that only a scored folder needs
         (out / name).unlink()
     draw_check(out / "check.png")
+    draw_correcting(out / "correcting.png")
     draw_page(predictor, out / "report.png")
 
     field = field[..., None]
@@ -93,6 +99,34 @@ def draw_check(path):
         masks = sorted((Path(folder) / "Train data" / "Masks").iterdir())
         shutil.copyfile(masks[1], masks[4])
         contact_sheet.write_contact_sheet(doctor.examine(folder, quiet=True), path)
+
+
+def draw_correcting(path):
+    """A picture's cells as weights of other pictures find them, and as they are when somebody has corrected them."""
+    field, classes = make_field(FIRST_TEST_SLIDE, 0)
+    field, true = field[PART][..., None], components(classes[PART] == NUCLEUS)
+    predictor = Predictor(PAP_SMEAR)
+    probability = predictor.probability(field)
+    found = find_cells(predictor.mask(probability), probability=probability)
+    kept = [
+        any(
+            np.array_equal(
+                match_objects((true == n).astype(np.int32), (found.labels == m).astype(np.int32))[:3], (1, 0, 0)
+            )
+            for m in np.unique(found.labels[true == n])
+            if m
+        )
+        for n in range(1, true.max() + 1)
+    ]
+    corrected = Cells(true.astype(np.int32), np.where(kept, 1, 2).astype(np.uint8))
+    close = slice(20, 290), slice(170, 440)
+    by_hand = np.unique(corrected.labels[close][np.isin(true[close], 1 + np.flatnonzero(~np.array(kept)))]).size
+    pictures = {
+        "the picture": show.display(field)[close],
+        "outlines of the network": cell_files.draw(field, found)[close],
+        f"corrected, {by_hand} by hand (blue)": cell_files.draw(field, corrected)[close],
+    }
+    show.panels(pictures, path, inches=3.6, dpi=100)
 
 
 def draw_page(predictor, path):

@@ -57,7 +57,7 @@ def say_after_prediction(record, data, paths, cells, **given):
         say_next("evaluate", data=data, out=given["out"])
     elif record.classes == 1 and not slides:
         say_correct(1, data, paths, model=given["model"], runs=given["runs"])
-    elif cells:
-        say_next("prepare", corrected=record.path.parent, data=data)
+    elif cells:  # which are corrected in QuPath, and put into Raw data
+        say_next("prepare", data=data)
     else:
         say_next(" ".join(["predict", *(f'"{path}"' for path in paths), "--cells"]), data=data, **given)
