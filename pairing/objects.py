@@ -10,6 +10,9 @@ from pairing.masks import IGNORED, MOST_CLASSES, read_mask_of
 from pairing.outlines import Shape, filled
 from pairing.pairs import mask_sources
 from pairing.shades import COLOUR
+from reading.files import is_numbered
+
+FEWEST = 4  # so many values, each in one piece, are no classes
 
 
 def components(mask):
@@ -35,9 +38,11 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
 
     Binary masks only (`coding.classes` 1) can. They do where the mask is
     - a folder of files: one file an object ("files");
-    - a file of outlines all of one class: one outline an object, smaller ones on top ("outlines");
+    - a file of outlines all of one class: one outline an object, smaller ones on top ("outlines"); where everything
+      above 0 is foreground, other files of the folder may have other classes, or be no outlines;
     - a label image: the folder's masks hold more than 16 different numbers or colours, none of them smoothed edges or
-      values chosen with --foreground ("labels"). Fewer may be classes, and are not taken for objects.
+      values chosen with --foreground ("labels"). Fewer may be classes, and are not taken for objects, except in a file
+      that says so (`files.NUMBERED`), and among files of other kinds in one of numbers 1 to n in one piece each.
 
     Parameters
     ----------
@@ -53,18 +58,38 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     """
     one_value = sum(value > 0 for value in mask_values) == 1
     mask = (mask > 0) & (mask != IGNORED)
-    plain = coding.classes == 1 and coding.values is None and coding.palette is None
-    plain &= coding.threshold <= 1 and coding.background != 0  # 0: of files that are stored in different ways
+    plain = coding.classes == 1 and coding.values is None and coding.palette is None and coding.threshold <= 1
+    above_zero = plain and not coding.background  # 0: of files that are stored in different ways
     if coding.classes == 1 and pair.mask.is_dir():
         parts = (coding.decode(read_mask_of(replace(pair, mask=path), mask.shape)) for path in mask_sources(pair.mask))
         return _numbered(((..., part > 0) for part in parts), mask), "files"
+    if annotations.is_outlines(pair.mask) and not one_value and above_zero:
+        one_value = len({shape.name for shape in annotations.read_shapes(pair.mask)[0]}) == 1
     if coding.classes == 1 and one_value and annotations.is_outlines(pair.mask):
         shapes = sorted(annotations.read_shapes(pair.mask)[0], key=Shape.extent, reverse=True)
         return _numbered((filled(shape, mask.shape) for shape in shapes), mask), "outlines"
-    if plain and len(mask_values) > MOST_CLASSES:
+    mixed = plain and coding.background == 0
+    sure = plain and (is_numbered(pair.mask) or (not mixed and len(mask_values) > MOST_CLASSES))
+    if sure or (mixed and not annotations.is_outlines(pair.mask)):
         stored = read_mask_of(pair, mask.shape) if stored is None else stored
-        return _labels(stored, mask, mask_values, as_stored=coding.background is None), "labels"
+        if sure or _numbers_objects(stored, mask):
+            return _labels(stored, mask, mask_values, as_stored=not coding.background), "labels"
     return None, None
+
+
+def _numbers_objects(stored, mask):
+    """Whether a mask among others that are stored in other ways numbers its objects: integer and bool (height, width).
+
+    It has more numbers than there are classes, or these are 1 … n, `FEWEST` at least, each of them in one piece.
+    """
+    values = np.unique(stored[mask])
+    if len(values) > MOST_CLASSES:
+        return True
+    return (
+        len(values) >= FEWEST
+        and values[-1] == len(values)
+        and all(components(stored == value).max() == 1 for value in values.tolist())
+    )
 
 
 def _labels(stored, mask, drawn, as_stored):
