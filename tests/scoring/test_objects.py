@@ -275,7 +275,11 @@ def test_one_outline_is_one_object(tmp_path):
     labels, source = objects_of(tmp_path / "m.json", values=(0, 2**30))
     assert source == "outlines" and len(np.unique(labels[labels > 0])) == 3
     np.testing.assert_array_equal(labels > 0, TOUCHING > 0)
-    # of several classes, a cell's outline holds its nucleus': then components
+    # by other programs, the folder's other files have other classes, or none
+    assert objects_of(tmp_path / "m.json", values=(0, 1, 2**30))[1] == "outlines"
+    # of several classes in one file, a cell's outline holds its nucleus': then components
+    shapes["shapes"].append(box(0, 1) | {"label": "cell"})
+    (tmp_path / "m.json").write_text(json.dumps(shapes))
     assert objects_of(tmp_path / "m.json", values=(0, 2**30, 2**30 + 1))[1] == "components"
 
 
