@@ -102,7 +102,8 @@ class Copies:
             names = some(there.name for _, there in self._clashes)
             raise InputError(
                 f"{there}: changed since it was copied, and so was {source}, otherwise ({names}); expected one of the "
-                "two. Delete the one that is not meant, or make both the same, and run this again; nothing was changed."
+                "two. Delete the first to take the second, or copy it over the second to keep it, and run this again; "
+                "nothing was changed."
             )
 
     def refuse_strangers(self, known):
