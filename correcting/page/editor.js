@@ -14,7 +14,8 @@ export class Editor {
     this.field = this.cells = null;
     this.selected = new Set();
     this.aimed = 0; // the cell that a click would delete or join
-    this.brush = 12; // diameter in pixels of the picture
+    this.brush = 12; // diameter in pixels of the picture; fits the field's cells until the user chooses
+    this.brushChosen = false;
     this.over = false; // drawing takes pixels from other cells
   }
 
@@ -28,10 +29,16 @@ export class Editor {
     for (const act of this.history.done) this.count(act, 1);
     this.selected.clear();
     this.aimed = 0;
-    this.brush = Math.max(3, Math.round(this.cells.typicalDiameter() / 2));
+    if (!this.brushChosen) this.brush = Math.max(3, Math.round(this.cells.typicalDiameter() / 2));
     if (levels) this.view.close();
     this.view.open(levels ?? this.view.levels, this.cells);
     this.refresh();
+  }
+
+  /** From then on, it stays as it is from field to field. */
+  chooseBrush(diameter) {
+    this.brush = diameter;
+    this.brushChosen = true;
   }
 
   get history() { return this.histories.get(this.field?.id) ?? {done: [], undone: []}; }

@@ -124,6 +124,7 @@ export class Fields {
     $("field-name").textContent = current?.name ?? "Correct cells";
     $("field-facts").textContent = current
       ? `field ${this.place + 1} of ${all.length} · ${current.width} × ${current.height} px · ${PARTS[current.part]}` : "";
+    $("stage").ariaLabel = current ? `Picture ${current.name} with its cells` : "No picture";
     $("previous").disabled = this.place <= 0;
     $("next").disabled = this.place >= all.length - 1;
     $("done").disabled = !current;

@@ -1,6 +1,8 @@
 // Mouse, pen, touch and keyboard on the picture → the tools' press, move and release, zoom and pan.
 
 const DRAG = 4; // CSS px that the pointer may tremble in a click
+const PAUSE = 200; // ms without a turn of the wheel, after which another may be turned
+const NOTCH = 40; // CSS px: the least step of a wheel
 const STEP = 10; // CSS px that an arrow key moves the crosshair
 
 export class Input {
@@ -9,6 +11,7 @@ export class Input {
     Object.assign(this, {stage, view, tools, editor, keys});
     this.pointers = new Map(); // of a touch screen: where each finger is
     this.drag = null; // {x, y, far, moves, button}: the press that is going on
+    this.wheeled = -Infinity; // when the wheel was last turned
     this.space = false; // held, to move the picture
     this.crosshair = null; // {x, y} of the picture, while the keyboard is in use
     this.penDown = false; // the keyboard's mouse button
@@ -114,13 +117,18 @@ export class Input {
     this.view.zoom(apart(is) / apart(was), middle(is).x, middle(is).y);
   }
 
-  /** The wheel of a mouse zooms; a touchpad moves the picture with two fingers and zooms by pinching (Ctrl + wheel). */
+  /** The wheel of a mouse zooms; a touchpad moves the picture with two fingers and zooms by pinching (Ctrl + wheel).
+   *  Browsers do not say which of the two it is; a wheel starts with a large step straight up or down, fingers slowly. */
   wheel(event) {
     event.preventDefault();
-    const {x, y} = this.place(event), {deltaX, deltaY, deltaMode} = event;
-    const notch = deltaMode !== 0 || Math.abs(event.wheelDeltaY ?? 0) % 120 === 0 || Math.abs(deltaY) >= 100;
-    if (event.ctrlKey && !notch) this.view.zoom(Math.exp(-deltaY / 100), x, y);
-    else if (deltaX === 0 && deltaY && notch && !event.shiftKey) this.view.zoom(deltaY < 0 ? 1.25 : .8, x, y);
+    const {x, y} = this.place(event), {deltaX, deltaY, deltaMode, timeStamp} = event;
+    if (timeStamp - this.wheeled > PAUSE) {
+      const step = Math.abs(deltaY) >= NOTCH || event.wheelDeltaY && event.wheelDeltaY % 120 === 0;
+      this.isWheel = deltaMode !== 0 || deltaX === 0 && Boolean(step);
+    }
+    this.wheeled = timeStamp;
+    if (event.ctrlKey) this.view.zoom(Math.min(1.25, Math.max(.8, Math.exp(-deltaY / 100))), x, y);
+    else if (this.isWheel && deltaY && !event.shiftKey) this.view.zoom(deltaY < 0 ? 1.25 : .8, x, y);
     else this.view.pan(-deltaX, -deltaY);
     this.tools.move(this.view.toPicture(x, y));
   }
@@ -132,6 +140,7 @@ export class Input {
     if (document.querySelector("dialog[open]") || target.closest("select, textarea, input:not([type=range], [type=checkbox])")) {
       return;
     }
+    if (target.type === "range" && /^Page|^Arrow/.test(event.key)) return; // move the slider
     const typed = event.getModifierState("AltGraph"); // such as [ on many keyboards
     const control = (event.ctrlKey || event.metaKey) && !typed;
     const name = `${control ? "Ctrl+" : ""}${event.shiftKey && event.key.length > 1 ? "Shift+" : ""}`

@@ -19,15 +19,17 @@ const SAVED = {
   moved: () => "Not saved: the program was started anew under another address. Open the address that it printed.",
 };
 
-function say(text) { $("message").textContent = text; }
+function say(text) { $("message").textContent = $("message").title = text; }
 
 // ------------------------------------------------------------------------------------------------------------ the parts
 
 let fields; // the queue and the fields know each other
 const queue = new Queue({
   changed: (state, why) => {
-    $("saved").textContent = SAVED[state](queue.unsent, why);
-    $("saved").dataset.state = state;
+    const saved = $("saved"), was = saved.dataset.state, text = SAVED[state](queue.unsent, why);
+    saved.textContent = text;
+    saved.dataset.state = state;
+    if (queue.stuck && was !== state) say(text); // read aloud, as what goes well is not
   },
   answered: (id, answer) => fields.answered(id, answer),
   conflict: async (id, error) => {
@@ -102,7 +104,7 @@ function setOver(over) {
 
 function setBrush(steps) {
   const size = editor.brush + steps * Math.max(1, Math.round(editor.brush / 8));
-  editor.brush = Math.min(Number($("size").max), Math.max(1, size));
+  editor.chooseBrush(Math.min(Number($("size").max), Math.max(1, size)));
   showEditor();
   view.redrawPointer();
 }
@@ -136,7 +138,7 @@ for (const [id, act] of Object.entries({
   undo: keys["Ctrl+z"], redo: keys["Ctrl+y"], "zoom-in": keys["+"], "zoom-out": keys["-"], "zoom-one": keys[1], "zoom-fit": keys[0],
 })) press(id, act);
 on("help-open", "click", keys["?"]);
-on("size", "input", ({target}) => { editor.brush = Number(target.value); showEditor(); });
+on("size", "input", ({target}) => { editor.chooseBrush(Number(target.value)); showEditor(); });
 on("over", "change", ({target}) => setOver(target.checked));
 on("outlines", "change", ({target}) => showOutlines(target.checked));
 on("brightness", "input", showDisplay);
