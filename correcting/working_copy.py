@@ -71,7 +71,9 @@ class WorkingCopy:
         edit = read_edit(told, self.labels.shape)
         kept = {key: told[key] for key in ("row", "column", "height", "width", "runs")}
         with self.lock:
-            pixels = self.pixels - count_pixels(self.labels[edit.place]) + count_pixels(edit.labels)
+            before = self.labels[edit.place]
+            changed = before != edit.labels
+            pixels = self.pixels - count_pixels(before[changed]) + count_pixels(edit.labels[changed])
             cells = _cells(pixels)
             self._append(kept | {"cells": cells}, {"version": self.version + 1, "cells": cells})
             self.labels[edit.place], self.pixels = edit.labels, pixels
