@@ -10,10 +10,10 @@ import numpy as np
 from checking.findings import FEW, in_parts
 from pairing.annotations import is_outlines
 from pairing.doubts import doubts, drawn_as_lines
-from pairing.masks import value_text, values_to_ignore
+from pairing.masks import OUR_GROUND, value_text
 from pairing.outlines import HOLDS_OTHERS, left_out_by_kind
 from pairing.pairs import TEST, TRAIN
-from pairing.survey import Survey
+from pairing.survey import make_survey
 from reading.files import InputError, some
 
 
@@ -60,12 +60,9 @@ def survey_of(all_facts, ignore=None):
     ignore : as of `survey.survey`.
     """
     colour = any(facts.colour for facts in all_facts)
-    found = [facts.mask for facts in all_facts if facts.mask]
-    masks, unknown = ([mask for mask in found if bool(len(mask.values)) == which] for which in (True, False))
-    names = {value: name for mask in found for value, name in mask.names.items()}
     two_channels = [facts.pair.image.name for facts in all_facts if facts.two_channels]
-    sizes, ignored = [facts.size for facts in all_facts], values_to_ignore(ignore, names)
-    return Survey(sizes, colour, _total(all_facts), masks, two_channels, unknown, ignored)
+    found = [facts.mask for facts in all_facts if facts.mask]
+    return make_survey([facts.size for facts in all_facts], colour, found, two_channels, ignore)
 
 
 def _total(all_facts):
@@ -80,7 +77,8 @@ def _check_families(case):
 
     Outlines are none of them: each is an object of a class that it names, beside whatever else the folder holds.
     """
-    drawn = [facts for facts in case.of(masks=True) if not is_outlines(facts.pair.mask)]
+    known = [facts for facts in case.of(masks=True) if max(facts.values) < OUR_GROUND]
+    drawn = [facts for facts in known if not is_outlines(facts.pair.mask)]
     held = [(facts, set(facts.values) - {0}) for facts in drawn]
     labels = set().union(*(values for facts, values in held if len(values) > 1 and not facts.soft))
 

@@ -4,31 +4,35 @@ import threading
 
 from correcting.working_copy import most_cells
 from measuring.cells import find_cells
-from pairing.masks import read_stored_mask_of
+from pairing.masks import IGNORED, read_stored_mask_of
 from pairing.objects import true_objects
 from pairing.pairs import TEST, TRAIN, find_pairs
 from pairing.survey import survey
 from predicting.predictor import Predictor
+from preparing.told import as_told, ignored
 from reading import images
-from reading.files import InputError
+from reading.files import NOT_KNOWN, InputError
 
 
 class Masks:
     """The masks of a data folder, and what their values mean; each part is looked through when it is first asked for.
 
-    foreground : as `prepare` was told, None where it was not. Safe to use from threads.
+    Safe to use from threads.
     """
 
-    def __init__(self, data, foreground=None):
-        self.data, self.foreground = data, foreground
+    def __init__(self, data):
+        self.data = data
         self._meaning, self._lock = {}, threading.Lock()
 
     def labels(self, picture):
         """The objects of a picture's mask, uint16 (height, width). Raises `InputError` where it cannot be read."""
         coding, drawn = self._meaning_in(picture.part)
         stored = read_stored_mask_of(picture.pair, (picture.height, picture.width))
-        mask = coding.decode(stored.values)
-        return most_cells(true_objects(picture.pair, mask, coding, drawn, stored.values)[0], picture.pair.mask)
+        mask = coding.class_ids(stored)
+        labels, _ = true_objects(picture.pair, mask == 1, coding, drawn, stored.values)
+        labels = most_cells(labels, picture.pair.mask)
+        labels[mask == IGNORED] = NOT_KNOWN
+        return labels
 
     def class_ids(self, pair, part, size):
         """The truth of a `pairs.Pair` of size (height, width), as `evaluate` sees it, with `masks.IGNORED`."""
@@ -44,8 +48,10 @@ class Masks:
         with self._lock:
             if part not in self._meaning:
                 folder = self.data / (TRAIN if part == "train" else TEST)
-                found = survey([pair for pair in find_pairs(folder, masks="optional") if pair.mask], quiet=True)
-                self._meaning[part] = found.coding(1, self.foreground), found.drawn()
+                pairs = [pair for pair in find_pairs(folder, masks="optional") if pair.mask]
+                found = survey(pairs, quiet=True, ignore=ignored(self.data))
+                _, foreground, _ = as_told(self.data)
+                self._meaning[part] = found.coding(1, foreground), found.drawn()
             return self._meaning[part]
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from correcting.transfer import IGNORED
 from correcting.working_copy import free_name
 from pairing import annotations
 from pairing.groups import groups_of, with_tile_table
@@ -24,11 +23,11 @@ from pairing.qupath_geojson import CELL, write_geojson
 from preparing.field_table import note_mask
 from preparing.told import ignore_also
 from reading import images
-from reading.files import NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of
+from reading.files import NOT_KNOWN, NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of
 from reading.folder_lock import in_turn
 
 EARLIER = "Earlier masks"  # in the data folder
-NOT_KNOWN = "Ignore*"  # QuPath's own class for what is to be left out
+IGNORE = "Ignore*"  # QuPath's own class for what is to be left out
 
 
 def add_field(data, picture, copy):
@@ -68,8 +67,8 @@ def add_field(data, picture, copy):
             temporary.write_bytes(content)
             settle(temporary)
         _note(data, plan, picture, place.name)
-        if (labels == IGNORED).any():
-            ignore_also(data, IGNORED)
+        if (labels == NOT_KNOWN).any():
+            ignore_also(data, NOT_KNOWN)
         if first and not _pairs_with(data, picture, plan):
             remove_field(data, picture, copy)
             raise InputError(
@@ -111,11 +110,11 @@ def remove_field(data, picture, copy):
 
 
 def write_cells(path, copy):
-    """Write the outlines of a `working_copy.WorkingCopy` as GeoJSON; of what is not known in it as `NOT_KNOWN`."""
+    """Write the outlines of a `working_copy.WorkingCopy` as GeoJSON; of what is not known in it as `IGNORE`."""
     with copy.lock:
         labels = copy.labels.astype(np.int32)
     shapes = [
-        make_shape(NOT_KNOWN if number == IGNORED else CELL, parts) for number, parts in polygonise(labels).items()
+        make_shape(IGNORE if number == NOT_KNOWN else CELL, parts) for number, parts in polygonise(labels).items()
     ]
     write_geojson(path, shapes)
 

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 
 from reading import images, show
-from reading.files import InputError
+from reading.files import NOT_KNOWN, InputError
 
-IGNORED = 65535  # of labels: nothing is known there
-MOST_CELLS = IGNORED - 1
+MOST_CELLS = NOT_KNOWN - 1
 BAND_ROWS = 256
 MANY_PIXELS = 2**20  # from where on OpenCV counts faster than NumPy
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -76,7 +75,7 @@ def read_edit(told, shape):
     if runs.ndim != 1 or runs.dtype.kind != "i" or not runs.size or runs.size % 2 or runs.min() < 0:
         raise _malformed("runs that are no pairs of whole numbers")
     values, counts = runs[::2], runs[1::2]
-    if values.max() > IGNORED or counts.max() > height * width or counts.sum() != height * width:
+    if values.max() > NOT_KNOWN or counts.max() > height * width or counts.sum() != height * width:
         raise _malformed("values above 65,535, or another number of pixels than the rectangle has")
     return Edit(row, column, np.repeat(values.astype(np.uint16), counts).reshape(height, width))
 
@@ -102,10 +101,10 @@ def runs_of(labels):
 def count_pixels(labels):
     """The number of pixels of each value: int64 ndarray of shape (65536,); labels: uint16, of any shape."""
     if labels.size <= MANY_PIXELS:
-        return np.bincount(labels.ravel(), minlength=IGNORED + 1)
+        return np.bincount(labels.ravel(), minlength=NOT_KNOWN + 1)
     parts = np.array_split(labels.reshape(-1), -(-labels.size // 2**22))  # as float32 counts whole numbers
     return sum(
-        cv2.calcHist([part], [0], None, [IGNORED + 1], [0, IGNORED + 1]).ravel().astype(np.int64) for part in parts
+        cv2.calcHist([part], [0], None, [NOT_KNOWN + 1], [0, NOT_KNOWN + 1]).ravel().astype(np.int64) for part in parts
     )
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from correcting.transfer import IGNORED, MOST_CELLS, GzippedLabels, count_pixels, read_edit
+from correcting.transfer import MOST_CELLS, GzippedLabels, count_pixels, read_edit
 from reading import images
-from reading.files import InputError, replacing, settle
+from reading.files import NOT_KNOWN, InputError, replacing, settle
 
 JOURNAL, LABELS = ".jsonl", "_labels.png"
 LONG = 200  # edits, after which a journal is worth compacting
@@ -198,7 +198,7 @@ def most_cells(labels, path):
 
 
 def _cells(pixels):
-    return int(np.count_nonzero(pixels[1:IGNORED]))
+    return int(np.count_nonzero(pixels[1:NOT_KNOWN]))
 
 
 def _png(labels):

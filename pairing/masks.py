@@ -12,10 +12,11 @@ from pairing.outlines import FIRST_NAMED
 from pairing.pairs import mask_sources
 from pairing.shades import COLOUR, TINY, are_apart, blended_values, drawn_values, is_soft, main_values, nearest_of
 from reading import images, intensity, stacks
-from reading.files import InputError, some
+from reading.files import NOT_KNOWN, InputError, is_numbered, some
 from reading.stacks import StackError
 
 MOST_CLASSES = 16  # masks with more different numbers or colours than this number their objects, not classes
+OUR_GROUND, OUR_CELL = 2**31 - 2, 2**31 - 1  # values of masks by `correct` (`files.is_numbered`), in any folder
 IGNORED = 255  # the class id of pixels of which nothing is known: they count nowhere
 
 
@@ -88,6 +89,10 @@ def _stored(path, size, image_name):
             f"{path}: mask of {mask.shape[0]}×{mask.shape[1]} pixels for an image of {size[0]}×{size[1]} "
             f"({image_name}); expected one size (height×width). Export the mask at the image's size."
         )
+    if is_numbered(path):
+        ignored = mask == NOT_KNOWN
+        values = np.where((mask > 0) & ~ignored, OUR_CELL, OUR_GROUND).astype(np.int32)
+        return StoredMask(values, {OUR_CELL: "cell", OUR_GROUND: "ground"}, {}, ignored if ignored.any() else None)
     return StoredMask(mask, {}, {})
 
 
@@ -135,6 +140,8 @@ class MaskCoding:
 
     def check(self, mask_values):
         """Raise `InputError` where masks hold values that this coding has no class for."""
+        if self.classes == 1:
+            mask_values = [value for value in mask_values if value < OUR_GROUND]
         if self.palette is not None:
             unknown = set(mask_values) - set(self.palette)
             if unknown and not self.soft:
@@ -159,6 +166,8 @@ class MaskCoding:
 
     def decode(self, stored):
         """Class ids, uint8 (height, width), from stored mask values of the same shape, those to be ignored too."""
+        if self.classes == 1 and stored.size and stored.max() >= OUR_GROUND:  # all of a mask is, or nothing
+            return (stored == OUR_CELL).astype(np.uint8)
         if self.palette is not None:
             ids = nearest_of(stored, self.palette)
             if self.classes > 1:

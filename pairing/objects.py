@@ -10,6 +10,7 @@ from pairing.masks import IGNORED, MOST_CLASSES, read_mask_of
 from pairing.outlines import Shape, filled
 from pairing.pairs import mask_sources
 from pairing.shades import COLOUR
+from reading import images
 from reading.files import is_numbered
 
 FEWEST = 4  # so many values, each in one piece, are no classes
@@ -40,9 +41,10 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     - a folder of files: one file an object ("files");
     - a file of outlines all of one class: one outline an object, smaller ones on top ("outlines"); where everything
       above 0 is foreground, other files of the folder may have other classes, or be no outlines;
-    - a label image: the folder's masks hold more than 16 different numbers or colours, none of them smoothed edges or
-      values chosen with --foreground ("labels"). Fewer may be classes, and are not taken for objects, except in a file
-      that says so (`files.NUMBERED`), and among files of other kinds in one of numbers 1 to n in one piece each.
+    - a label image that says so (`files.is_numbered`; "labels");
+    - another label image: the folder's masks hold more than 16 different numbers or colours, none of them smoothed
+      edges or values chosen with --foreground ("labels"). Fewer may be classes, and are not taken for objects, except
+      among files of other kinds in one of numbers 1 to n in one piece each.
 
     Parameters
     ----------
@@ -58,6 +60,8 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     """
     one_value = sum(value > 0 for value in mask_values) == 1
     mask = (mask > 0) & (mask != IGNORED)
+    if coding.classes == 1 and is_numbered(pair.mask):
+        return np.where(mask, images.read_mask(pair.mask), 0), "labels"
     plain = coding.classes == 1 and coding.values is None and coding.palette is None and coding.threshold <= 1
     above_zero = plain and not coding.background  # 0: of files that are stored in different ways
     if coding.classes == 1 and pair.mask.is_dir():
@@ -69,7 +73,7 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
         shapes = sorted(annotations.read_shapes(pair.mask)[0], key=Shape.extent, reverse=True)
         return _numbered((filled(shape, mask.shape) for shape in shapes), mask), "outlines"
     mixed = plain and coding.background == 0
-    sure = plain and (is_numbered(pair.mask) or (not mixed and len(mask_values) > MOST_CLASSES))
+    sure = plain and not mixed and len(mask_values) > MOST_CLASSES
     if sure or (mixed and not annotations.is_outlines(pair.mask)):
         stored = read_mask_of(pair, mask.shape) if stored is None else stored
         if sure or _numbers_objects(stored, mask):

@@ -15,6 +15,8 @@ from pairing.file_cache import FileCache
 from pairing.groups import with_tile_table
 from pairing.masks import (
     MOST_CLASSES,
+    OUR_GROUND,
+    MaskCoding,
     above_zero,
     mask_coding,
     may_ignore,
@@ -47,6 +49,8 @@ class Survey:
     two_channels : list of the names of images with two measured channels (`intensity.has_two_channels`).
     unknown : list of the `MaskFacts` of the masks that are ignored everywhere.
     ignore : the stored values that are ignored.
+    numbered : list of the `MaskFacts` of the masks by `correct`, whose meaning is known. They tell nothing of others:
+        where there are some, `masks` and `mask_values` are of these alone.
     """
 
     sizes: list
@@ -56,6 +60,7 @@ class Survey:
     two_channels: list = field(default_factory=list)
     unknown: list = field(default_factory=list)
     ignore: tuple = ()
+    numbered: list = field(default_factory=list)
 
     def span(self):
         """The sizes and kind of the images, for people: `256×256 to 1024×1024 px (height×width), grey`."""
@@ -136,6 +141,13 @@ class Survey:
 
     def _coding(self, classes, foreground):
         names = self._names()
+        if self.numbered and classes > 1:
+            raise InputError(
+                f"{some(mask.name for mask in self.numbered)}: made by `correct`, which numbers the cells of one "
+                f"class, for {classes} classes; expected masks of these classes. Leave --classes out, or these masks."
+            )
+        if self.masks == self.numbered:
+            return MaskCoding(None, 1, 1, "masks by `correct`, which number their cells; foreground: every cell")
         note = "" if foreground is not None else self._mixture(classes)
         if note:
             coding = above_zero(self.mask_values, names)
@@ -175,13 +187,14 @@ class Survey:
 
     def ignored(self):
         """A line for people on how much is ignored, in a list; none where all is known."""
-        masks = [mask for mask in self.masks + self.unknown if mask.ignored]
+        every = [*self.masks, *self.unknown, *(self.numbered if self.numbered != self.masks else ())]
+        masks = [mask for mask in every if mask.ignored]
         if not masks:
             return []
-        pixels = sum(mask.ignored + int(mask.counts.sum()) for mask in self.masks + self.unknown)
+        pixels = sum(mask.ignored + int(mask.counts.sum()) for mask in every)
         share = sum(mask.ignored for mask in masks) / pixels
         shown = f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
-        line = f"{shown} of the pixels are ignored, in {len(masks)} of {len(self.masks + self.unknown)} masks"
+        line = f"{shown} of the pixels are ignored, in {len(masks)} of {len(every)} masks"
         if self.unknown:
             line += f"; nothing else is in {some(mask.name for mask in self.unknown)}, which teach and test nothing"
         return [line]
@@ -342,7 +355,7 @@ def survey(pairs, quiet=False, contents=None, ignore=None):
     Returns a `Survey`. Raises `InputError` for the first file that cannot be read or a mask of another size than its
     image, saying how many more there are.
     """
-    sizes, values, masks, unknown, colour, two_channels, problems = [], {}, [], [], False, [], []
+    sizes, masks, colour, two_channels, problems = [], [], False, [], []
     with ThreadPoolExecutor(2) as pool:
         for found in tqdm(
             pool.map(lambda pair: _facts_of(pair, contents, ignore), pairs),
@@ -361,14 +374,23 @@ def survey(pairs, quiet=False, contents=None, ignore=None):
             colour |= has_colour
             two_channels += two
             if mask:
-                (masks if len(mask.values) else unknown).append(mask)
-                for value, count in zip(mask.values.tolist(), mask.counts.tolist(), strict=True):
-                    values[value] = values.get(value, 0) + count
+                masks.append(mask)
     if problems:
         more = f" (and {counted(len(problems) - 1, 'more file')} with problems)" if len(problems) > 1 else ""
         raise InputError(f"{problems[0]}{more}")
-    names = {value: name for mask in masks + unknown for value, name in mask.names.items()}
-    return Survey(sizes, colour, values, masks, two_channels, unknown, values_to_ignore(ignore, names))
+    return make_survey(sizes, colour, masks, two_channels, ignore)
+
+
+def make_survey(sizes, colour, found, two_channels, ignore=None):
+    """A `Survey` of the `MaskFacts` `found` of all masks; ignore : as of `survey`."""
+    known, unknown = ([mask for mask in found if bool(len(mask.values)) == which] for which in (True, False))
+    numbered = [mask for mask in known if mask.values[-1] >= OUR_GROUND]
+    masks, values = [mask for mask in known if mask.values[-1] < OUR_GROUND] or numbered, Counter()
+    for mask in masks:
+        values.update(dict(zip(mask.values.tolist(), mask.counts.tolist(), strict=True)))
+    names = {value: name for mask in found for value, name in mask.names.items()}
+    ignore = values_to_ignore(ignore, names)
+    return Survey(sizes, colour, dict(values), masks, two_channels, unknown, ignore, numbered)
 
 
 def _facts_of(pair, contents, ignore):

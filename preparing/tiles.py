@@ -13,7 +13,7 @@ from pairing.qupath_geojson import write_geojson
 from pairing.shades import COLOUR
 from pairing.survey import LOSSY_SUFFIXES
 from reading import images, intensity
-from reading.files import InputError, replacing
+from reading.files import NUMBERED, InputError, is_numbered, replacing
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,11 @@ def _cut_mask(source, stored, place, target):
         unknown = None if stored.ignored is None else from_pixels(IGNORE, stored.ignored[place])
         write_geojson(path, [*shapes, *filter(None, [unknown])], {"image": source.name, "row": row, "column": column})
         return path
-    values = stored.values[place]
     path = target.with_name(f"{target.name}.png")
+    if is_numbered(source):
+        images.write_png(path, images.read_mask(source)[place], NUMBERED)
+        return path
+    values = stored.values[place]
     if values.max() >= COLOUR:
         grey = np.where(values < COLOUR, values, 0)
         channels = [np.where(values < COLOUR, grey, values >> shift & 255) for shift in (16, 8, 0)]

@@ -45,7 +45,8 @@ def without_ome(stem):
 MADE_BY = "Made by predict of the U-Net for cells"  # a note in the files that show or outline what it found
 
 
-NUMBERED = "Cells numbered by correct of the U-Net for cells"  # a note in the masks that it writes
+NUMBERED = "Cells numbered by correct of the U-Net for cells"  # a note in the masks that it writes,
+NOT_KNOWN = 65535  # and the value in them where nothing is known
 
 
 def is_result(path):
@@ -58,7 +59,7 @@ def is_result(path):
 
 
 def is_numbered(path):
-    """True for a mask that holds the note `NUMBERED`: 0 is nothing, 65535 not known, every other value a cell."""
+    """True for a mask that holds the note `NUMBERED`: 0 is nothing, `NOT_KNOWN` not known, every other value a cell."""
     return _holds(path, NUMBERED)
 
 

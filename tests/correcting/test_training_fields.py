@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,9 +10,14 @@ from correcting import training_fields
 from correcting.desk import Desk
 from correcting.opening import Masks
 from correcting.pictures import find_pictures
+from pairing.examples import SEAM, Examples
+from pairing.masks import IGNORED
+from pairing.objects import true_objects
+from pairing.survey import read_folder
 from preparing.field_table import read_fields
 from preparing.prepare import prepare_fields
-from preparing.told import read_noted
+from preparing.told import Told, ignored, read_noted
+from reading.files import write_json
 from reading.images import read_mask, write_png
 from tests.correcting.served import NoNetwork, serving
 from tests.helpers import listing, make_folder
@@ -251,3 +257,63 @@ def die_after(patch, count):
 
     for name in ("_move", "replacing", "settle"):
         patch.setattr(training_fields, name, step(getattr(training_fields, name)))
+
+
+def of_others(kind):
+    """Masks of other programs, {name: pixels}, and what is foreground in them by --foreground."""
+    rng = np.random.default_rng(2)
+    discs = np.zeros((5, 60, 60), np.uint8)
+    for mask in discs:
+        for number in range(1, 13):
+            row, column = rng.integers(6, 54, 2)
+            cv2.circle(mask, (int(column), int(row)), 4, number, -1)
+    drawn = discs > 0
+    masks = {
+        "0 and 255": drawn * np.uint8(255),
+        "class ids": np.where(drawn, np.uint8(2), (np.arange(60) < 20).astype(np.uint8)),
+        "black cells on white": np.where(drawn, np.uint8(0), np.uint8(255)),
+        "many labels": discs.astype(np.uint16) + drawn * np.arange(0, 60, 12, dtype=np.uint16)[:, None, None],
+        "colours": np.where(drawn[..., None], np.uint8([255, 0, 0]), np.uint8([0, 0, 255])),
+    }[kind]
+    return masks, (2,) if kind == "class ids" else None
+
+
+@pytest.mark.parametrize("kind", ["0 and 255", "class ids", "black cells on white", "many labels", "colours"])
+def test_masks_of_both_kinds_mean_what_they_meant(tmp_path, kind):
+    """A corrected mask changes nothing in what others mean, and is itself read right whatever they are."""
+    masks, foreground = of_others(kind)
+    folder = tmp_path / "Train data"
+    for number, mask in enumerate(masks):
+        write_png(folder / "Images" / f"a{number}.png", np.full((60, 60), 100 + number, np.uint8))
+        write_png(folder / "Masks" / f"a{number}.png", mask)
+    write_json(tmp_path / "prepared.json", Told(foreground=foreground).recorded() | {"meaning": ""})
+    before = read_folder(folder, tmp_path, quiet=True)
+    coding = before.survey.coding(1, foreground)
+    expected = [coding.class_ids(before.contents.mask(pair, (60, 60))) for pair in before.pairing.pairs]
+    with serving(open_desk(tmp_path)) as client:
+        labels = change(client, "a1.png")
+        assert ((labels > 0) & (labels < 900)).sum() > 0.5 * expected[1].sum()
+        assert set_done(client, "a1.png")["problem"] is None
+    after = read_folder(folder, tmp_path, quiet=True, ignore=ignored(tmp_path))
+    now = after.survey.coding(1, foreground)
+    known = labels != 65535
+    for number, pair in enumerate(after.pairing.pairs):
+        ids = now.class_ids(after.contents.mask(pair, (60, 60)))
+        if number == 1:
+            assert (ids[known] == (labels > 0)[known]).all() and (ids[~known] == IGNORED).all()
+            assert (true_objects(pair, ids, now, after.survey.drawn())[0] == np.where(known, labels, 0)).all()
+        else:
+            assert (ids == expected[number]).all()
+
+
+def test_few_cells_alone_in_a_folder_keep_their_numbers(tmp_path):
+    write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (40, 30), np.uint8))
+    data = tmp_path / "data"
+    with serving(open_desk(data, tmp_path / "a.png")) as client:
+        labels = np.zeros((40, 30), np.uint16)
+        labels[10:20, 5:10], labels[10:20, 10:15] = 1, 2  # two that touch
+        assert client.edit(1, client.labels(1)[0], 0, 0, labels)[0] == 200
+        set_done(client, "a.png")
+    found = read_folder(data / "Train data", data, quiet=True)
+    examples = Examples(found.pairing.pairs, found.survey.coding(), 1, 32, False, found.survey.drawn(), found.contents)
+    assert (examples[0].mask[10:20, 9:11] == SEAM).all()
