@@ -1,7 +1,8 @@
 """The programs that people have read what `predict --cells` writes: the same cells, pixel for pixel.
 
-ImageJ runs where its Debian package and a screen of memory (Xvfb) are installed. napari (660 MB with what it needs) is
-in no requirements: its part runs where somebody has it. LabelMe reads its own format alone, which we do not write.
+ImageJ runs where its Debian package and a screen of memory (Xvfb) are installed. napari and LabelMe (660 and 725
+MB with what they need) are in no requirements: their part runs where somebody has them. LabelMe reads its own format
+alone, which we do not write: what it saves is read here.
 """
 
 import os
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 
 from measuring.cell_files import CellWriter
+from pairing.annotations import read_shapes
+from pairing.outlines import filled
 from reading import images
 
 MACRO = """
@@ -75,3 +78,28 @@ def test_napari_opens_the_label_image_as_labels(written):
     layer = layers.Labels(np.asarray(pixels))
     np.testing.assert_array_equal(layer.data, labels)
     assert layer.data.max() == labels.max() > 3
+
+
+def test_what_labelme_saves_and_reads_is_the_cells_that_were_outlined(written):
+    labelme = pytest.importorskip("labelme", reason="LabelMe is not installed")
+    folder, labels = written
+    shapes = [shape for shape in read_shapes(folder / "a.geojson")[0] if len(shape.rings) == 1]  # it has no holes
+    drawn = [
+        {
+            "label": "cell",
+            "points": shape.rings[0][:-1].tolist(),
+            "shape_type": "polygon",
+            "group_id": None,
+            "flags": {},
+        }
+        for shape in shapes
+    ]
+    images.write_png(folder / "b.png", np.uint8(labels > 0))
+    labelme.LabelFile().save(str(folder / "b.json"), drawn, "b.png", *labels.shape)
+    again = labelme.LabelFile(str(folder / "b.json"))
+    assert len(again.shapes) == len(shapes) > 3
+    found, size = read_shapes(folder / "b.json")
+    assert size == labels.shape and {shape.name for shape in found} == {"cell"}
+    for one, other in zip(shapes, found, strict=True):
+        (place, pixels), (same_place, same) = filled(one, size), filled(other, size)
+        assert place == same_place and np.array_equal(pixels, same)
