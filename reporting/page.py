@@ -233,7 +233,7 @@ def _scores(scores, out_dir):
     if scores is None:
         return {"calibration": None}
     otsu = {"Otsu’s threshold": scores["otsu"]} if "otsu" in scores else {}
-    start = {"the weights it started from": scores["start"]} if "start" in scores else {}
+    start = {"starting weights": scores["start"]} if "start" in scores else {}
     others = otsu | {"an empty mask": scores["baseline"]}
     return {
         "score_names": SCORES,
