@@ -230,8 +230,9 @@ export class Cells {
   }
 
   fillRings(box, number) {
-    const after = this.maskOf(number, this.now, box), before = this.maskOf(number, this.before, box);
-    const wasHole = holesOf(before), isHole = holesOf(after);
+    const after = this.maskOf(number, this.now, box), isHole = holesOf(after);
+    if (!isHole.includes(1)) return;
+    const before = this.maskOf(number, this.before, box), wasHole = holesOf(before);
     this.each(after, (i, at) => {
       if (isHole[i] && !wasHole[i] && !before.data[i] && !this.now[at]) this.now[at] = number;
     });
@@ -326,19 +327,19 @@ export class Cells {
       if (r >= 0 && c >= 0 && r < mask.height && c < mask.width) mask.data[r * mask.width + c] = 0;
     }
     const {numbers, sizes} = partsOf(mask), before = partsOf({...mask, data: whole}).numbers;
-    const pieces = new Map(); // part of before → its parts of now that are large enough
-    numbers.forEach((p, i) => {
-      if (p && sizes[p] >= CRUMB) pieces.set(before[i], (pieces.get(before[i]) ?? new Set()).add(p));
+    const origin = new Int32Array(sizes.length), pieces = new Map(); // part of before → its parts that are large enough
+    for (let i = 0; i < numbers.length; i++) origin[numbers[i]] = before[i];
+    sizes.forEach((size, p) => {
+      if (p && size >= CRUMB) pieces.set(origin[p], [...pieces.get(origin[p]) ?? [], p]);
     });
-    const divided = [...pieces.values()].filter(parts => parts.size > 1);
+    const divided = [...pieces.values()].filter(parts => parts.length > 1);
     if (!divided.length) return false;
-    const owner = new Map();
+    const owner = sizes.map((size, p) => p && size >= CRUMB ? number : 0);
     for (const parts of divided) {
-      const [first, ...others] = [...parts].sort((a, b) => sizes[b] - sizes[a]);
-      owner.set(first, number);
-      for (const part of others) owner.set(part, this.fresh());
+      const [, ...others] = parts.sort((a, b) => sizes[b] - sizes[a]);
+      for (const part of others) owner[part] = this.fresh();
     }
-    const values = numbers.map(p => p && sizes[p] >= CRUMB ? owner.get(p) ?? number : 0);
+    const values = numbers.map(p => owner[p]);
     spread(values, {width: mask.width, data: whole});
     this.each(mask, (i, at) => { if (whole[i] && values[i]) this.now[at] = values[i]; });
     return true;
@@ -347,13 +348,15 @@ export class Cells {
   /** Makes one cell of several, which keeps the first one's number. Returns {patches, parts}: in how many parts it is. */
   join(numbers) {
     const boxes = numbers.map(number => ({...this.boxes.get(number)}));
+    const apart = boxes.every((a, k) => boxes.slice(0, k).every(b => !intersection(grown(a, GAP), b)));
     const gaps = this.gapsBetween(numbers, boxes);
     numbers.forEach((number, k) => this.each(boxes[k], (_, at) => {
       if (this.now[at] === number) this.now[at] = numbers[0];
     }));
     for (const at of gaps) this.now[at] = numbers[0];
     const patches = this.finish(boxes.map(box => intersection(grown(box, GAP), this.bounds)));
-    return {patches, parts: partsOf(this.maskOf(numbers[0])).sizes.length - 1};
+    const parts = box => partsOf(this.maskOf(numbers[0], this.now, box)).sizes.length - 1;
+    return {patches, parts: apart ? boxes.reduce((sum, box) => sum + parts(box), 0) : parts()};
   }
 
   gapsBetween(numbers, boxes) {
