@@ -470,3 +470,53 @@ def winding(points, places):
     dot = (around * after).sum(axis=2)
     turns = np.round(np.arctan2(cross, dot).sum(axis=1) / (2 * np.pi))
     return np.where(((np.abs(cross) < 1e-6) & (dot <= 0)).any(axis=1), np.nan, turns)
+
+
+ANY_ACTS = """async ([token, labels, acts]) => {
+    const {Cells} = await import(`/page/cells.js?token=${token}`);
+    const {fillPolygon, sweep} = await import(`/page/geometry.js?token=${token}`);
+    const cells = new Cells(Uint16Array.from(labels.flat()), labels.length, labels[0].length);
+    const patches = [], faults = [];
+    const first = cells.now.join();
+    const facts = of => JSON.stringify([[...of.boxes].sort((a, b) => a[0] - b[0]), [...of.sizes.slice(1)]]);
+    for (const {kind, points, flag} of acts) {
+        const [{x, y}, to] = points, number = cells.at(Math.floor(y), Math.floor(x));
+        const mask = fillPolygon(points, cells.bounds), stroke = sweep(points[0], to, 4, cells.bounds);
+        const cell = cells.boxes.has(number) ? number : 0, others = [...cells.boxes.keys()];
+        if (kind === "remove" && cell) patches.push(...cells.remove([cell]));
+        if (kind === "unignore") patches.push(...cells.unignore(Math.floor(y), Math.floor(x)));
+        if (kind === "ignore" && mask) patches.push(...cells.ignore(mask, flag));
+        if (kind === "join" && others.length > 2) patches.push(...cells.join([others[0], others.at(-1)]).patches);
+        if (kind === "split") patches.push(...cells.split(points, new Set()).patches);
+        if (kind === "draw" && mask) {
+            const drawn = cell || cells.fresh();
+            cells.paint(mask, drawn, flag);
+            patches.push(...cells.settle(mask, drawn, {rings: true}));
+        }
+        if (kind === "erase" && stroke) {
+            cells.rub(stroke, flag ? null : cell);
+            patches.push(...cells.finish(cells.partAll(stroke)));
+        }
+        if (cells.now.join() !== cells.before.join()) faults.push(`${kind}: unfinished`);
+        const anew = new Cells(cells.now.slice(), cells.height, cells.width);
+        if (facts(cells) !== facts(anew)) faults.push(`${kind}: boxes, sizes`);
+    }
+    for (const patch of patches.toReversed()) cells.write(patch, patch.before);
+    if (cells.now.join() !== first) faults.push("undo");
+    return faults;
+}"""
+PLACES = st.builds(lambda x, y: {"x": x / 4, "y": y / 4}, st.integers(0, 95), st.integers(0, 79))
+AN_ACT = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["remove", "unignore", "ignore", "join", "split", "draw", "erase"]),
+        "points": st.lists(PLACES, min_size=3, max_size=6),
+        "flag": st.booleans(),
+    }
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), acts=st.lists(AN_ACT, min_size=3, max_size=12))
+def test_any_acts_leave_cells_known_and_are_undone(page, seed, acts):
+    start = np.random.default_rng(seed).integers(0, 5, (5, 6)).repeat(4, 0).repeat(4, 1)
+    assert page.page.evaluate(ANY_ACTS, [page.client.token, start.tolist(), acts]) == []
