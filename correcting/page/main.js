@@ -14,7 +14,7 @@ const SAVED = {
   saved: () => "All saved",
   saving: () => "Saving …",
   lost: count => `Not saved: the program has ended. Start it again (python main.py correct), and leave this page open: ${count} `
-    + `${count === 1 ? "change waits" : "changes wait"} here.`,
+    + `${count === 1 ? "change waits" : "changes wait"} here. If it opens a new page, make them there again.`,
   refused: (_, why) => `Not saved: ${why}. It is tried again.`,
   moved: () => "Not saved: the program was started anew under another address. Open the address that it printed.",
 };

@@ -59,15 +59,27 @@ export class Training {
     if ($("train").hidden) return this.say("A training is running.");
     try {
       await this.queue.empty();
-      const {fields} = await json("train");
-      if (!fields) return this.say("No field is done yet. Correct one, and press “This field is done”.");
-      $("confirm-text").textContent = `The network goes on learning, from ${fields === 1 ? "the 1 field" : `all ${fields} fields`} `
-        + "with cells that are done or came with a mask. It starts from the newest model. This takes a few minutes, and you can "
+      const {done, seconds, start} = await this.known();
+      if (!done) return this.say("No field is done yet. Correct one, and press “This field is done”.");
+      $("confirm-text").textContent = `The network goes on learning, from ${done === 1 ? "the 1 field" : `all ${done} fields`} `
+        + "with cells that are done or came with a mask. It starts from "
+        + `${start.split(/[/\\]/).slice(-2).join("/")}. This takes about ${Math.round(seconds / 60)} minutes and the testing; you can `
         + "go on correcting meanwhile. Before and after, it is tested on fields that it does not learn from.";
       $("confirm").returnValue = "no";
       $("confirm").showModal();
     } catch (error) {
       this.say(this.why(error));
+    }
+  }
+
+  /** What a training would be. A field that was done a moment ago is still on its way to the training fields. */
+  async known() {
+    const coming = this.fields.all.some(({state, part}) => state === "done" && part !== "test");
+    for (let tries = 0; ; tries++) {
+      const known = await json("train");
+      if (known.done || !coming || tries > 20) return known;
+      this.say("Making training fields of what is done …");
+      await new Promise(resolve => { setTimeout(resolve, POLL_MS / 2); });
     }
   }
 
