@@ -17,6 +17,9 @@ export function resultInWords({before, after, line}) {
   return `${words}: ${line}. (Dice 1 is a perfect overlap.)`;
 }
 
+/** The line of a training that runs, was stopped or has failed. */
+const lineOf = ({state, line}) => state === "failed" ? `The training has failed. ${line.replace(/^error: /, "")}` : line ?? "";
+
 export class Training {
   constructor({queue, fields, say}) {
     Object.assign(this, {queue, fields, say});
@@ -38,7 +41,8 @@ export class Training {
   }
 
   async ended(state) {
-    this.say(state.state === "finished" ? `${resultInWords(state)} Untouched fields now show the new outlines.` : state.line);
+    this.say(state.state === "finished" ? `${resultInWords(state)} Untouched fields now show the new outlines.`
+      : lineOf(state));
     await this.fields.load();
     if (state.state === "finished" && this.fields.current?.state === "untouched") {
       await this.fields.open(this.fields.current, true);
@@ -52,7 +56,7 @@ export class Training {
     if (progress == null) $("training-progress").removeAttribute("value");
     else $("training-progress").value = progress;
     $("training-text").textContent = state === "finished" ? resultInWords({before, after, line}) : state === "idle"
-      ? line || "Training learns from the fields that are done, and goes on from the newest model." : line ?? "";
+      ? line || "Training learns from the fields that are done, and goes on from the newest model." : lineOf({state, line});
   }
 
   async ask() {
