@@ -4,7 +4,8 @@
 // that was finished: `finish()` compares the two and makes patches of what differs, `cancel()` puts `before` back.
 // A patch is a rectangle with runs of its labels before and after.
 
-import {emptyMask, grown, holesOf, intersection, linePixels, partsOf, runsOf, spread, union} from "./geometry.js?token=__TOKEN__";
+import {emptyMask, grown, holesOf, intersection, linePixels, partsOf, runsOf, spread, union}
+  from "./geometry.js?token=__TOKEN__";
 
 export const IGNORED = 65535;
 const CRUMB = 5; // px: parts smaller than this are no cells of their own
@@ -64,7 +65,8 @@ export class Cells {
 
   /** All cells in reading order. */
   ordered() {
-    const boxes = [...this.boxes].map(([number, box]) => ({number, y: box.row + box.height / 2, x: box.column + box.width / 2}));
+    const boxes = [...this.boxes].map(([number, box]) => (
+      {number, y: box.row + box.height / 2, x: box.column + box.width / 2}));
     const band = Math.max(1, this.typicalDiameter() * 2);
     return boxes.sort((a, b) => Math.floor(a.y / band) - Math.floor(b.y / band) || a.x - b.x).map(({number}) => number);
   }
@@ -297,7 +299,8 @@ export class Cells {
       cut = [most].filter(number => this.cut(number, this.lengthened(points, number)));
     }
     const boxes = cut.map(number => ({...this.boxes.get(number)})), cells = new Set(cut);
-    for (const box of boxes) this.each(box, (_, at) => { if (this.now[at] !== this.before[at]) cells.add(this.now[at]); });
+    for (const box of boxes)
+      this.each(box, (_, at) => { if (this.now[at] !== this.before[at]) cells.add(this.now[at]); });
     return {patches: this.finish(boxes), cells: [...cells]};
   }
 
@@ -345,7 +348,8 @@ export class Cells {
     return true;
   }
 
-  /** Makes one cell of several, which keeps the first one's number. Returns {patches, parts}: in how many parts it is. */
+  /** Makes one cell of several, which keeps the first one's number.
+   *  Returns {patches, parts}: in how many parts it is. */
   join(numbers) {
     const boxes = numbers.map(number => ({...this.boxes.get(number)}));
     const apart = boxes.every((a, k) => boxes.slice(0, k).every(b => !intersection(grown(a, GAP), b)));
@@ -380,7 +384,8 @@ export class Cells {
     return gaps;
   }
 
-  /** Ignores an area: cells at least half inside go with it, others stay whole; `exactly`: these pixels and no others. */
+  /** Ignores an area: cells at least half inside go with it, others stay whole;
+   *  `exactly`: these pixels and no others. */
   ignore(mask, exactly) {
     if (exactly) {
       this.paint(mask, IGNORED, true);
@@ -394,7 +399,8 @@ export class Cells {
     const gone = [...this.boxes.keys()].filter(number => inside[number] && 2 * inside[number] >= this.sizes[number]);
     this.paint(mask, IGNORED, false);
     const boxes = gone.map(number => ({...this.boxes.get(number)}));
-    gone.forEach((number, k) => this.each(boxes[k], (_, at) => { if (this.now[at] === number) this.now[at] = IGNORED; }));
+    gone.forEach((number, k) =>
+      this.each(boxes[k], (_, at) => { if (this.now[at] === number) this.now[at] = IGNORED; }));
     return this.finish([mask, ...boxes]);
   }
 }

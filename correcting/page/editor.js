@@ -22,7 +22,8 @@ export class Editor {
   open(field, levels, {labels, version}) {
     const {id, height, width} = field;
     if (labels.length !== height * width) throw new Error(`The labels of ${field.name} do not have its size.`);
-    if (this.queue.versions.get(id) !== version || !this.histories.has(id)) this.histories.set(id, {done: [], undone: []});
+    if (this.queue.versions.get(id) !== version || !this.histories.has(id))
+      this.histories.set(id, {done: [], undone: []});
     this.queue.versions.set(id, version);
     this.field = field;
     this.cells = new Cells(labels, height, width);
@@ -55,7 +56,7 @@ export class Editor {
     this.changed();
   }
 
-  // ------------------------------------------------------------------------------------------------ acts, undo and redo
+  // ----------------------------------------------------------------------------------------------- acts, undo and redo
 
   count({patches}, step) {
     for (const {numbers} of patches) for (const number of numbers) this.cells.acts[number] += step;
@@ -76,7 +77,8 @@ export class Editor {
 
   undo() { this.step(this.history.done, this.history.undone, "before", "Undone: ", "There is nothing to undo."); }
 
-  redo() { this.step(this.history.undone, this.history.done, "after", "Done again: ", "There is nothing to do again."); }
+  redo() { this.step(this.history.undone, this.history.done, "after",
+    "Done again: ", "There is nothing to do again."); }
 
   step(from, to, state, words, nothing) {
     const act = from.pop();
@@ -89,10 +91,11 @@ export class Editor {
     }
     this.view.reveal(act.patches.reduce(union, null));
     this.select(state === "after" ? act.selectedAfter : act.selectedBefore);
-    this.say(`${words}${act.name[0].toLowerCase()}${act.name.slice(1)}. ${cellsInWords(this.cells.count)} in this field.`);
+    this.say(`${words}${act.name[0].toLowerCase()}${act.name.slice(1)}. `
+      + `${cellsInWords(this.cells.count)} in this field.`);
   }
 
-  // ---------------------------------------------------------------------------------------------------------- selection
+  // --------------------------------------------------------------------------------------------------------- selection
 
   select(numbers) {
     this.selected = new Set([...numbers].filter(number => this.cells.boxes.has(number)));
@@ -127,7 +130,7 @@ export class Editor {
 
   get onlySelected() { return this.selected.size === 1 ? [...this.selected][0] : 0; }
 
-  // --------------------------------------------------------------------------------------------------- acts of one click
+  // ------------------------------------------------------------------------------------------------- acts of one click
 
   remove(numbers) {
     if (!numbers.length) return this.say("Select a cell first: click it, or press N for the next one.");

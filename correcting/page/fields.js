@@ -34,8 +34,7 @@ export class Fields {
   async openFirst() {
     const field = this.all.find(({state}) => state !== "done") ?? this.all[0];
     if (field) return this.open(field);
-    this.notice("There are no pictures here. Put pictures into the folder (“Train data/Images”, “Raw data/Images”), or name "
-      + "them: python main.py correct PICTURES. Then start it again.");
+    this.notice("There are no pictures here. End the program, and name some: python main.py correct PICTURES");
   }
 
   notice(text) {
@@ -123,7 +122,8 @@ export class Fields {
     all.forEach((field, i) => this.showEntry(list.children[i] ?? list.appendChild(this.entry()), field));
     $("field-name").textContent = current?.name ?? "Correct cells";
     $("field-facts").textContent = current
-      ? `field ${this.place + 1} of ${all.length} · ${current.width} × ${current.height} px · ${PARTS[current.part]}` : "";
+      ? `field ${this.place + 1} of ${all.length} · `
+        + `${current.width} × ${current.height} px · ${PARTS[current.part]}` : "";
     $("stage").ariaLabel = current ? `Picture ${current.name} with its cells` : "No picture";
     $("previous").disabled = this.place <= 0;
     $("next").disabled = this.place >= all.length - 1;
@@ -135,7 +135,8 @@ export class Fields {
   entry() {
     const item = document.createElement("li"), button = document.createElement("button");
     button.type = "button";
-    for (const kind of ["name", "facts", "problem"]) button.appendChild(document.createElement("span")).className = kind;
+    for (const kind of ["name", "facts", "problem"])
+      button.appendChild(document.createElement("span")).className = kind;
     item.append(button);
     return item;
   }

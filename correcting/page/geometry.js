@@ -20,7 +20,8 @@ export function intersection(a, b) {
 }
 
 export function grown(box, pixels) {
-  return {row: box.row - pixels, column: box.column - pixels, height: box.height + 2 * pixels, width: box.width + 2 * pixels};
+  return {row: box.row - pixels, column: box.column - pixels, height: box.height + 2 * pixels,
+    width: box.width + 2 * pixels};
 }
 
 export function emptyMask({row, column, height, width}) {
@@ -56,7 +57,8 @@ export function sweep(from, to, diameter, bounds) {
   const radius = diameter / 2, reach = Math.ceil(radius) + 1;
   const box = intersection(bounds, {
     row: Math.floor(Math.min(from.y, to.y)) - reach, column: Math.floor(Math.min(from.x, to.x)) - reach,
-    height: Math.ceil(Math.abs(from.y - to.y)) + 2 * reach + 1, width: Math.ceil(Math.abs(from.x - to.x)) + 2 * reach + 1,
+    height: Math.ceil(Math.abs(from.y - to.y)) + 2 * reach + 1,
+      width: Math.ceil(Math.abs(from.x - to.x)) + 2 * reach + 1,
   });
   if (!box) return null;
   const mask = emptyMask(box), dx = to.x - from.x, dy = to.y - from.y, length = dx * dx + dy * dy;
@@ -128,7 +130,8 @@ export function partsOf({height, width, data}) {
     }
   }
   const finals = new Int32Array(parents.length), sizes = [0];
-  for (let number = 1; number < parents.length; number++) if (parents[number] === number) finals[number] = sizes.push(0) - 1;
+  for (let number = 1; number < parents.length; number++)
+    if (parents[number] === number) finals[number] = sizes.push(0) - 1;
   for (let number = 1; number < parents.length; number++) finals[number] = finals[rootOf(number)];
   for (let i = 0; i < numbers.length; i++) if (numbers[i]) sizes[numbers[i] = finals[numbers[i]]]++;
   return {numbers, sizes};
@@ -136,7 +139,8 @@ export function partsOf({height, width, data}) {
 
 /** What a mask encloses: 1 where the background has no way to the rectangle's border (joined by sides). */
 export function holesOf({height, width, data}) {
-  const {numbers, sizes} = partsOf({height, width, data: data.map(value => value ? 0 : 1)}), open = new Uint8Array(sizes.length);
+  const {numbers, sizes} = partsOf({height, width, data: data.map(value => value ? 0 : 1)}),
+    open = new Uint8Array(sizes.length);
   for (let c = 0; c < width; c++) open[numbers[c]] = open[numbers[(height - 1) * width + c]] = 1;
   for (let r = 0; r < height; r++) open[numbers[r * width]] = open[numbers[r * width + width - 1]] = 1;
   return data.map((value, i) => value || open[numbers[i]] ? 0 : 1);

@@ -46,7 +46,7 @@ export class Input {
     this.tools.cancel();
   }
 
-  // -------------------------------------------------------------------------------------------------------------- pointer
+  // ----------------------------------------------------------------------------------------------------------- pointer
 
   down(event) {
     this.stage.focus({preventScroll: true});
@@ -118,7 +118,8 @@ export class Input {
   }
 
   /** The wheel of a mouse zooms; a touchpad moves the picture with two fingers and zooms by pinching (Ctrl + wheel).
-   *  Browsers do not say which of the two it is; a wheel starts with a large step straight up or down, fingers slowly. */
+   *  Browsers do not say which of the two it is; a wheel starts with a large step
+   *  straight up or down, fingers slowly. */
   wheel(event) {
     event.preventDefault();
     const {x, y} = this.place(event), {deltaX, deltaY, deltaMode, timeStamp} = event;
@@ -133,11 +134,12 @@ export class Input {
     this.tools.move(this.view.toPicture(x, y));
   }
 
-  // ------------------------------------------------------------------------------------------------------------- keyboard
+  // ---------------------------------------------------------------------------------------------------------- keyboard
 
   key(event) {
     const {target} = event;
-    if (document.querySelector("dialog[open]") || target.closest("select, textarea, input:not([type=range], [type=checkbox])")) {
+    if (document.querySelector("dialog[open]")
+      || target.closest("select, textarea, input:not([type=range], [type=checkbox])")) {
       return;
     }
     if (target.type === "range" && /^Page|^Arrow/.test(event.key)) return; // move the slider
@@ -180,7 +182,8 @@ export class Input {
     return {x: box.column + box.width / 2, y: box.row + box.height / 2};
   }
 
-  /** With the crosshair Space is the mouse button: once a click; of a tool that drags, down and at the next press up. */
+  /** With the crosshair Space is the mouse button: once a click; of a tool that drags,
+   *  down and at the next press up. */
   spaceDown(event) {
     if (!this.crosshair) return this.holdSpace(true);
     if (event.repeat) return;

@@ -13,7 +13,8 @@ const stage = $("stage"), toolButtons = [...document.querySelectorAll("[data-too
 const SAVED = {
   saved: () => "All saved",
   saving: () => "Saving …",
-  lost: count => `Not saved: the program has ended. Start it again (python main.py correct), and leave this page open: ${count} `
+  lost: count => `Not saved: the program has ended. `
+    + `Start it again (python main.py correct), and leave this page open: ${count} `
     + `${count === 1 ? "change waits" : "changes wait"} here. If it opens a new page, make them there again.`,
   refused: (_, why) => `Not saved: ${why}. It is tried again.`,
   moved: () => "Not saved: the program was started anew under another address. Open the address that it printed.",
@@ -21,7 +22,7 @@ const SAVED = {
 
 function say(text) { $("message").textContent = $("message").title = text; }
 
-// ------------------------------------------------------------------------------------------------------------ the parts
+// ----------------------------------------------------------------------------------------------------------- the parts
 
 let fields; // the queue and the fields know each other
 const queue = new Queue({
@@ -36,7 +37,8 @@ const queue = new Queue({
     editor.histories.delete(id);
     const why = error.status === 409 ? "This field was changed elsewhere, perhaps in another tab, so it is loaded anew."
       : `${error.message} The field is loaded anew.`;
-    if (editor.field?.id === id) fields.open(editor.field, true).then(() => say(`${why} Your last change is not in it.`));
+    if (editor.field?.id === id) fields.open(editor.field, true)
+      .then(() => say(`${why} Your last change is not in it.`));
     else say(`${why} Your last change there is not in it.`);
   },
 });
@@ -51,7 +53,8 @@ const keys = {
   n: () => selectNext(1), "n with Shift": () => selectNext(-1),
   j: () => editor.joinSelected() || choose("join"), x: () => setOver(!editor.over),
   "[": () => setBrush(-1), ",": () => setBrush(-1), "]": () => setBrush(1), ".": () => setBrush(1),
-  "+": () => view.zoom(1.5), "=": () => view.zoom(1.5), "-": () => view.zoom(1 / 1.5), 0: () => view.fit(), 1: () => view.zoomTo(1),
+  "+": () => view.zoom(1.5), "=": () => view.zoom(1.5), "-": () => view.zoom(1 / 1.5),
+    0: () => view.fit(), 1: () => view.zoomTo(1),
   h: () => showOutlines(!view.outlines),
   PageDown: () => fields.go(1), PageUp: () => fields.go(-1), f: () => fields.toggleDone(),
   t: () => training.ask(), "?": () => $("help").showModal(), F1: () => $("help").showModal(),
@@ -126,7 +129,7 @@ function showDisplay() {
   view.below.style.filter = `brightness(${$("brightness").value}%) contrast(${$("contrast").value}%)`;
 }
 
-// --------------------------------------------------------------------------------------------------------- the controls
+// -------------------------------------------------------------------------------------------------------- the controls
 
 const on = (id, name, act) => $(id).addEventListener(name, act);
 /** A click with the mouse gives the keys back to the picture; one by Enter or Space leaves them where they are. */
@@ -135,7 +138,8 @@ const press = (id, act) => on(id, "click", event => {
   if (event.detail) stage.focus({preventScroll: true});
 });
 for (const [id, act] of Object.entries({
-  undo: keys["Ctrl+z"], redo: keys["Ctrl+y"], "zoom-in": keys["+"], "zoom-out": keys["-"], "zoom-one": keys[1], "zoom-fit": keys[0],
+  undo: keys["Ctrl+z"], redo: keys["Ctrl+y"], "zoom-in": keys["+"],
+    "zoom-out": keys["-"], "zoom-one": keys[1], "zoom-fit": keys[0],
 })) press(id, act);
 on("help-open", "click", keys["?"]);
 on("size", "input", ({target}) => { editor.chooseBrush(Number(target.value)); showEditor(); });
@@ -172,5 +176,6 @@ try {
   await fields.openFirst();
   await training.follow();
 } catch (error) {
-  fields.notice(error.name === "TypeError" ? "The program does not answer. Start it again: python main.py correct" : error.message);
+  fields.notice(error.name === "TypeError"
+    ? "The program does not answer. Start it again: python main.py correct" : error.message);
 }

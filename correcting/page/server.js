@@ -41,8 +41,10 @@ export async function loadLabels(id, {signal, waiting} = {}) {
 }
 
 export class Queue {
-  /** changed(state, why): "saved", "saving", "lost" (nobody answers), "moved" (another token) or "refused" (such as a full
-   *  disk). conflict(id, error): labels must be loaded anew. answered(id, answer): after each edit or change of state. */
+  /** changed(state, why): "saved", "saving", "lost" (nobody answers), "moved" (another token)
+   *  or "refused" (such as a full
+   *  disk). conflict(id, error): labels must be loaded anew.
+   *  answered(id, answer): after each edit or change of state. */
   constructor({changed, conflict, answered}) {
     Object.assign(this, {conflict, answered});
     this.changed = (state, why) => {

@@ -44,10 +44,11 @@ export class Tools {
     return was;
   }
 
-  // ------------------------------------------------------------------------------------------------ press, move, release
+  // ---------------------------------------------------------------------------------------------- press, move, release
 
   press(point, keys) {
-    const begin = {brush: this.brushing, erase: this.erasing, split: this.splitting, outline: this.shaping, ignore: this.shaping};
+    const begin = {brush: this.brushing, erase: this.erasing, split: this.splitting,
+      outline: this.shaping, ignore: this.shaping};
     this.gesture = begin[this.name]?.call(this, point, keys) ?? null;
     this.view.redrawPointer();
   }
@@ -84,11 +85,12 @@ export class Tools {
     const {editor} = this;
     if (number && more) editor.toggle(number);
     else editor.select(number ? [number] : []);
-    if (editor.selected.size > 1) editor.say(`${editor.selected.size} cells are selected. J joins them, Delete deletes them.`);
+    if (editor.selected.size > 1)
+      editor.say(`${editor.selected.size} cells are selected. J joins them, Delete deletes them.`);
     else if (number) editor.say(`A cell of ${editor.cells.sizes[number]} pixels is selected.`);
   }
 
-  // --------------------------------------------------------------------------------------------------- brush and eraser
+  // -------------------------------------------------------------------------------------------------- brush and eraser
 
   stroke(start, touch, end) {
     const {editor, view} = this, {cells} = editor;
@@ -128,7 +130,7 @@ export class Tools {
     return [...selected].find(number => touched.has(number)) ?? (this.cellAt(point) || [...touched][0]);
   }
 
-  // ------------------------------------------------------------------------------------------------------ lines and shapes
+  // -------------------------------------------------------------------------------------------------- lines and shapes
 
   splitting(start) {
     const points = [start];
@@ -144,7 +146,8 @@ export class Tools {
     const fresh = !this.shape, first = this.shape?.points[0];
     this.shape ??= {points: [], point: start};
     const {shape} = this, from = this.view.toStage(start), before = shape.points.length;
-    if (first && before > 2 && this.distance(from, first) <= NEAR) return {move() {}, end: (_, keys) => this.close(keys)};
+    if (first && before > 2 && this.distance(from, first) <= NEAR)
+      return {move() {}, end: (_, keys) => this.close(keys)};
     shape.points.push(start);
     let far = false;
     return {
@@ -179,7 +182,7 @@ export class Tools {
     else editor.outline(mask, {into: keys.shift ? editor.onlySelected : 0, over});
   }
 
-  // ------------------------------------------------------------------------------------------------------------- drawing
+  // ----------------------------------------------------------------------------------------------------------- drawing
 
   draw(context, crosshair) {
     this.gesture?.draw?.(context);

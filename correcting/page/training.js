@@ -8,17 +8,20 @@ const POLL_MS = 1000;
 /** The result in plain words; `line` is the program's own: "Dice 0.913 before, 0.927 now, on 8 test fields". */
 export function resultInWords({before, after, line}) {
   if (after == null) {
-    return "Trained. No field with a mask is held out (in “Test data”), so nobody can tell whether it helped: look at the "
+    return "Trained. No field with a mask is held out (in “Test data”), so nobody can tell "
+      + "whether it helped: look at the "
       + "next field.";
   }
   if (before == null) return `Trained: ${line}.`;
   const change = Number(after.toFixed(3)) - Number(before.toFixed(3)), size = Math.abs(change).toFixed(3);
-  const words = change > 0 ? `Better by ${size}` : change < 0 ? `Not better, but worse by ${size}` : "As good as before";
+  const words = change > 0 ? `Better by ${size}`
+    : change < 0 ? `Not better, but worse by ${size}` : "As good as before";
   return `${words}: ${line}. (Dice 1 is a perfect overlap.)`;
 }
 
 /** The line of a training that runs, was stopped or has failed. */
-const lineOf = ({state, line}) => state === "failed" ? `The training has failed. ${line.replace(/^error: /, "")}` : line ?? "";
+const lineOf = ({state, line}) => state === "failed"
+  ? `The training has failed. ${line.replace(/^error: /, "")}` : line ?? "";
 
 export class Training {
   constructor({queue, fields, say}) {
@@ -56,7 +59,8 @@ export class Training {
     if (progress == null) $("training-progress").removeAttribute("value");
     else $("training-progress").value = progress;
     $("training-text").textContent = state === "finished" ? resultInWords({before, after, line}) : state === "idle"
-      ? line || "Training learns from the fields that are done, and goes on from the newest model." : lineOf({state, line});
+      ? line || "Training learns from the fields that are done, and goes on from the newest model."
+        : lineOf({state, line});
   }
 
   async ask() {
@@ -65,9 +69,11 @@ export class Training {
       await this.queue.empty();
       const {done, seconds, start} = await this.known();
       if (!done) return this.say("No field is done yet. Correct one, and press “This field is done”.");
-      $("confirm-text").textContent = `The network goes on learning, from ${done === 1 ? "the 1 field" : `all ${done} fields`} `
+      $("confirm-text").textContent = `The network goes on learning, `
+        + `from ${done === 1 ? "the 1 field" : `all ${done} fields`} `
         + "with cells that are done or came with a mask. It starts from "
-        + `${start.split(/[/\\]/).slice(-2).join("/")}. This takes about ${Math.round(seconds / 60)} minutes and the testing; you can `
+        + `${start.split(/[/\\]/).slice(-2).join("/")}. This takes about ${Math.round(seconds / 60)} minutes and `
+          + `the testing; you can `
         + "go on correcting meanwhile. Before and after, it is tested on fields that it does not learn from.";
       $("confirm").returnValue = "no";
       $("confirm").showModal();

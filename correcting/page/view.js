@@ -141,7 +141,8 @@ export class View {
     const level = Math.min(this.levels.length - 1, Math.max(0, Math.floor(Math.log2(1 / scale))));
     const bitmap = this.levels[level];
     context.imageSmoothingEnabled = scale < 2; // above, pixels are squares
-    context.drawImage(bitmap, -this.left * scale, -this.top * scale, this.cells.width * scale, this.cells.height * scale);
+    context.drawImage(bitmap, -this.left * scale, -this.top * scale,
+      this.cells.width * scale, this.cells.height * scale);
   }
 
   drawPointer() {
@@ -158,7 +159,8 @@ export async function levelsOf(blob) {
   for (let {width, height} = levels[0]; Math.max(width, height) > 1024;) {
     width = Math.ceil(width / 2);
     height = Math.ceil(height / 2);
-    levels.push(await createImageBitmap(levels.at(-1), {resizeWidth: width, resizeHeight: height, resizeQuality: "medium"}));
+    levels.push(await createImageBitmap(levels.at(-1),
+      {resizeWidth: width, resizeHeight: height, resizeQuality: "medium"}));
   }
   return levels;
 }
