@@ -82,7 +82,8 @@ def evaluate_folder(
                 steps = None if more is None else steps + more
     names, slides = [pair.stem for pair in pairs], [pair.group for pair in with_tile_table(pairs, test_dir.parent)]
     scores = _all_scores(names, slides, results, record.threshold, coding.classes)
-    scores |= {"masks": asdict(coding), "model": record.model, "model_sha256": record.model_sha256}
+    meaning = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(coding).items()}
+    scores |= {"masks": meaning, "model": record.model, "model_sha256": record.model_sha256}  # as the file holds them
     if start:
         scores["start"] = start.scores()
     figure = predicted_dir / "calibration.png"

@@ -110,7 +110,7 @@ def test_annotations_come_back_as_the_cells_they_are_whatever_their_order(tmp_pa
     expected = {np.flatnonzero(cells.labels == n).tobytes() for n in range(1, len(cells) + 1)}
     assert objects_in(shapes, mask.shape) == expected and len(shapes) == len(cells)
     if classes == 3:
-        held, names, _ = read_annotation(path, mask.shape)
+        held, names, *_ = read_annotation(path, mask.shape)
         values = {name: value for value, name in names.items()}
         seen = (held == values.get("cell", -1)) + 2 * (held == values.get("nucleus", -1))
         np.testing.assert_array_equal(seen, truth(cells, 3))
@@ -124,7 +124,7 @@ def test_a_nucleus_lies_on_the_cell_that_fills_its_hole(tmp_path):
     made = list(features(cells, table, polygonise(cells.labels), polygonise(cells.whole), role="annotation"))
     for order in (made, made[::-1]):
         write_geojson(tmp_path / "a.geojson", order)
-        mask, names, _ = read_annotation(tmp_path / "a.geojson", (9, 9))
+        mask, names, *_ = read_annotation(tmp_path / "a.geojson", (9, 9))
         assert [names[mask[1, 1]], names[mask[4, 4]]] == ["nucleus", "cell"]
     assert ["measurements" in feature["properties"] for feature in made] == [False, True] * len(cells)  # of the nucleus
 

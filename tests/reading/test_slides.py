@@ -125,5 +125,5 @@ def test_what_is_no_slide_is_one_line(tmp_path, noise, kind):
 
 
 def test_openslide_is_loaded_only_for_slides():
-    code = "import sys, preparing.prepare as p; p.slides.is_slide('a.png'); sys.exit('openslide' in sys.modules)"
+    code = "import sys, preparing.fields as f; f.slides.is_slide('a.png'); sys.exit('openslide' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(slides.__file__).parents[1]).returncode == 0
