@@ -441,7 +441,9 @@ def open_predictor(model, as_trained, flips=False):
 
 def data_option(data):
     """The end of a command that is to work on the same data folder; empty for the usual one."""
-    return f' --data "{data}"' if data else ""
+    from reading.files import typed
+
+    return f" --data {typed(data)}" if data else ""
 
 
 def started_from(record):

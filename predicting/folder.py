@@ -16,7 +16,18 @@ from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
 from predicting.record import refuse_corrected, write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, slides
-from reading.files import MADE_BY, InputError, counted, find_twins, is_hidden, is_result, replacing, some, stem_of
+from reading.files import (
+    MADE_BY,
+    InputError,
+    counted,
+    find_twins,
+    is_hidden,
+    is_result,
+    replacing,
+    some,
+    stem_of,
+    typed,
+)
 from reading.large_images import is_large, open_source
 from reading.show import colour_preview
 
@@ -97,7 +108,7 @@ def _pictures(folder, command):
         for unread in unread_in(folder, there, below=False):
             print(f"not read: {unread}")
         for sub, count in _pictures_within(folder).items():
-            print(f'not read: {counted(count, "picture")} in {sub}; for them: python main.py {command} "{sub}"')
+            print(f"not read: {counted(count, 'picture')} in {sub}; for them: python main.py {command} {typed(sub)}")
     return paths
 
 

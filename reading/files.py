@@ -6,6 +6,7 @@ Everything here is the standard library's, so that the command line may import i
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 import unicodedata
 from contextlib import contextmanager
@@ -16,6 +17,14 @@ import numpy as np
 
 class InputError(ValueError):
     """Something the user gave is wrong. Its text is one line: what was received, what is expected, what to do."""
+
+
+def typed(value):
+    """A path or another value as it is typed into a command: in double quotes, which every system knows, where it can.
+
+    Names with signs that a shell reads within them, such as `$`, are quoted for that shell.
+    """
+    return f'"{value}"' if os.name == "nt" or not set(str(value)) & set('"$`\\!') else shlex.quote(str(value))
 
 
 def some(names, show=3):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pairing.pairs import has_files
+from reading.files import typed
 
 ROOT = Path(__file__).resolve().parents[1]
 USUAL = {"data": ROOT / "data", "runs": ROOT / "runs"}  # need not be named
@@ -16,7 +17,7 @@ def say_next(command, **given):
 def with_options(command, **given):
     """A command as it is typed. given : as for `say_next`."""
     told = {name: value for name, value in given.items() if value not in (None, USUAL.get(name))}
-    options = "".join(f' --{name} "{value}"' for name, value in told.items())
+    options = "".join(f" --{name} {typed(value)}" for name, value in told.items())
     return " ".join(filter(None, ["python main.py", command])) + options
 
 
@@ -33,8 +34,8 @@ def correct_command(classes, data, paths=(), **given):
     data : path of the data folder. paths : of the pictures, none for all of the data folder.
     """
     if classes == 1:
-        return with_options(" ".join(["correct", *(f'"{path}"' for path in paths)]), data=data, **given)
-    pictures = " ".join(f'"{path}"' for path in paths or [data / "Train data" / "Images"])
+        return with_options(" ".join(["correct", *map(typed, paths)]), data=data, **given)
+    pictures = " ".join(map(typed, paths or [data / "Train data" / "Images"]))
     return with_options(f"predict {pictures} --cells", out=data / "Found cells", **given)
 
 
@@ -60,4 +61,4 @@ def say_after_prediction(record, data, paths, cells, **given):
     elif cells:  # which are corrected in QuPath, and put into Raw data
         say_next("prepare", data=data)
     else:
-        say_next(" ".join(["predict", *(f'"{path}"' for path in paths), "--cells"]), data=data, **given)
+        say_next(" ".join(["predict", *map(typed, paths), "--cells"]), data=data, **given)

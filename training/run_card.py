@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
-from reading.files import InputError, replacing, sha256, some
+from reading.files import InputError, replacing, sha256, some, typed
 from reading.machine import cores
 from training.settings import FLOAT32, Settings
 from weights import start as weights
@@ -122,7 +122,7 @@ def data_of(card):
 
 def train_on_from(run_dir):
     """What to do with a run that is finished: a sentence with the command."""
-    return f'To train on from its network: python main.py train --run NEW_NAME --init "{run_dir}"'
+    return f"To train on from its network: python main.py train --run NEW_NAME --init {typed(run_dir)}"
 
 
 def settings_of(card):

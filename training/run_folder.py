@@ -13,7 +13,8 @@ from pathlib import Path
 
 import filelock
 
-from reading.files import InputError, counted, some
+from reading import images
+from reading.files import InputError, counted, sha256, some
 from reading.folder_lock import take
 from training import run_card
 from weights import start
@@ -228,6 +229,26 @@ def start_weights(model):
     if note and not found:
         print(f"{note['path']}, which the training started from, has changed since or is gone: not scored")
     return found
+
+
+def learnt_test_pictures(init, test_dir):
+    """A line on pictures of a test folder that the weights of a training have learnt already; None where none has.
+
+    init : `Settings.init`; of a file, the run that it lies in, and those that this one started from, say what they were
+    trained on. Of the shipped weights `start.start_from` looks by itself.
+    """
+    learnt, model, seen = set(), None if init in ("auto", "none") else Path(init), set()
+    while model and model not in seen:
+        seen.add(model)
+        card = card_of(model.parent) or {}
+        learnt |= set(card.get("files", {}).get("images", {}).values())
+        model = Path(card["start_weights"]["path"]) if card.get("start_weights") else None
+    pictures = images.list_images(test_dir) if learnt and test_dir.is_dir() else []
+    known = [path.name for path in pictures if sha256(path) in learnt]
+    return known and (
+        f"WARNING {len(known)} of {counted(len(pictures), 'test picture')} ({some(known)}): known to what --init names "
+        "already. Scores on such pictures say nothing of new ones; leave --init out, or test on others."
+    )
 
 
 def _models(runs):

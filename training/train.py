@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data import IGNORED, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
 from pairing.groups import split_by_group
-from pairing.pairs import TRAIN
+from pairing.pairs import TEST, TRAIN
 from pairing.survey import read_folder
 from reading import intensity
 from reading.files import counted, environment
@@ -73,6 +73,8 @@ def train(run, quiet=False, found=None, callbacks=()):
     if settings.precision == MIXED:
         slow = precision.fastest() != MIXED
         say(f"layers compute in bfloat16, {'as the run did, slowly here' if slow else 'the faster way here'}")
+    if learnt := run_folder.learnt_test_pictures(settings.init, run.data / TEST / "Images"):
+        say(learnt)
     found = found or read_folder(run.data / TRAIN, run.data, quiet, settings.ignore)
     if not found.pairing.plain:
         say(found.pairing.explanation)

@@ -1,6 +1,8 @@
 """Each command ends with the one that comes next, and that is a command as it stands."""
 
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +68,11 @@ def test_after_a_prediction(tmp_path, capsys):
         following.say_after_prediction(record(out, **change), data, [picture], None, **given | {"out": out})
         command, values = only_line(capsys)
         assert command == main.predict and values["wanted"] == {"cells": True} and values["out"] == out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize("name", ["my data", "a$(touch spoilt)b", 'say "so"', "back`tick`", "plain", "50!"])
+def test_a_folder_of_any_name_reaches_the_program_as_it_is(tmp_path, name):
+    command = following.with_options("check", data=name).replace("python main.py", "printf '%s|'")
+    shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    assert shown.split("|")[:-1] == ["check", "--data", name] and not any(tmp_path.iterdir())

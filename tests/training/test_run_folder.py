@@ -6,10 +6,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import main
-from reading.files import InputError
+from reading.files import InputError, sha256
+from reading.images import write_png
 from tests.helpers import listing
 from training import run_card, run_folder
 
@@ -179,3 +181,22 @@ def test_init_newest_without_a_finished_run_is_refused(tmp_path):
     with_model(make_run(tmp_path, "stopped"), 1)
     with pytest.raises(InputError, match="--init newest.*train --resume --run stopped --runs"):
         run_folder.newest_finished(tmp_path / "runs")
+
+
+def test_test_pictures_that_the_starting_weights_have_learnt_are_said(tmp_path):
+    """The second run started from the first, which was trained on a picture that is tested on now."""
+    tests = tmp_path / "Test data" / "Images"
+    for name, value in (("a.png", 1), ("b.png", 2)):
+        write_png(tests / name, np.full((4, 4), value, np.uint8))
+    cards = {"first": {"x.png": sha256(tests / "b.png")}, "second": {"y.png": "0" * 64}}
+    for name, learnt in cards.items():
+        card = {"settings": {"seed": 0}, "files": {"images": learnt}, "start_weights": None}
+        if name == "second":
+            card["start_weights"] = {"path": str(tmp_path / "runs" / "first" / "model.keras"), "sha256": ""}
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "settings.json").write_text(json.dumps(card))
+    line = run_folder.learnt_test_pictures(str(tmp_path / "runs" / "second" / "model.keras"), tests)
+    assert line.startswith("WARNING 1 of 2 test pictures (b.png)")
+    (tests / "b.png").unlink()
+    assert not run_folder.learnt_test_pictures(str(tmp_path / "runs" / "second" / "model.keras"), tests)
+    assert not run_folder.learnt_test_pictures("auto", tests)
