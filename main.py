@@ -229,11 +229,12 @@ def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None, ru
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
     with in_turn(out), while_whole(data):
-        _, foreground, ignore = say_as_told(data, classes, foreground, ignore)
+        _, foreground, told = say_as_told(data, classes, foreground)
         record = read_record(out)
         with as_one(record.stack):
             start = partial(started_from, record)
-            scores = evaluate_folder(tests, out, classes, foreground, prepared_classes(data), start, ignore)
+            of_truth = {"truth_classes": prepared_classes(data), "truth_ignore": told}
+            scores = evaluate_folder(tests, out, classes, foreground, start=start, ignore=ignore, **of_truth)
             page = write_page(out, with_tile_table(find_pairs(tests, masks="optional"), data), scores)
     if scores is None:
         print(f"no masks in {tests / 'Masks'}: nothing to score against")

@@ -27,20 +27,28 @@ from scoring.baseline import otsu_mask
 
 
 def evaluate_folder(
-    test_dir, predicted_dir, classes=None, foreground=None, truth_classes=None, start=None, ignore=None
+    test_dir,
+    predicted_dir,
+    classes=None,
+    foreground=None,
+    truth_classes=None,
+    start=None,
+    ignore=None,
+    truth_ignore=None,
 ):
     """Compare the masks in `predicted_dir` with those in `test_dir`/Masks and write `scores.json` beside the former.
 
     The meaning of the mask values is the one that the model was trained with (`predictions.json`, see `record`);
-    `foreground` overrides it and `classes` must agree with it. `truth_classes` : of the true masks, where `prepare` has
-    noted them. Where `predict_files` left the probabilities of all images scored, `calibration.png` is drawn too.
+    `foreground` overrides it and `classes` must agree with it. `truth_classes`, `truth_ignore` : of the true masks, as
+    `prepare` has noted them. Where `predict_files` left the probabilities of all images scored, `calibration.png` is
+    drawn too.
     `start` : function that gives the `predictor.Predictor` of the weights that the training started from, or None.
-    `ignore` : values of the true masks that are to be ignored, beside those that the model ignored.
+    `ignore` : values of the true masks that are to be ignored, beside those that the model ignored and `truth_ignore`.
 
     Images without a mask, and those of which everything is ignored, are left out. Returns the scores, which
     docs/results.md describes, or None where no test image has a mask of which something is known. Raises `InputError`
     where a prediction is missing, has another size than its mask, or is not one that `predictions.json` lists, of the
-    image as it is now.
+    image as it is now, and where no mask holds what `ignore` alone names.
     """
     test_dir, predicted_dir = Path(test_dir), Path(predicted_dir)
     record, contents = read_record(predicted_dir), FileCache()
@@ -54,7 +62,9 @@ def evaluate_folder(
     if not pairs:
         return None
     learnt = MaskCoding(**record.masks) if record.masks else None
-    found = survey(pairs, contents=contents, ignore=[*(learnt.ignore if learnt else ()), *(ignore or ())])
+    known = [*(learnt.ignore if learnt else ()), *(truth_ignore or ())]
+    found = survey(pairs, contents=contents, ignore=[*known, *(ignore or ())])
+    found.refuse_absent(_newly_named(ignore, learnt, known))
     for line in (*found.left_out(), *found.ignored()):
         print(line)
     unknown = {mask.path for mask in found.unknown}
@@ -94,6 +104,12 @@ def evaluate_folder(
         figure.unlink(missing_ok=True)
     write_json(predicted_dir / "scores.json", scores)
     return scores
+
+
+def _newly_named(ignore, learnt, known):
+    """What of `ignore` some true mask has to hold: a value that the training ignored may be in none of these."""
+    texts_known = learnt and learnt.ignore  # names and colours are numbers in it
+    return [one for one in ignore or () if one not in known and not (texts_known and isinstance(one, str))]
 
 
 def _refuse_other_classes(record, classes, foreground, truth_classes):

@@ -82,8 +82,8 @@ def prepare_fields(data_dir, source=None, annotations=None, quiet=False, **optio
     ----------
     data_dir : path of the data folder; made where it is missing.
     source : folder of images with masks, in any form that `pairs.find_pairs` knows, or one image file; it is only
-        read. None: what stands in `Raw data`. Of slides, and of images with Region* areas, the fields that
-        `fields.cut_fields` finds are taken in their place, as PNG with outlines as GeoJSON.
+        read. None: what stands in `Raw data`. Of slides, the fields that `fields.cut_fields` finds are taken in
+        their place, as PNG or TIFF with outlines as GeoJSON.
     annotations : file with what was drawn on `source`, where that is one image or slide.
     quiet : False prints how image and mask were paired, before the work begins, and shows progress.
     options : the fields of `told.Told`: what is kept for testing, what the masks mean, whether tiles are cut.

@@ -1,12 +1,13 @@
 """What `prepare` is told, what prepared.json keeps of it, and what the masks of a data folder mean by it later."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from preparing import earlier
 from reading import stacks
-from reading.files import InputError, write_json
+from reading.files import NOT_KNOWN, InputError, write_json
 
 PREPARED = "prepared.json"
 UNFINISHED = ".prepare-unfinished"  # where `prepare` writes everything before it is moved, when it is whole
@@ -81,23 +82,23 @@ def told_again(noted, given):
     """The `Told` of a later `prepare`: what is given now, and of all else what was told before.
 
     noted : `read_noted` of the folder. given : dictionary of fields of `Told`, those that were given.
-    Returns it with lines for people, on what is another meaning of the masks than before.
+    Returns it with lines for people, on what is another meaning of the masks, or another split, than before.
     """
     given = {name: value for name, value in given.items() if value is not None}
     if stacks.HOW:
         given["stack"] = stacks.HOW
     before = {name: noted[name] for name in OPTIONS if noted and noted.get(name) is not None}
     before |= {name: tuple(before[name]) for name in ("foreground", "ignore") if name in before}
-    if "ignore" in given:  # with what another command noted, which no later one takes back
-        given["ignore"] = tuple(dict.fromkeys((*before.get("ignore", ()), *given["ignore"])))
+    if "ignore" in given and NOT_KNOWN in before.get("ignore", ()):  # of corrected masks, which stay so
+        given["ignore"] = tuple(dict.fromkeys((*given["ignore"], NOT_KNOWN)))
+    if str(given.get("group_by")).lower().endswith(".csv"):
+        given["group_by"] = os.path.abspath(given["group_by"])  # to be found from any folder later
     if given.get("classes", 1) > 1:  # the two say the same thing in different ways
         before.pop("foreground", None)
     elif "foreground" in given:
         before.pop("classes", None)
     if "tile_px" in given:
         before.pop("overlap_px", None)
-    if "ignore" in given:  # what corrected masks ignore stays so
-        given["ignore"] = tuple(dict.fromkeys([*before.get("ignore", ()), *given["ignore"]]))
     told, lines = Told(**(before | given)), []
     if noted:
         now = told.recorded()
@@ -105,6 +106,12 @@ def told_again(noted, given):
             f"{OPTIONS[name]} {_shown(noted.get(name))} before, {_shown(now[name])} now"
             for name in ("classes", "foreground", "ignore", "stack")
             if name in noted and _in_order(noted[name]) != _in_order(now[name])
+        ]
+        lines += [
+            f"{OPTIONS[name]} {_shown(now[name])} now, {noted[name]} before: the pictures that are here keep their "
+            "part, it holds for new ones alone. For a new split, name an empty folder with --data"
+            for name in ("test_share", "seed")
+            if name in noted and noted[name] != now[name]
         ]
     return told, lines
 

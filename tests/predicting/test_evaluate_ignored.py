@@ -7,6 +7,7 @@ import pytest
 
 from pairing.pairs import find_pairs
 from predicting.evaluate import evaluate_folder
+from reading.files import InputError
 from reading.images import write_png
 from reporting.page import write_page
 from scoring.metrics import confusion_counts
@@ -51,6 +52,16 @@ def test_what_is_predicted_where_nothing_is_known_changes_no_score(tmp_path):
     assert found[0]["ignored"] == 30 / 80 and [image["name"] for image in found[0]["images"]] == ["0", "1", "2"]
     page = write_page(folder / "Predicted images", find_pairs(folder, masks="optional"), found[1])
     assert "ignored" in page.read_text(encoding="utf-8").split("Colours of the errors")[1].split("</ul>")[0]
+
+
+def test_a_value_that_no_true_mask_holds_is_refused(tmp_path):
+    masks = [np.uint8(255) * (np.eye(40) > 0)] * 2
+    masks[0][:9, :9] = 128
+    folder = folder_of(tmp_path, masks, masks)
+    for absent in (7, "#00ff00"):
+        with pytest.raises(InputError, match=f"none is --ignore {absent}"):
+            evaluate_folder(folder, folder / "Predicted images", ignore=(absent,))
+    assert evaluate_folder(folder, folder / "Predicted images", ignore=(128,), truth_ignore=(7,))["ignored"] > 0
 
 
 def test_objects_mostly_ignored_count_nowhere():

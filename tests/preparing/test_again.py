@@ -11,7 +11,7 @@ from pairing.pairs import find_pairs
 from preparing import earlier
 from preparing.prepare import prepare_fields
 from preparing.standing import decide
-from preparing.told import UNFINISHED, as_told
+from preparing.told import UNFINISHED, as_told, ignore_also, ignored
 from reading import folder_lock, images
 from reading.files import InputError, sha256
 from reading.images import write_png
@@ -175,6 +175,30 @@ def test_a_prepare_that_is_killed_between_is_finished_by_the_next(tmp_path, monk
     monkeypatch.setattr(folder_lock.os, "replace", real)
     prepare_fields(data, given, quiet=True)
     assert contents(data) == contents(tmp_path / "whole")
+
+
+def test_an_option_given_later_takes_the_place_of_before_and_is_said(tmp_path, monkeypatch):
+    data, source, given, parts = prepared(tmp_path)
+    for number, path in enumerate(sorted((source / "Masks").iterdir())):
+        mask = images.read_mask(path).copy()
+        mask[30, number : number + 20], mask[35] = 128, 7
+        write_png(path, mask)
+    for ignore in ((128,), (7,)):
+        done = prepare_fields(data, given, quiet=True, ignore=ignore)
+    assert "--ignore 128 before, 7 now" in done.remarks and ignored(data) == (7,)
+    ignore_also(data, 65535)  # as corrected masks do
+    prepare_fields(data, given, quiet=True, ignore=(128,))
+    assert set(ignored(data)) == {128, 65535}
+    done = prepare_fields(data, given, quiet=True, test_share=0.5, seed=4)
+    assert [line.partition(" before")[0] for line in done.remarks if "keep their part" in line] == [
+        "--test-share 0.5 now, 0.2", "--seed 4 now, 0",
+    ]  # fmt: skip
+    assert {row.field: row.part for row in done.rows} == parts
+    (tmp_path / "groups.csv").write_text("\n".join(["file,group", *(f"{name},{name}" for name in parts)]))
+    monkeypatch.chdir(tmp_path)
+    prepare_fields(data, given, quiet=True, group_by="groups.csv")
+    monkeypatch.chdir(data)
+    assert prepare_fields(data, given, quiet=True).written == 0
 
 
 # ------------------------------------------------------------------------------------------ folders of earlier versions
