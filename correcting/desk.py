@@ -11,12 +11,11 @@ import filelock
 from correcting.pictures import Picture
 from correcting.training_fields import EARLIER, add_field, is_behind, is_changed_elsewhere, remove_field, write_cells
 from correcting.transfer import picture_png
-from correcting.working_copy import JOURNAL, LONG, WorkingCopy, read_journal, read_working_copy
+from correcting.working_copy import CORRECTED, JOURNAL, LONG, WorkingCopy, owners, read_journal, read_working_copy
 from pairing.pairs import Pair
 from reading.files import InputError, refuse_read_only, sha256, stem_of
 from reading.folder_lock import take
 
-CORRECTED = "Corrected"  # in the data folder: the working copies
 LOCK = ".in-use"
 AHEAD = 2  # pictures after the one that is looked at, which are made ready
 OPEN = 5  # pictures in memory
@@ -65,8 +64,10 @@ class Desk:
                 "opened, or end it first (Ctrl-C where it runs)."
             ) from None
         try:
-            self._stems = self._find_copies()
-            self._go_on()
+            self._kept, stems = self._find_copies()
+            self._stems = {picture.id: stem for stem, picture in stems.items()}
+            self._heads = {picture.id: self._kept[stem] for stem, picture in stems.items()}
+            self._go_on(stems)
         except BaseException:
             self._lock.release()
             raise
@@ -147,25 +148,26 @@ class Desk:
     # -------------------------------------------------------------------------------------------------- what lies where
 
     def _find_copies(self):
-        """{SHA-256 of a picture: stem of its working copy}; the pictures that have one are told by it."""
-        stems, heads = {}, {}
-        for path in sorted(self.folder.glob(f"*{JOURNAL}")):
-            head, _ = read_journal(path)
-            stems[head["picture"]], heads[head["picture"]] = path.with_suffix(""), head
-        sizes = {head["bytes"] for head in heads.values()}
+        """({stem of each working copy: its head}, {stem: the picture that it is of}, for those that are listed)."""
+        kept = {path.with_suffix(""): read_journal(path)[0] for path in sorted(self.folder.glob(f"*{JOURNAL}"))}
+        sizes, alike = {head["bytes"] for head in kept.values()}, {}
         for picture in self.pictures.values():
-            if picture.path.stat().st_size in sizes and picture.sha256 in heads:
-                self._heads[picture.id] = heads[picture.sha256]
-        return stems
+            if picture.path.stat().st_size in sizes:
+                alike.setdefault(picture.sha256, []).append(picture)
+        stems = {}
+        for digest, pictures in alike.items():
+            stems |= owners({stem: head for stem, head in kept.items() if head["picture"] == digest}, pictures, self.data)
+        return kept, stems
 
     def _stem(self, picture):
-        """The path without ending of a picture's working copy, whether there is one or not."""
-        if picture.sha256 not in self._stems:
-            taken = {stem.name.casefold() for stem in self._stems.values()}
-            name = stem_of(picture.path)
-            names = (name, *(f"{name}_{number}" for number in range(2, 10**6)))
-            self._stems[picture.sha256] = self.folder / next(one for one in names if one.casefold() not in taken)
-        return self._stems[picture.sha256]
+        """The path without ending of a picture's working copy, whether there is one or not; no other picture's."""
+        with self._changed:
+            if picture.id not in self._stems:
+                taken = {stem.name.casefold() for stem in (*self._stems.values(), *self._kept)}
+                name = stem_of(picture.path)
+                names = (name, *(f"{name}_{number}" for number in range(2, 10**6)))
+                self._stems[picture.id] = self.folder / next(one for one in names if one.casefold() not in taken)
+            return self._stems[picture.id]
 
     def _field(self, picture):
         copy = self._copies.get(picture.id)
@@ -257,6 +259,7 @@ class Desk:
         """The `WorkingCopy` of a picture that nobody has edited yet."""
         source = self.masks if picture.pair.mask else self.network
         head = {"picture": picture.sha256, "bytes": picture.path.stat().st_size, "name": picture.path.name}
+        head |= {"path": str(picture.path.absolute())}
         head |= {"height": picture.height, "width": picture.width, "version": version, "done": False}
         return WorkingCopy(self._stem(picture), source.labels(picture), head)
 
@@ -302,13 +305,10 @@ class Desk:
             if head and is_behind(head):
                 self._bring_in_line(picture, self._copy(picture.id))
 
-    def _go_on(self):
+    def _go_on(self, stems):
         """Finish what an end in the middle has left, and take over what other programs have done to fields since."""
-        listed = {self._heads[number]["picture"]: self.pictures[number] for number in self._heads}
-        for digest, stem in list(self._stems.items()):
-            copy = None
-            head, _ = read_journal(f"{stem}{JOURNAL}")
-            picture = listed.get(digest) or _unlisted(head)
+        for stem, head in list(self._kept.items()):
+            copy, picture = None, stems.get(stem) or _unlisted(head)
             if is_behind(head) and picture is None:
                 print(f"{head['name']}: is done, but no training field yet; expected it at {head.get('path')} still")
             elif is_behind(head):
@@ -316,8 +316,8 @@ class Desk:
                 self._bring_in_line(picture, copy)
             elif is_changed_elsewhere(self.data, head):
                 copy = self._follow(read_working_copy(stem))
-            if copy and picture and picture.id in self._heads:
-                self._heads[picture.id] = copy.head
+            if copy and stem in stems:
+                self._heads[stems[stem].id] = copy.head
 
     def _follow(self, copy):
         """Take over that the mask of a training field was changed or taken away; the copy, None where it is no more."""
@@ -328,9 +328,9 @@ class Desk:
             return copy
         print(f"{mask}: changed by another program since; its cells are taken from there now")
         copy.set_aside(self.data / EARLIER)
-        del self._stems[copy.head["picture"]]
-        for number in [number for number, head in self._heads.items() if head["picture"] == copy.head["picture"]]:
-            del self._heads[number]
+        del self._kept[copy.stem]
+        for number in [number for number, stem in self._stems.items() if stem == copy.stem]:
+            del self._heads[number], self._stems[number]
         return None
 
 

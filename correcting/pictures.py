@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from correcting.working_copy import paths_of_copies
 from pairing.groups import with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair, find_pairing, has_files
 from predicting.folder import find_images
@@ -61,7 +62,7 @@ def find_pictures(data, paths=()):
         for pair in with_tile_table(find_pairing(Path(data) / folder, masks="optional").pairs, data)
     ]
     if paths:
-        own = _named(own, find_images(paths))
+        own = _named(own, find_images(paths), paths_of_copies(data))
     named = {Path(path).resolve() for path in paths}
     found, left_out = [], []
     for pair, part in own:
@@ -90,14 +91,19 @@ def _size(path):
     return height, width
 
 
-def _named(own, paths):
-    """(pair, part) of each of the files named; once for each picture."""
+def _named(own, paths, begun):
+    """(pair, part) of each of the files named; once for each picture. begun : the paths of those with a working copy."""
     sizes = {}
     for pair, part in own:
         sizes.setdefault(pair.image.stat().st_size, []).append((pair, part))
     found = {}
     for path in paths:
-        same = next((one for one in sizes.get(path.stat().st_size, ()) if sha256(one[0].image) == sha256(path)), None)
-        pair, part = same or (Pair(stem_of(path), path, None, stem_of(path)), "new")
+        same = [one for one in sizes.get(path.stat().st_size, ()) if sha256(one[0].image) == sha256(path)]
+        nearest = [
+            next((one for one in same if one[0].image.resolve() == path.resolve()), None),
+            next((one for one in same if one[0].image.name == path.name), None),
+            None if str(path.absolute()) in begun else next(iter(same), None),
+        ]
+        pair, part = next(filter(None, nearest), (Pair(stem_of(path), path, None, stem_of(path)), "new"))
         found[pair.image.resolve()] = pair, part
     return list(found.values())

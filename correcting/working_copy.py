@@ -18,6 +18,7 @@ from correcting.transfer import MOST_CELLS, GzippedLabels, count_pixels, read_ed
 from reading import images
 from reading.files import NOT_KNOWN, InputError, replacing, settle
 
+CORRECTED = "Corrected"  # in the data folder: the working copies
 JOURNAL, LABELS = ".jsonl", "_labels.png"
 LONG = 200  # edits, after which a journal is worth compacting
 
@@ -166,6 +167,44 @@ def read_journal(path):
     if len(whole) < len(content):
         os.truncate(path, len(whole))
     return head, edits
+
+
+def owners(kept, pictures, data):
+    """Which working copy is which picture's, where all are of one content: {stem: picture}.
+
+    A picture's is the one that was made where it lies, or whose training field it is; else, since a picture may have
+    been moved, the only one of its name, else the only one at all, where that one's picture is not in its place still.
+    No two pictures share one.
+
+    Parameters: kept, {stem: head}; pictures, list of `pictures.Picture`; data, path of the data folder.
+    """
+    found, kept, left = {}, dict(kept), list(pictures)
+
+    def take(fits):
+        for picture in list(left):
+            stems = [stem for stem, head in kept.items() if fits(head, picture)]
+            rivals = [other for other in left if stems and fits(kept[stems[0]], other)]
+            if len(stems) == len(rivals) == 1:
+                found[stems[0]] = picture
+                left.remove(picture)
+                del kept[stems[0]]
+
+    take(lambda head, picture: picture.path.absolute() in _places(head, data))
+    take(lambda head, picture: head["name"] == picture.path.name)
+    take(lambda head, picture: not any(place.is_file() for place in _places(head, data)))
+    return found
+
+
+def paths_of_copies(data):
+    """Where the pictures lay, as texts, that have a working copy in a data folder."""
+    return {read_journal(path)[0].get("path") for path in (Path(data) / CORRECTED).glob(f"*{JOURNAL}")}
+
+
+def _places(head, data):
+    """Where the picture of a working copy was, and where its copy in a data folder is."""
+    plan = head.get("training") or {}
+    places = [Path(head["path"])] if head.get("path") else []
+    return [*places, (data / plan["image"]).absolute()] if plan.get("image") else places
 
 
 def move_aside(path, folder):

@@ -317,3 +317,29 @@ def test_few_cells_alone_in_a_folder_keep_their_numbers(tmp_path):
     found = read_folder(data / "Train data", data, quiet=True)
     examples = Examples(found.pairing.pairs, found.survey.coding(), 1, 32, False, found.survey.drawn(), found.contents)
     assert (examples[0].mask[10:20, 9:11] == SEAM).all()
+
+
+def test_two_pictures_of_one_content_have_a_working_copy_each(tmp_path):
+    """Neither loses its cells, new ones as well as fields; one that is moved finds its own again."""
+    data, new = tmp_path / "data", tmp_path / "new"
+    make_folder(data, count=2)
+    for name in ("cell1.png", "x.png"):
+        (data / "Train data" / "Images" / name).write_bytes((data / "Train data/Images/cell0.png").read_bytes())
+    for name in ("a.png", "b.png"):
+        write_png(new / name, np.full((40, 30), 200, np.uint8))
+    for paths, names in (((new,), ("a.png", "b.png")), ((), ("cell0.png", "cell1.png", "x.png"))):
+        with serving(open_desk(data, *paths)) as client:
+            for number, name in enumerate(names, 1):
+                version, labels = client.labels(client.field(name)["id"])
+                mark = np.full((4, 4), 500 + number, np.uint16)
+                assert client.edit(client.field(name)["id"], version, 20, 20, mark)[0] == 200
+            set_done(client, names[0])
+        with serving(open_desk(data, *paths)) as client:
+            for number, name in enumerate(names, 1):
+                assert client.field(name)["state"] == ("done" if number == 1 else "begun")
+                assert client.labels(client.field(name)["id"])[1][21, 21] == 500 + number
+    (new / "b.png").rename(tmp_path / "moved.png")
+    (data / "Train data" / "Images" / "a.png").unlink()  # of the same content
+    (data / "Train data" / "Masks" / "a.png").unlink()
+    with serving(open_desk(data, tmp_path / "moved.png")) as client:
+        assert client.labels(1)[1][21, 21] == 502
