@@ -156,7 +156,8 @@ class Desk:
                 alike.setdefault(picture.sha256, []).append(picture)
         stems = {}
         for digest, pictures in alike.items():
-            stems |= owners({stem: head for stem, head in kept.items() if head["picture"] == digest}, pictures, self.data)
+            fitting = {stem: head for stem, head in kept.items() if head["picture"] == digest}
+            stems |= owners(fitting, pictures, self.data)
         return kept, stems
 
     def _stem(self, picture):

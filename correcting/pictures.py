@@ -92,7 +92,7 @@ def _size(path):
 
 
 def _named(own, paths, begun):
-    """(pair, part) of each of the files named; once for each picture. begun : the paths of those with a working copy."""
+    """(pair, part) of each of the files named; once for each picture. begun : paths of those with a working copy."""
     sizes = {}
     for pair, part in own:
         sizes.setdefault(pair.image.stat().st_size, []).append((pair, part))
