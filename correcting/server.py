@@ -1,5 +1,6 @@
 """The page's requests, answered on 127.0.0.1: the standard library's HTTP server, with the routes of the page."""
 
+import hashlib
 import json
 import os
 import re
@@ -23,14 +24,14 @@ KINDS = {
 TOKEN = b"__TOKEN__"  # in the page's files, where the token belongs
 MOST_BYTES = 2**25  # of a request
 IDLE_SECONDS = 60
-ADDRESS = ".address.json"  # beside the working copies, while the server runs: its port and token
+ADDRESS = ".address.json"  # beside the working copies: port and token of the server, and what it serves
 
 
 class Server(ThreadingHTTPServer):
     """Serves a `desk.Desk` and a `retraining.Trainer`; to be used in a `with`.
 
-    Where the last one of this folder was ended in the middle, it is found under the same address, so that the page goes
-    on and what it has not sent is not lost; else under a new one.
+    It is found under the address of the last one of this folder, so that a page that is open still goes on, and what it
+    has not sent is not lost: as long as it shows the same pictures, in the same order and by the same network.
     """
 
     daemon_threads = True
@@ -45,21 +46,31 @@ class Server(ThreadingHTTPServer):
         except OSError:  # another program has that port now, which must not learn a token in use
             token = None
             super().__init__(("127.0.0.1", 0), Handler)
-        self.guard = Guard(self.server_port, token)
-        self._kept.unlink(missing_ok=True)
-        with open(os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # for its owner alone
-            json.dump([self.server_port, self.guard.token], file)
+        self.guard, self._noted = Guard(self.server_port, token), None
+        self.service_actions()
 
     def _last_address(self):
         try:
-            port, token = json.loads(self._kept.read_text(encoding="utf-8"))
-            return int(port), str(token) if len(token) >= 43 else None
+            port, token, served = json.loads(self._kept.read_text(encoding="utf-8"))
+            return int(port), str(token) if len(token) >= 43 and served == self._served() else None
         except (OSError, ValueError, TypeError):
             return 0, None
 
-    def server_close(self):
-        super().server_close()
+    def service_actions(self):
+        """Keep the address, and what is served there: another network too, once it is in use. Called as time passes."""
+        served = self._served()
+        if served == self._noted:
+            return
+        self._noted = served
         self._kept.unlink(missing_ok=True)
+        with open(os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # for its owner alone
+            json.dump([self.server_port, self.guard.token, served], file)
+
+    def _served(self):
+        """What the numbers of pictures stand for towards a page, and by which network their first cells are."""
+        pictures = [(one.path.name, one.height, one.width) for one in self.desk.pictures.values()]
+        told = json.dumps([pictures, str(self.desk.network.path)])
+        return hashlib.sha256(told.encode()).hexdigest()
 
     @property
     def address(self):

@@ -69,7 +69,7 @@ export class Editor {
     const act = {name, patches, selectedBefore: chosen, selectedAfter: selected};
     this.history.done.push(act);
     this.history.undone.length = 0;
-    for (const patch of patches) this.queue.edit(this.field, patch, patch.after);
+    for (const patch of patches) this.queue.edit(this.field, patch, patch.after, act);
     this.count(act, 1);
     this.select(selected);
     this.say(`${name}. ${cellsInWords(this.cells.count)} in this field.`);
@@ -85,9 +85,10 @@ export class Editor {
     if (!act) return this.say(nothing);
     to.push(act);
     this.count(act, state === "after" ? 1 : -1);
+    const again = {};
     for (const patch of state === "after" ? act.patches : act.patches.toReversed()) {
       this.cells.write(patch, patch[state]);
-      this.queue.edit(this.field, patch, patch[state]);
+      this.queue.edit(this.field, patch, patch[state], again);
     }
     this.view.reveal(act.patches.reduce(union, null));
     this.select(state === "after" ? act.selectedAfter : act.selectedBefore);

@@ -4,6 +4,7 @@ import {json, loadLabels, request} from "./server.js?token=__TOKEN__";
 import {levelsOf} from "./view.js?token=__TOKEN__";
 
 const $ = id => document.getElementById(id);
+const DOUBLE_MS = 600; // after a press of "done": another one is the second of a double click
 const STATES = {untouched: "untouched", begun: "begun", done: "done"};
 const PARTS = {train: "for training", test: "held out for testing", new: "new"};
 
@@ -12,6 +13,9 @@ export class Fields {
     Object.assign(this, {editor, queue, view, input, say});
     this.all = [];
     this.opening = null; // AbortController of the field that is being opened
+    this.coming = null; // that field
+    this.marking = null; // {id, done}: what the program has been asked to mark, and has not answered yet
+    this.fresh = null; // {id, until}: no "done" for this field before that moment
     $("previous").addEventListener("click", () => this.go(-1));
     $("next").addEventListener("click", () => this.go(1));
     $("done").addEventListener("click", () => this.toggleDone());
@@ -46,6 +50,7 @@ export class Fields {
   async open(field, again = false) {
     this.opening?.abort();
     const {signal} = this.opening = new AbortController();
+    this.coming = field;
     this.input.reset();
     $("stage").ariaBusy = "true";
     const late = setTimeout(() => this.notice(`Opening ${field.name} …`), 300);
@@ -74,7 +79,10 @@ export class Fields {
       return;
     } finally {
       clearTimeout(late);
-      if (this.opening.signal === signal) $("stage").ariaBusy = "false";
+      if (this.opening.signal === signal) {
+        $("stage").ariaBusy = "false";
+        this.coming = null;
+      }
     }
     this.notice("");
   }
@@ -92,16 +100,13 @@ export class Fields {
 
   get place() { return this.all.findIndex(({id}) => id === this.current?.id); }
 
+  /** Marks the open field as done, or takes that back. What came of it is said when the program has answered. */
   toggleDone() {
-    if (!this.current) return;
-    const field = this.current, done = field.state !== "done";
+    const field = this.current, {fresh} = this;
+    if (!field || this.marking || this.coming || fresh?.id === field.id && performance.now() < fresh.until) return;
     this.input.reset();
-    this.queue.state(field, done);
-    field.state = done ? "done" : "begun";
-    this.show();
-    const next = done && [...this.all.slice(this.place + 1), ...this.all].find(({state}) => state !== "done");
-    if (next) this.open(next).then(() => this.say(`${field.name} is done. ${this.welcome(this.current)}`));
-    else this.say(done ? `${field.name} is done, and with it all fields.` : `${field.name} is open again.`);
+    this.marking = {id: field.id, done: field.state !== "done"};
+    this.queue.state(field, this.marking.done);
   }
 
   /** What the program answered to an edit or a change of state. */
@@ -112,7 +117,28 @@ export class Fields {
     if (problem !== undefined) field.problem = problem;
     field.state = state ?? (field.state === "untouched" ? "begun" : field.state);
     this.show();
+    if (state !== undefined && this.marking?.id === id) this.marked(field);
   }
+
+  /** The field is done, or open again, or it could not become so. */
+  async marked(field) {
+    const {done} = this.marking, {name, state, problem} = field, is = state === "done";
+    this.marking = null;
+    if (is !== done) return this.say(`${name} is ${is ? "still" : "not"} done. ${problem ?? ""}`);
+    const words = `${name} is ${done ? "done" : "open again"}${problem ? `, but ${problem}` : ""}`;
+    const stays = this.coming || this.current?.id !== field.id; // the user has gone to another one meanwhile
+    const left = [...this.all.slice(this.place + 1), ...this.all].find(other => other.state !== "done");
+    if (done && left && !stays) await this.open(left);
+    this.keepFromDouble();
+    if (!done || stays) this.say(`${words}.`);
+    else if (!left) this.say(`${words}; all fields are done.`);
+    else if (this.current?.id === left.id) this.say(`${words}. ${this.welcome(this.current)}`);
+  }
+
+  keepFromDouble() { this.fresh = {id: this.current?.id, until: performance.now() + DOUBLE_MS}; }
+
+  /** Of a field that is loaded anew nothing is on its way any more. */
+  forget(id) { if (this.marking?.id === id) this.marking = null; }
 
   show() {
     const {current, all} = this, done = all.filter(({state}) => state === "done").length;

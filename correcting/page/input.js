@@ -152,7 +152,7 @@ export class Input {
       ?? (onPicture && (event.altKey ? null : this.onPicture(event, name)));
     if (!act || event.altKey && !typed) return;
     event.preventDefault();
-    act();
+    act(event);
   }
 
   onPicture(event, name) {

@@ -14,13 +14,22 @@ const SAVED = {
   saved: () => "All saved",
   saving: () => "Saving …",
   lost: count => `Not saved: the program has ended. `
-    + `Start it again (python main.py correct), and leave this page open: ${count} `
-    + `${count === 1 ? "change waits" : "changes wait"} here. If it opens a new page, make them there again.`,
+    + `Start it again with the same command, and leave this page open: ${count} `
+    + `${count === 1 ? "change waits" : "changes wait"} here to be sent.`,
   refused: (_, why) => `Not saved: ${why}. It is tried again.`,
   moved: () => "Not saved: the program was started anew under another address. Open the address that it printed.",
 };
 
 function say(text) { $("message").textContent = $("message").title = text; }
+
+/** What of the user's is given up: of the queue, edits by the act that they belong to. */
+function inWords(dropped) {
+  const acts = new Set(dropped.filter(({path}) => path === "edits").map(({act}) => act)).size;
+  const marks = dropped.some(({path}) => path === "state");
+  const changes = acts === 1 ? "Your last change is not in it" : `Your last ${acts} changes are not in it`;
+  if (!acts) return marks ? "Whether it is done was not changed. " : "";
+  return `${changes}${marks ? ", and whether it is done was not changed" : ""}. `;
+}
 
 // ----------------------------------------------------------------------------------------------------------- the parts
 
@@ -28,18 +37,21 @@ let fields; // the queue and the fields know each other
 const queue = new Queue({
   changed: (state, why) => {
     const saved = $("saved"), was = saved.dataset.state, text = SAVED[state](queue.unsent, why);
-    saved.textContent = text;
+    saved.textContent = saved.title = text;
     saved.dataset.state = state;
     if (queue.stuck && was !== state) say(text); // read aloud, as what goes well is not
   },
   answered: (id, answer) => fields.answered(id, answer),
-  conflict: async (id, error) => {
+  conflict: async (id, error, dropped) => {
     editor.histories.delete(id);
+    fields.forget(id);
     const why = error.status === 409 ? "This field was changed elsewhere, perhaps in another tab, so it is loaded anew."
       : `${error.message} The field is loaded anew.`;
-    if (editor.field?.id === id) fields.open(editor.field, true)
-      .then(() => say(`${why} Your last change is not in it.`));
-    else say(`${why} Your last change there is not in it.`);
+    await fields.load().catch(() => {}); // its state may be another one too
+    const told = () => say(`${why} ${inWords(dropped)}`
+      + fields.welcome(fields.all.find(field => field.id === id) ?? editor.field));
+    if (editor.field?.id === id) fields.open(editor.field, true).then(told);
+    else told();
   },
 });
 const view = new View(stage);
@@ -56,7 +68,7 @@ const keys = {
   "+": () => view.zoom(1.5), "=": () => view.zoom(1.5), "-": () => view.zoom(1 / 1.5),
     0: () => view.fit(), 1: () => view.zoomTo(1),
   h: () => showOutlines(!view.outlines),
-  PageDown: () => fields.go(1), PageUp: () => fields.go(-1), f: () => fields.toggleDone(),
+  PageDown: () => fields.go(1), PageUp: () => fields.go(-1), f: ({repeat}) => repeat || fields.toggleDone(),
   t: () => training.ask(), "?": () => $("help").showModal(), F1: () => $("help").showModal(),
 };
 for (const [name, {key}] of Object.entries(TOOLS)) {

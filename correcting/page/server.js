@@ -43,7 +43,7 @@ export async function loadLabels(id, {signal, waiting} = {}) {
 export class Queue {
   /** changed(state, why): "saved", "saving", "lost" (nobody answers), "moved" (another token)
    *  or "refused" (such as a full
-   *  disk). conflict(id, error): labels must be loaded anew.
+   *  disk). conflict(id, error, dropped): labels must be loaded anew; what is given up of the queue.
    *  answered(id, answer): after each edit or change of state. */
   constructor({changed, conflict, answered}) {
     Object.assign(this, {conflict, answered});
@@ -58,8 +58,9 @@ export class Queue {
 
   get unsent() { return this.items.length; }
 
-  edit(field, {row, column, height, width}, runs) {
-    this.add({id: field.id, fieldWidth: field.width, path: "edits", body: {row, column, height, width, runs}});
+  /** act: whatever several edits have in common that are one act of the user. */
+  edit(field, {row, column, height, width}, runs, act) {
+    this.add({id: field.id, fieldWidth: field.width, path: "edits", act, body: {row, column, height, width, runs}});
   }
 
   state(field, done) { this.add({id: field.id, path: "state", body: {done}}); }
@@ -77,7 +78,12 @@ export class Queue {
     }
   }
 
-  drop(id) { this.items = this.items.filter(item => item.id !== id); }
+  /** Gives up what waits of a field; what that was. */
+  drop(id) {
+    const dropped = this.items.filter(item => item.id === id);
+    this.items = this.items.filter(item => item.id !== id);
+    return dropped;
+  }
 
   async send() {
     if (this.sending) return;
@@ -107,8 +113,7 @@ export class Queue {
   async failed(item, error) {
     if (error instanceof Refused && error.status !== 403 && error.status < 500) {
       if (error.status === 409 && item.doubtful && await this.wasStored(item, error.answer.version)) return;
-      this.drop(item.id);
-      await this.conflict(item.id, error);
+      await this.conflict(item.id, error, this.drop(item.id));
       return;
     }
     item.doubtful = true; // it may have been stored, and only the answer was lost

@@ -19,6 +19,7 @@ from tests.correcting.served import serving
 
 HEIGHT, WIDTH = 48, 64
 IGNORED = 65535
+DOUBLE = 700  # ms, after which a press is no second press of a double click
 
 
 def cells():
@@ -417,6 +418,64 @@ def test_a_field_is_done_and_the_next_one_comes(page):
     page.page.get_by_role("button", name="Open it again").click()
     page.page.locator("#saved[data-state=saved]").wait_for()
     assert page.client.field("a.png")["state"] == "begun"
+
+
+def states(page):
+    return [field["state"] for field in page.client.json("GET", "/api/fields")[1]["fields"]]
+
+
+def test_a_second_press_of_done_takes_nothing_back_and_marks_nothing_else(page):
+    page.page.wait_for_timeout(DOUBLE)
+    page.keys("f", "f")
+    page.said("a.png is done. b.png")
+    page.keys("f")
+    assert states(page) == ["done", "begun"]
+    page.page.get_by_role("button", name="Previous").click()
+    page.said("a.png: 3 cells, done")
+    page.page.get_by_role("button", name="Open it again").dblclick()
+    page.said("a.png is open again")
+    page.page.wait_for_timeout(DOUBLE)
+    assert states(page) == ["begun", "begun"]
+
+
+def test_a_field_that_cannot_be_done_is_not_said_to_be(page):
+    why = "elsewhere/a.png: another picture of this name; expected one picture a name"
+    told = {"state": "begun", "cells": 3, "problem": why}
+    page.page.route("**/state", lambda route: route.fulfill(json=told))
+    page.keys("f")
+    page.said(f"a.png is not done. {why}")
+    page.page.locator("#fields .problem", has_text=why).wait_for()
+    wide = "list => list.scrollWidth <= list.clientWidth"
+    assert page.page.locator("#fields").evaluate(wide), "the reason goes over several lines"
+    page.page.unroute("**/state")
+
+
+def test_what_is_given_up_for_another_tab_is_counted_and_no_field_called_done(page):
+    version, there = page.client.labels("1")
+    assert page.client.edit("1", version, 40, 40, np.zeros((4, 4), np.uint16))[0] == 200
+    held = []
+    with edits_met_by(page, held.append):
+        page.keys("n", "Delete", "n", "Delete", "f")
+        while not held:
+            page.page.wait_for_timeout(10)
+        held[0].continue_()
+    page.said("Your last 2 changes are not in it, and whether it is done was not changed. a.png: 3 cells, begun")
+    assert states(page) == ["begun", "begun"] and np.array_equal(page.saved(), there)
+    page.faults.clear()
+
+
+def test_the_picture_stays_in_its_place_whatever_is_said(page):
+    before = page.page.locator("#stage").bounding_box()
+    with edits_met_by(page, lambda route: route.abort()):
+        page.keys("n", "Delete")
+        page.page.locator("#saved", has_text="the program has ended").wait_for()
+        assert page.page.locator("#stage").bounding_box() == before
+        whole = "text => text.scrollHeight <= text.clientHeight"
+        assert page.page.locator("#saved").evaluate(whole)
+    page.saved()
+    page.undo_all()
+    assert np.array_equal(page.saved(), cells())
+    page.faults.clear()
 
 
 def test_training_is_asked_for_followed_and_told(page):

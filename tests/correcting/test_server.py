@@ -1,6 +1,7 @@
 """The server of the page, asked as the page asks it, and as others would."""
 
 import os
+import signal
 
 import cv2
 import numpy as np
@@ -50,7 +51,8 @@ def test_a_second_one_on_the_same_folder_is_told(client, tmp_path):
         pass
 
 
-def test_after_a_kill_the_page_finds_it_under_the_same_address(tmp_path):
+def test_a_page_that_is_open_still_goes_on_with_the_next_one(tmp_path):
+    """Whatever ended the one before, since changes may wait in the page; not where other pictures have its numbers."""
     make_folder(tmp_path, count=2)
     with running("--data", tmp_path) as (process, first):
         version, labels = first.labels(1)
@@ -62,6 +64,13 @@ def test_after_a_kill_the_page_finds_it_under_the_same_address(tmp_path):
         assert first.edit(1, version, 0, 0, labels[:1, :1])[0] == 200, "the page goes on"
         first.connection.close()
         process.terminate()
-        assert process.wait(30) == 143 and not kept.exists()
+        assert process.wait(30) == 143
     with running("--data", tmp_path) as (process, third):
-        assert third.token != first.token, "after an end in order there is a new one"
+        assert (third.port, third.token) == (first.port, first.token)
+        version, labels = third.labels(1)
+        assert version == 1 and first.edit(1, version, 0, 0, labels[:1, :1])[0] == 200
+        first.connection.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    with running(tmp_path / "Train data/Images/cell1.png", "--data", tmp_path) as (process, fourth):
+        assert fourth.token != first.token, "other pictures"
