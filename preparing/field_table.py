@@ -47,6 +47,11 @@ class Field:
         """The name by which the whole field is known, whatever the case of its letters (`name_of`)."""
         return name_of(self.cut_from or self.file)
 
+    def stands_in(self, data_dir):
+        """True where both its files are in a data folder."""
+        pair = self.pair(data_dir)
+        return pair.image.is_file() and pair.mask.exists()
+
     def pair(self, data_dir):
         """Its files in a data folder, as a `pairs.Pair`."""
         inside = Path(data_dir) / self.folder

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pairing.annotations import suffix_of
 from pairing.file_cache import FileCache
 from pairing.groups import FIELD_TABLE, grouped_by
 from pairing.masks import MaskCoding
@@ -21,10 +20,11 @@ from preparing import earlier
 from preparing.field_table import Field, fields_text, name_of
 from preparing.finding import CUT, fields_of, find
 from preparing.split import before, change_lines, parts_of
-from preparing.standing import KEEP, Copies, files_of, put_away
+from preparing.standing import KEEP, TAKE, Copies, files_of, named, put_away
 from preparing.tiles import Piece, counts_of, cut_tiles, drop_empty
 from preparing.told import PREPARED, UNFINISHED, told_again
-from reading.files import InputError, as_one_name, counted, json_text, replacing
+from reading import images
+from reading.files import InputError, as_one_name, counted, json_text, replacing, some
 from reading.folder_lock import in_turn, written_aside
 from reading.stacks import as_one
 
@@ -36,7 +36,7 @@ class Prepared:
     """What `prepare_fields` did.
 
     rows : list of `field_table.Field`, the rows of `fields.csv`.
-    pieces : list of `tiles.Piece`, what was prepared of the fields found.
+    pieces : list of `tiles.Piece`, one for each of the rows.
     coding : the `masks.MaskCoding` by which the masks were read.
     remarks : list of lines for people: which fields were cut out of slides, what the mask values mean, what is odd.
     changes : the same on what is not as it was when the folder was prepared before.
@@ -124,11 +124,17 @@ class _Preparing:
         self.copied_from, self.quiet = copied_from, quiet
         self.bar = partial(tqdm, unit="image", leave=False, delay=1, disable=quiet or None)
         self.copied = dict((known.noted or {}).get("copied", {}))
+        self.copied_before = {as_one_name(stem): noted for stem, noted in self.copied.items()}
+        self.renamed, self.replaced = {}, []
 
     def run(self, found):
         names = {as_one_name(pair.stem) for pair in found}
+        if self.copied_from is not None:
+            self._refuse_same_names(found)
         others, gone = self.known.apart(names, self.copied_from)
-        parts, renamed = parts_of(found, self.known, others, gone, self.told, self.copies.hash)
+        absent = [row for row in others if not row.stands_in(self.data_dir)]  # deleted, or put away before a kill
+        others, gone = [row for row in others if row not in absent], gone + absent
+        parts, self.renamed = parts_of(found, self.known, others, gone, self.told, self.copies.hash)
         self._refuse_too_large(found)
         raw_gone = [] if self.copied_from is None else self._raw_gone(names)
         found = found if self.copied_from is None else [self._through_raw(pair) for pair in found]
@@ -146,31 +152,65 @@ class _Preparing:
         stale = [row for row in self.known.rows if row not in others and row not in gone]
         self._plan_stale(stale, rows)
         self.copies.refuse_clashes()
-        changes = change_lines(found, self.known, parts, renamed, gone, changes)
+        changes = change_lines(found, self.known, parts, self.renamed, gone, changes | {"replaced": self.replaced})
         rows = sorted([*rows, *others], key=lambda row: (row.part, row.file))
         left_out = sorted(
             {pair.image.name for pair in found} - {piece.cut_from or piece.pair.image.name for piece in pieces}
         )
         noted = self.told.recorded() | {"meaning": coding.explanation, "left_out": left_out, "copied": self.copied}
-        noted |= {key: value for key, value in (self.known.noted or {}).items() if key == "corrected"}
+        if corrected := (self.known.noted or {}).get("corrected"):
+            names = {row.field: stem for stem, row in self.renamed.items()}
+            noted["corrected"] = {names.get(as_one_name(stem), stem): value for stem, value in corrected.items()}
+        if "test" in {row.part for row in self.known.rows} - {row.part for row in rows}:
+            changes.append(
+                "no test picture is left, so nothing can be scored: of the next new slides or patients, some are tested"
+            )
+        pieces = pieces + [self._piece(row, coding, contents) for row in others]
         written = self._write(rows, noted, gone, raw_gone)
         notes = [coding.explanation, *seen.notes(coding)]
         return Prepared(rows, pieces, coding, notes, changes, empty, written)
 
     # ------------------------------------------------------------------------------------------------------ Raw data
 
+    def _refuse_same_names(self, found):
+        """Raise `InputError` for pictures named as others are that were copied from another source.
+
+        A source that is gone, of which a picture is among those found, has been moved here.
+        """
+        known = [(pair, self.copied_before.get(as_one_name(pair.stem))) for pair in found]
+        known = [(pair, noted) for pair, noted in known if noted and noted["from"] != str(self.copied_from)]
+        same = [noted for pair, noted in known if self.copies.hash(pair.image) == noted["image"]]
+        moved = {noted["from"] for noted in same if not Path(noted["from"]).exists()}
+        clashes = [both for both in known if both[1] not in same and both[1]["from"] not in moved]
+        if clashes:
+            pair, noted = clashes[0]
+            there = self.copies.standing("Raw data/Images", pair.stem)
+            raise InputError(
+                f"{pair.image}: another picture is here under this name, {there and there.name}, copied from "
+                f"{noted['from']} ({some(pair.image.name for pair, _ in clashes)}); expected one name for one "
+                "picture. Rename those of one of the two, or name another folder with --data; nothing was changed."
+            )
+
     def _through_raw(self, pair):
         """The pair, copied into `Raw data`, or as it was edited there."""
-        noted = self.copied.get(pair.stem, {})
-        taken = {"from": str(self.copied_from)}
-        for kind, folder, name in (("image", "Images", pair.image.name), ("mask", "Masks", mask_name(pair))):
-            source = getattr(pair, kind)
-            verdict, taken[kind], name = self.copies.plan(
-                source, f"Raw data/{folder}", name, pair.stem, noted.get(kind)
-            )
-            if verdict == KEEP:
-                pair = replace(pair, **{kind: self.data_dir / "Raw data" / folder / name})
-        self.copied[pair.stem] = taken
+        stem = pair.stem
+        old = self.renamed[stem].field if stem in self.renamed else as_one_name(stem)
+        noted, taken = self.copied_before.get(old, {}), {"from": str(self.copied_from)}
+        plan = partial(self.copies.plan, stem=stem)
+        was = self.copies.under_name_of_before("Raw data/Masks", old) if stem in self.renamed else None
+        standing = [self.copies.standing(f"Raw data/{kind}", stem) for kind in ("Images", "Masks")]
+        image, taken["image"], name = plan(pair.image, "Raw data/Images", pair.image.name, recorded=noted.get("image"))
+        mask, taken["mask"], mask_name = plan(
+            pair.mask, "Raw data/Masks", named(stem, pair.mask), recorded=noted.get("mask"), was=was
+        )
+        if image == TAKE and self.told.tile_px:  # of whole fields, the copies that are learnt from are kept
+            self.replaced += filter(None, standing)
+        if image == KEEP:
+            pair = replace(pair, image=self.data_dir / "Raw data/Images" / name)
+        if mask == KEEP:
+            pair = replace(pair, mask=standing[1] or was)
+        self.copied = {known: value for known, value in self.copied.items() if as_one_name(known) != as_one_name(stem)}
+        self.copied[stem] = taken
         return pair
 
     def _raw_gone(self, names):
@@ -204,25 +244,43 @@ class _Preparing:
             )
         return kept, len(pieces) - len(kept)
 
+    def _piece(self, row, coding, contents):
+        """The `Piece` of what this source does not speak of, to be counted with the others."""
+        pair = row.pair(self.data_dir)
+        ids = coding.class_ids(contents.mask(pair, images.size(pair.image)))
+        contents.forget(pair)
+        return Piece(pair, row.part, *counts_of(ids), row.cut_from)
+
     def _plan(self, pieces):
         """Plan the copies of all pieces; returns (rows of `fields.csv`, {what changed: the fields})."""
-        rows, changes = [], {"mask": {}, "picture": {}, "kept": {}}
+        rows, changes = [], {"mask": {}, "picture": {}, "kept": {}, "back": {}}
+        cut_short = (self.data_dir / UNFINISHED).exists()
         before_by_name = {(row.part, name_of(row.file)): row for row in self.known.rows}
         for piece in pieces:
             pair, folder = piece.pair, f"{piece.part.capitalize()} data"
             old = before_by_name.get((piece.part, as_one_name(pair.stem)))
+            places = [f"{folder}/{kind}" for kind in ("Images", "Masks")]
+            standing = [self.copies.standing(place, pair.stem) for place in places]
+            was = [None, None]
+            if not piece.cut_from and pair.stem in self.renamed:
+                old = self.renamed[pair.stem]
+                was = [self.copies.under_name_of_before(place, old.field) for place in places]
             plan = partial(self.copies.plan, stem=pair.stem)
             image, image_sha, file = plan(
-                pair.image, f"{folder}/Images", pair.image.name, recorded=old and old.image_sha256
+                pair.image, places[0], pair.image.name, recorded=old and old.image_sha256, was=was[0]
             )
             mask, mask_sha, mask_file = plan(
-                pair.mask, f"{folder}/Masks", mask_name(pair), recorded=old and old.mask_sha256
+                pair.mask, places[1], named(pair.stem, pair.mask), recorded=old and old.mask_sha256, was=was[1]
             )
+            if old and not piece.cut_from and image == TAKE and old.image_sha256 != image_sha:
+                self.replaced += filter(None, standing)
             shown = Path(piece.cut_from).stem or pair.stem
             if old and old.mask_sha256 != mask_sha:
                 changes["mask"][shown] = piece.part
             if old and old.image_sha256 != image_sha:
                 changes["picture"][shown] = piece.part
+            if old and old not in self.renamed.values() and None in standing and not cut_short:
+                changes["back"][shown] = piece.part
             if KEEP in (image, mask):
                 changes["kept"][shown] = piece.part
             low, high, least = (" ".join(f"{value:.6g}" for value in end) for end in piece.spread or ((), (), ()))
@@ -289,13 +347,14 @@ class _Preparing:
 
     def _write(self, rows, noted, gone, raw_gone):
         """Write what was planned; returns the number of files written."""
-        away = [
-            Path(row.folder, kind, name) for row in gone for kind, name in (("Images", row.file), ("Masks", row.mask))
-        ]
+        places = [(f"{row.folder}/{kind}", name_of(row.file)) for row in gone for kind in ("Images", "Masks")]
+        away = [path.relative_to(self.data_dir) for place in places if (path := self.copies.standing(*place))]
         with written_aside(self.data_dir, UNFINISHED, _order, {*self.copies.copied, *RECORDS}) as aside:
             self.copies.copy_into(aside.path, partial(self.bar, desc="copy"))
             _write_text(self.data_dir, aside.path, PREPARED, json_text(noted))
             _write_text(self.data_dir, aside.path, FIELD_TABLE, fields_text(rows))
+            for path in self.replaced:
+                put_away(self.data_dir, path.relative_to(self.data_dir), copy=True)
             for path in (*away, *raw_gone):
                 if (self.data_dir / path).exists():
                     put_away(self.data_dir, path)
@@ -322,11 +381,6 @@ class _Preparing:
                 f"{self.data_dir}: {needed / 1e9:.3g} GB are to be copied there, and {free / 1e9:.3g} GB are free on "
                 "this disk; expected room for all of it. Make room, or name a folder on another disk with --data."
             )
-
-
-def mask_name(pair):
-    """What the mask of a pair is called in a data folder, as a file or a folder of files: as the picture is."""
-    return pair.stem if pair.mask.is_dir() else pair.stem + (suffix_of(pair.mask) or pair.mask.suffix)
 
 
 def _write_text(data_dir, aside, name, text):

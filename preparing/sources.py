@@ -7,8 +7,8 @@ from pairing.pairs import has_files
 from preparing.corrected import prepare_corrected
 from preparing.finding import is_cut_short, refuse_forgotten_source
 from preparing.prepare import prepare_fields
-from preparing.told import PREPARED
-from reading.files import InputError, counted, holds_files, refuse_read_only, write_json
+from preparing.told import PREPARED, read_noted
+from reading.files import InputError, counted, holds_files, refuse_read_only, typed, write_json
 from reading.folder_lock import in_turn
 
 
@@ -71,6 +71,17 @@ def _fill(data_dir, source, annotations, colour, told):
             print(f"{counted(done.written, 'file')} written to {data_dir}; what is where: {data_dir / FIELD_TABLE}")
         else:
             print(f"already prepared: {data_dir} holds all of this")
+        if source is None:
+            say_sources(data_dir)
+
+
+def say_sources(data_dir):
+    """Say that only `Raw data` was looked at, where there are sources that it was copied from."""
+    for source in sorted({noted["from"] for noted in (read_noted(data_dir) or {}).get("copied", {}).values()}):
+        if Path(source).exists():
+            more = " --annotations FILE" if Path(source).is_file() else ""
+            again = f"python main.py prepare --source {typed(source)}{more} --data {typed(data_dir)}"
+            print(f"looked at {data_dir / 'Raw data'} alone; for what changed in {source}: {again}")
 
 
 def fill_if_empty(data_dir, named, **told):

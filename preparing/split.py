@@ -9,7 +9,7 @@ from preparing import earlier
 from preparing.field_table import name_of, read_fields
 from preparing.standing import KEPT_IN
 from preparing.told import read_noted
-from reading.files import InputError, as_one_name, counted, some
+from reading.files import InputError, as_one_name, counted, some, stem_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def before(data_dir):
 
 
 def parts_of(found, known, others, gone, told, hash_of):
-    """The part of each field found: ({stem: "train" or "test"}, {stem: the one of before, where it was renamed}).
+    """The part of each field found: ({stem: "train" or "test"}, {stem: its row of before, where it was renamed}).
 
     Fields keep their part, also under another name. A new one goes where its group is; of new groups as many are
     tested as the share of all groups still lacks.
@@ -69,7 +69,7 @@ def parts_of(found, known, others, gone, told, hash_of):
     for pair in found if earlier_names else ():
         row = None if pair.stem in parts else earlier_names.get(hash_of(pair.image))
         if row:
-            parts[pair.stem], renamed[pair.stem] = row.part, row.field
+            parts[pair.stem], renamed[pair.stem] = row.part, row
     of_group = {}
     for group, part in [(row.group, row.part) for row in others] + [
         (pair.group, parts[pair.stem]) for pair in found if pair.stem in parts
@@ -114,27 +114,39 @@ def _refuse_without_field(found, known, others):
 def change_lines(found, known, parts, renamed, gone, changes):
     """Lines for people on what is not as it was when the folder was prepared before; [] where it was not.
 
-    changes : {"mask", "picture", "kept": {name of a field: its part}}.
+    changes : {"mask", "picture", "kept", "back": {name of a field: its part}}, and "replaced", the paths of what others
+    replace, of which a copy is kept.
     """
     if known.tiles:
         return [
             "an earlier version had cut tiles here: whole fields take their place, with the split of before. The tiles "
-            f"are kept in {earlier.KEPT_IN}"
+            f"are kept in {earlier.KEPT_IN}; what was edited in their masks is there too, and not in the whole ones"
         ]
     if not known.parts:
         return []
     new = [pair.stem for pair in found if as_one_name(pair.stem) not in known.parts and pair.stem not in renamed]
-    lost = sorted({row.field for row in gone} - set(renamed.values()))
+    now = {row.field for row in renamed.values()}
+    lost = sorted({row.field: shown(row) for row in gone if row.field not in now}.values())
     lines = [
         _line(len(changes["mask"]), "mask changed", "masks changed", _with_parts(changes["mask"])),
-        _line(len(changes["picture"]), "picture changed", "pictures changed", _with_parts(changes["picture"])),
+        _line(len(changes["picture"]), "picture changed", "pictures changed", _with_parts(changes["picture"]))
+        + (f" (what stood there is kept in {KEPT_IN})" if changes["replaced"] else ""),
         _line(len(new), "picture added", "pictures added", _with_parts({stem: parts[stem] for stem in new})),
-        _line(len(renamed), "renamed", "renamed", [f"{old} → {new} ({parts[new]})" for new, old in renamed.items()]),
+        _line(
+            len(renamed), "renamed", "renamed", [f"{shown(row)} → {new} ({row.part})" for new, row in renamed.items()]
+        ),
         _line(len(lost), "gone", "gone", lost) + (f" (kept in {KEPT_IN})" if lost else ""),
     ]
     kept = _line(len(changes["kept"]), "field", "fields", _with_parts(changes["kept"]))
     kept = f"edited in Train data or Test data, and kept so: {kept}" if kept else ""
-    return [line for line in ("; ".join(filter(None, lines)), kept) if line]
+    back = _line(len(changes["back"]), "field", "fields", _with_parts(changes["back"]))
+    back = f"deleted from Train data or Test data, and copied there again, as the source has it: {back}" if back else ""
+    return [line for line in ("; ".join(filter(None, lines)), kept, back) if line]
+
+
+def shown(row):
+    """The name of a row's field, for people."""
+    return stem_of(row.cut_from or row.file)
 
 
 def _with_parts(those):

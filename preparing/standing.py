@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pairing.annotations import suffix_of
 from pairing.naming import _key
 from pairing.pairs import mask_sources
 from preparing.told import UNFINISHED
@@ -64,14 +65,18 @@ class Copies:
             self._standing[folder] = {as_one_name(_key(path)): path for path in found}
         return self._standing[folder].get(as_one_name(stem))
 
-    def plan(self, source, folder, name, stem, recorded):
+    def plan(self, source, folder, name, stem, recorded, was=None):
         """Judge one copy, `source` → `folder`/`name`, of the picture `stem`, and plan it where it is to be made.
 
+        was : the copy under the name that the picture had before, which counts where there is none under this; what was
+        edited in it follows to the new name.
         Returns (what `decide` says, the checksum of the source, the name that will stand there).
         Raises `InputError` for a file of the user's that stands there.
         """
         there, now = self.standing(folder, stem), self.hash(source)
         place = Path(folder, name)
+        renamed = there is None and was is not None
+        there = was if renamed else there
         if there is not None and there.relative_to(self.data_dir) in self.leaving:
             if self.hash(there) == now and there.name == name:  # came before an earlier prepare was killed
                 self.leaving.discard(place)
@@ -85,15 +90,28 @@ class Copies:
             raise in_the_way(there)
         if verdict == SAME and there.name != name:
             verdict = TAKE
-        if verdict == TAKE:
+        if verdict == KEEP:
+            name = named(stem, there) if renamed else there.name
+            source, place = there, Path(folder, name)
+        if verdict == TAKE or (verdict == KEEP and renamed):
             files = files_of(source) if source.is_dir() else [source]
             targets = {place / file.name if source.is_dir() else place: file for file in files}
             self.copied |= targets
-            before = [] if there is None else files_of(there) if there.is_dir() else [there]
+            before = [] if there is None or renamed else files_of(there) if there.is_dir() else [there]
             self.gone += [path for path in (file.relative_to(self.data_dir) for file in before) if path not in targets]
         elif verdict == CLASH:
             self._clashes.append((source, there))
-        return verdict, now, there.name if verdict == KEEP else name
+        return verdict, now, name
+
+    def under_name_of_before(self, folder, stem):
+        """What stands in a folder for a picture that has another name now; None: nothing does.
+
+        A prepare that was killed may have put it away already.
+        """
+        there = self.standing(folder, stem)
+        if there is None and (self.data_dir / UNFINISHED).exists():
+            there = self.standing(f"{KEPT_IN}/{folder}", stem)
+        return there
 
     def refuse_clashes(self):
         """Raise `InputError` where a source and its copy have both been changed."""
@@ -148,18 +166,30 @@ def files_of(folder):
     return sorted(path for path in folder.iterdir() if path.is_file() and not is_hidden(path))
 
 
-def put_away(data_dir, path, kept_in=KEPT_IN):
-    """Move a file or folder, of a path below the data folder, to the same path in `kept_in`; nothing is overwritten."""
+def named(stem, path):
+    """What a picture or mask is called in a data folder, a file or a folder of files: `stem` with its ending."""
+    return stem if path.is_dir() else stem + (suffix_of(path) or path.suffix)
+
+
+def put_away(data_dir, path, kept_in=KEPT_IN, copy=False):
+    """Move a file or folder, of a path below the data folder, to the same path in `kept_in`; nothing is overwritten.
+
+    copy : True leaves it where it is, too.
+    """
     source, number = data_dir / path, 1
     target = data_dir / kept_in / path
     while target.exists():
         if sha256(target) == sha256(source):
-            shutil.rmtree(source) if source.is_dir() else source.unlink()
+            if not copy:
+                shutil.rmtree(source) if source.is_dir() else source.unlink()
             return
         number += 1
         target = (data_dir / kept_in / path).with_name(f"{path.stem} ({number}){path.suffix}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(source, target)
+    if copy:
+        shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+    else:
+        shutil.move(source, target)
 
 
 def in_the_way(path, reason=", since this prepare would not write it so"):

@@ -121,6 +121,99 @@ def test_pictures_of_another_source_are_added_and_none_is_lost(tmp_path):
     assert parts.items() <= {row.field: row.part for row in done.rows}.items()
 
 
+def test_another_picture_of_the_same_name_replaces_none_of_another_source(tmp_path, capsys):
+    data, source, _, _ = prepared(tmp_path, count=4)
+    other = make_source(tmp_path / "other", [(40, 40)] * 2, seed=5)
+    before = listing(data)
+    assert main.main(["prepare", "--source", str(other), "--data", str(data)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "other/Images/slide0_field0.tif: another picture" in line and str(source) in line
+    assert "slide0_field0.tif, slide1_field0.tif" in line and "Rename" in line and listing(data) == before
+    for kind, ending in (("Images", "tif"), ("Masks", "png")):  # with another, and one that is the same picture
+        (other / kind / f"slide1_field0.{ending}").rename(other / kind / f"more.{ending}")
+        shutil.copy(source / kind / f"slide0_field0.{ending}", other / kind)
+    done = prepare_fields(data, other, quiet=True)
+    assert [line.partition(" (")[0] for line in done.changes] == ["1 picture added: more"]
+    counts = [line.split()[:3] for line in done.table().splitlines() if line.startswith(("train", "test"))]
+    assert sum(int(fields) for _, _, fields in counts) == len(done.rows) == 5
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["there", "moved"])
+def test_a_replaced_picture_is_taken_over_and_the_earlier_kept(tmp_path, moved):
+    data, source, given, parts = prepared(tmp_path)
+    names = of_part(parts, "train")[0], *of_part(parts, "test")
+    if moved:
+        given = source = source.rename(tmp_path / "elsewhere")
+    other, before = make_source(tmp_path / "other", [(40, 40)] * 6, seed=5), contents(data)
+    for name in names:
+        shutil.copy(other / f"Images/{name}.tif", source / "Images")
+        put_mask(source / f"Masks/{name}.png", 8)
+    done = prepare_fields(data, given, quiet=True)
+    assert done.changes[0].count("(what stood there is kept in Earlier fields)") == 1
+    for name in names:
+        for kind, ending in (("Images", "tif"), ("Masks", "png")):
+            path = f"{parts[name].capitalize()} data/{kind}/{name}.{ending}"
+            assert (data / "Earlier fields" / path).read_bytes() == before[path]
+            assert (data / path).read_bytes() == (source / kind / f"{name}.{ending}").read_bytes()
+    assert prepare_fields(data, given, quiet=True).written == 0
+
+
+@pytest.mark.parametrize("edited", ["Train data", "Raw data"])
+def test_an_edited_mask_follows_the_new_name_of_its_picture(tmp_path, monkeypatch, edited):
+    data, source, given, parts = prepared(tmp_path)
+    one, two = of_part(parts, "train")[:2]
+    mask = data / edited / "Masks"
+    put_mask(mask / f"{one}.png", 3)
+    (mask / f"{two}.png").unlink()
+    for number in (1, 2):
+        put_mask(mask / two / f"{number}.png", number)
+    kept = (mask / f"{one}.png").read_bytes(), contents(mask / two)
+    for name in (one, two):
+        for path in source.rglob(f"{name}.*"):
+            path.rename(path.with_name(f"New {name}{path.suffix}"))
+    real = folder_lock.os.replace
+
+    def killed(a, b):
+        if UNFINISHED in str(a) and UNFINISHED not in str(b):
+            raise Killed
+        real(a, b)
+
+    monkeypatch.setattr(folder_lock.os, "replace", killed)
+    with pytest.raises(Killed):
+        prepare_fields(data, given, quiet=True)
+    monkeypatch.setattr(folder_lock.os, "replace", real)
+    done = prepare_fields(data, given, quiet=True)
+    assert f"2 renamed: {one} → New {one} (train), {two} → New {two} (train)" in done.changes[0]
+    if edited == "Train data":
+        assert done.changes[1].endswith(f"kept so: 2 fields: New {one} (train), New {two} (train)")
+    for folder in {edited, "Train data"}:
+        masks = data / folder / "Masks"
+        assert ((masks / f"New {one}.png").read_bytes(), contents(masks / f"New {two}")) == kept
+    assert prepare_fields(data, given, quiet=True).written == 0
+
+
+def test_what_was_deleted_comes_back_and_that_is_said(tmp_path):
+    data, source, given, parts = prepared(tmp_path, count=3)
+    one, (tested,) = of_part(parts, "train")[0], of_part(parts, "test")
+    for path in (data / "Train data").rglob(f"{one}.*"):
+        path.unlink()
+    done = prepare_fields(data, given, quiet=True)
+    assert done.changes == [
+        f"deleted from Train data or Test data, and copied there again, as the source has it: 1 field: {one} (train)"
+    ]
+    for path in list(source.rglob(f"{tested}.*")):
+        path.unlink()
+    done = prepare_fields(data, given, quiet=True)
+    assert done.changes[0] == f"1 gone: {tested} (kept in Earlier fields)"
+    assert "no test picture is left" in done.changes[1]
+
+
+def test_a_prepare_without_source_says_where_it_looked(tmp_path, capsys):
+    data, source, _, _ = prepared(tmp_path, count=3)
+    assert main.main(["prepare", "--data", str(data)]) == 0
+    assert f"looked at {data / 'Raw data'} alone; for what changed in {source}: " in capsys.readouterr().out
+
+
 def test_a_group_never_comes_to_be_in_both_parts(tmp_path):
     data, source, given, parts = prepared(tmp_path)
     lines = [f"{name},{'both' if part == 'test' or name == min(parts) else name}" for name, part in parts.items()]
@@ -198,6 +291,31 @@ def test_an_option_given_later_takes_the_place_of_before_and_is_said(tmp_path, m
     monkeypatch.chdir(tmp_path)
     prepare_fields(data, given, quiet=True, group_by="groups.csv")
     monkeypatch.chdir(data)
+    assert prepare_fields(data, given, quiet=True).written == 0
+
+
+def test_a_prepare_that_is_killed_between_its_two_records_is_finished(tmp_path, monkeypatch):
+    data, source, given, parts = prepared(tmp_path)
+    one, (tested,) = of_part(parts, "train")[0], of_part(parts, "test")
+    for path in list(source.rglob(f"{one}.*")):
+        path.unlink()
+    for path in list(source.rglob(f"{tested}.*")):
+        path.rename(path.with_name(f"another{path.suffix}"))
+    real = folder_lock.os.replace
+
+    def killed(a, b):
+        if str(b).endswith("fields.csv") and UNFINISHED not in str(b):
+            raise Killed
+        real(a, b)
+
+    monkeypatch.setattr(folder_lock.os, "replace", killed)
+    with pytest.raises(Killed):
+        prepare_fields(data, given, quiet=True)
+    monkeypatch.setattr(folder_lock.os, "replace", real)
+    done = prepare_fields(data, given, quiet=True)
+    assert {row.field: row.part for row in done.rows} == {
+        name: part for name, part in parts.items() if name not in (one, tested)
+    } | {"another": "test"}
     assert prepare_fields(data, given, quiet=True).written == 0
 
 
