@@ -152,7 +152,8 @@ class _Preparing:
         stale = [row for row in self.known.rows if row not in others and row not in gone]
         self._plan_stale(stale, rows)
         self.copies.refuse_clashes()
-        changes = change_lines(found, self.known, parts, self.renamed, gone, changes | {"replaced": self.replaced})
+        changes |= {"replaced": self.replaced, "absent": absent}
+        changes = change_lines(found, self.known, parts, self.renamed, gone, changes)
         rows = sorted([*rows, *others], key=lambda row: (row.part, row.file))
         left_out = sorted(
             {pair.image.name for pair in found} - {piece.cut_from or piece.pair.image.name for piece in pieces}

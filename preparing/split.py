@@ -114,8 +114,8 @@ def _refuse_without_field(found, known, others):
 def change_lines(found, known, parts, renamed, gone, changes):
     """Lines for people on what is not as it was when the folder was prepared before; [] where it was not.
 
-    changes : {"mask", "picture", "kept", "back": {name of a field: its part}}, and "replaced", the paths of what others
-    replace, of which a copy is kept.
+    changes : {"mask", "picture", "kept", "back": {name of a field: its part}}, "replaced", the paths of what others
+    replace, of which a copy is kept, and "absent", the rows of what somebody deleted here.
     """
     if known.tiles:
         return [
@@ -126,7 +126,10 @@ def change_lines(found, known, parts, renamed, gone, changes):
         return []
     new = [pair.stem for pair in found if as_one_name(pair.stem) not in known.parts and pair.stem not in renamed]
     now = {row.field for row in renamed.values()}
-    lost = sorted({row.field: shown(row) for row in gone if row.field not in now}.values())
+    lost = sorted(
+        {row.field: shown(row) for row in gone if row.field not in now and row not in changes["absent"]}.values()
+    )
+    absent = sorted({shown(row) for row in changes["absent"] if row.field not in now})
     lines = [
         _line(len(changes["mask"]), "mask changed", "masks changed", _with_parts(changes["mask"])),
         _line(len(changes["picture"]), "picture changed", "pictures changed", _with_parts(changes["picture"]))
@@ -136,6 +139,9 @@ def change_lines(found, known, parts, renamed, gone, changes):
             len(renamed), "renamed", "renamed", [f"{shown(row)} → {new} ({row.part})" for new, row in renamed.items()]
         ),
         _line(len(lost), "gone", "gone", lost) + (f" (kept in {KEPT_IN})" if lost else ""),
+        _line(
+            len(absent), "not in Train data or Test data any more", "not in Train data or Test data any more", absent
+        ),
     ]
     kept = _line(len(changes["kept"]), "field", "fields", _with_parts(changes["kept"]))
     kept = f"edited in Train data or Test data, and kept so: {kept}" if kept else ""

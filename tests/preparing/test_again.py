@@ -119,6 +119,11 @@ def test_pictures_of_another_source_are_added_and_none_is_lost(tmp_path):
         name: content for name, content in before.items() if "/" in name
     }
     assert parts.items() <= {row.field: row.part for row in done.rows}.items()
+    one = of_part(parts, "train")[0]
+    for path in (data / "Train data").rglob(f"{one}.*"):
+        path.unlink()
+    done = prepare_fields(data, other, quiet=True)
+    assert done.changes == [f"1 not in Train data or Test data any more: {one}"] and len(done.rows) == 7
 
 
 def test_another_picture_of_the_same_name_replaces_none_of_another_source(tmp_path, capsys):
