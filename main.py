@@ -151,9 +151,11 @@ def prepare(data=None, source=None, annotations=None, colour=False, corrected=No
     """Copy your images and masks into folders for training and testing; without any, make the sample."""
     from preparing.sources import fill
     from reporting.next_command import say_next
+    from training.run_folder import has_finished
 
     fill(data or ROOT / "data", source, annotations, colour, corrected, **cutting)
-    say_next("check", data=data)
+    goes_on = corrected is not None and has_finished(ROOT / "runs")
+    say_next("train --init newest" if goes_on else "check", data=data)
 
 
 def check(data=None, classes=None, foreground=None, ignore=None):

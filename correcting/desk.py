@@ -9,10 +9,11 @@ from weakref import WeakValueDictionary
 import filelock
 
 from correcting.pictures import Picture
-from correcting.training_fields import EARLIER, add_field, is_behind, is_changed_elsewhere, remove_field, write_cells
+from correcting.training_fields import add_field, is_behind, is_changed_elsewhere, remove_field, write_cells
 from correcting.transfer import picture_png
 from correcting.working_copy import CORRECTED, JOURNAL, LONG, WorkingCopy, owners, read_journal, read_working_copy
 from pairing.pairs import Pair
+from preparing.standing import EARLIER
 from reading.files import InputError, refuse_read_only, sha256, stem_of
 from reading.folder_lock import take
 

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from correcting.working_copy import paths_of_copies
-from pairing.groups import with_tile_table
-from pairing.pairs import TEST, TRAIN, Pair, find_pairing, has_files
+from pairing.pairs import TRAIN, Pair
 from predicting.folder import find_images
+from preparing.field_table import standing_fields
 from reading import images
 from reading.files import InputError, sha256, stem_of
 from reading.large_images import is_large
@@ -55,12 +55,7 @@ def find_pictures(data, paths=()):
     Raises `InputError` where there is none, and for a named file that cannot be corrected; others are said and left
     out.
     """
-    own = [
-        (pair, part)
-        for folder, part in ((TRAIN, "train"), (TEST, "test"))
-        if has_files(data, f"{folder}/Images")
-        for pair in with_tile_table(find_pairing(Path(data) / folder, masks="optional").pairs, data)
-    ]
+    own = standing_fields(data)
     if paths:
         own = _named(own, find_images(paths), paths_of_copies(data))
     named = {Path(path).resolve() for path in paths}

@@ -14,19 +14,17 @@ from dataclasses import replace
 import numpy as np
 
 from correcting.working_copy import free_name
-from pairing import annotations
-from pairing.groups import groups_of, with_tile_table
 from pairing.outlines import make_shape
-from pairing.pairs import TEST, TRAIN, find_pairing, has_files
+from pairing.pairs import TEST, TRAIN, find_pairing
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL, write_geojson
-from preparing.field_table import note_mask
-from preparing.told import ignore_also
+from preparing.field_table import note_mask, note_not_known, standing_fields
+from preparing.split import parts_of_new
+from preparing.standing import EARLIER, refuse_shared_mask
 from reading import images
 from reading.files import NOT_KNOWN, NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of
 from reading.folder_lock import in_turn
 
-EARLIER = "Earlier masks"  # in the data folder
 IGNORE = "Ignore*"  # QuPath's own class for what is to be left out
 
 
@@ -68,7 +66,7 @@ def add_field(data, picture, copy):
             settle(temporary)
         _note(data, plan, picture, place.name)
         if (labels == NOT_KNOWN).any():
-            ignore_also(data, NOT_KNOWN)
+            note_not_known(data)
         if first and not _pairs_with(data, picture, plan):
             remove_field(data, picture, copy)
             raise InputError(
@@ -135,16 +133,12 @@ def _plan(data, picture):
     stem, mask, image = stem_of(picture.path), picture.pair.mask, None
     folder = TEST if picture.part == "test" else TRAIN
     if picture.part == "new":
-        others = _others(data)
-        _refuse_name(others, picture.path)
-        folder = _part_of_its_group(others, picture)
+        _refuse_name(data, picture.path)
+        ((part, group),) = parts_of_new(data, [picture.pair])
+        picture.pair, folder = replace(picture.pair, group=group), TEST if part == "test" else TRAIN
         image = f"{folder}/Images/{picture.path.name}"
     elif mask is not None:
-        if annotations.file_of(mask) != mask or mask.parent != data / folder / "Masks":
-            raise InputError(
-                f"{mask}: no mask of its own in {data / folder / 'Masks'}; expected one a picture, which can be moved. "
-                f'Bring the folder in order first: python main.py prepare --source "{data}" --data my_folder'
-            )
+        refuse_shared_mask(data, folder, mask)
         stem = mask.name if mask.is_dir() else stem_of(mask)
     place = f"{folder}/Masks/{stem}.png"
     earlier = None
@@ -153,32 +147,14 @@ def _plan(data, picture):
     return {"image": image, "mask": place, "earlier": earlier, "sha256": []}
 
 
-def _others(data):
-    """[(path of a picture, its group, "Train data" or "Test data")] of the fields of a data folder."""
-    return [
-        (pair.image, pair.group, part)
-        for part in (TRAIN, TEST)
-        if has_files(data, f"{part}/Images")
-        for pair in with_tile_table(find_pairing(data / part, masks="optional").pairs, data)
-    ]
-
-
-def _refuse_name(others, path):
+def _refuse_name(data, path):
     """Raise `InputError` where another picture has the name of a new one."""
-    for other, _, _ in others:
-        if as_one_name(stem_of(other)) == as_one_name(stem_of(path)):
+    for other, _ in standing_fields(data):
+        if as_one_name(other.stem) == as_one_name(stem_of(path)):
             raise InputError(
-                f"{path}: {other} is another picture of this name; expected one picture a name, since masks are named "
-                "after them. Rename this one, and open it anew."
+                f"{path}: {other.image} is another picture of this name; expected one picture a name, since masks are "
+                "named after them. Rename this one, and open it anew."
             )
-
-
-def _part_of_its_group(others, picture):
-    """The part in which a new picture belongs: of a slide that is tested on nothing is learnt."""
-    group = groups_of([*(stem_of(path) for path, _, _ in others), stem_of(picture.path)])[-1]
-    picture.pair = replace(picture.pair, group=group)
-    parts = {part for _, other, part in others if other == group}
-    return TEST if parts == {TEST} else TRAIN
 
 
 def _note(data, plan, picture, mask):

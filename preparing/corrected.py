@@ -5,31 +5,43 @@ written: what differs now was corrected (QuPath's GeoJSON, Fiji's ROI sets, labe
 what lies beside under a picture's name and is not in the list.
 """
 
+import hashlib
+import io
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pairing import annotations
-from pairing.masks import read_stored_mask_of
+from pairing.masks import read_stored_mask_of, values_to_ignore
 from pairing.objects import components
 from pairing.outlines import filled
-from pairing.pairs import TEST, TRAIN, Pair, find_pairs, has_files
-from pairing.tile_names import slide_of
+from pairing.pairs import Pair
 from preparing import earlier
-from preparing.field_table import note_mask, read_fields
-from preparing.standing import put_away
-from preparing.told import PREPARED, ignore_also, read_noted, refuse_unfinished
-from reading import images
-from reading.files import NUMBERED, InputError, as_one_name, is_result, replacing, sha256, some, stem_of, write_json
-from reading.folder_lock import in_turn
+from preparing.field_table import note_mask, note_not_known, read_fields, standing_fields
+from preparing.split import parts_of_new
+from preparing.standing import EARLIER, place_away, put_away, refuse_shared_mask
+from preparing.told import PREPARED, read_noted, refuse_unfinished, stack_of
+from reading import images, stacks
+from reading.files import (
+    NOT_KNOWN,
+    NUMBERED,
+    InputError,
+    as_one_name,
+    find_twins,
+    is_result,
+    sha256,
+    some,
+    stem_of,
+    write_json,
+)
+from reading.folder_lock import in_turn, written_aside
 
 RECORD = "predictions.json"
-EARLIER = "Earlier masks"  # in the data folder
-NOT_KNOWN = 65535  # in masks that number their cells
+HALF_DONE = ".corrected-unfinished"  # in the data folder: what is to be moved into place
 MADE = re.compile(r".*_(predict|overlay|probability|preview|colour)", re.IGNORECASE)  # what is shown, and no mask
 
 
@@ -45,6 +57,33 @@ class Corrected:
     image_sha256: str | None
 
 
+@dataclass(frozen=True)
+class Field:
+    """What a corrected picture becomes.
+
+    part : "train" or "test". file : the picture's name there. group : slide or patient. is_new : whether it came now.
+    standing : the mask that stands there, a path, or None. is_ours : whether that came from here. before : the mask of
+    before all corrections, wherever it is now, or None.
+    """
+
+    part: str
+    file: str
+    group: str
+    is_new: bool = True
+    standing: Path | None = None
+    is_ours: bool = False
+    before: Path | None = None
+
+    @property
+    def folder(self):
+        return f"{self.part.capitalize()} data"
+
+    @property
+    def mask(self):
+        """Path of the corrected mask below the data folder."""
+        return Path(self.folder, "Masks", f"{stem_of(self.file)}.png")
+
+
 def prepare_corrected(data_dir, folder, pictures=None):
     """Make training fields of what was corrected in `folder`, a folder of predictions; a test field stays one.
 
@@ -53,11 +92,18 @@ def prepare_corrected(data_dir, folder, pictures=None):
     data_dir : path of the data folder; made where it is missing.
     pictures : folder in which pictures are looked for by name that are not where they were.
 
-    A mask that stood there before is moved to `Earlier masks`. Returns lines for people. Raises `InputError`, with
-    nothing changed, where a picture is not found, where two files of one were corrected, and where a mask was changed
-    in the data folder too.
+    A mask that stood there before is moved to `Earlier masks`; what was ignored in it stays ignored where no corrected
+    cell lies. A new picture of a slide or patient that is tested on becomes a test field.
+
+    Returns lines for people. Raises `InputError`, with nothing changed, where a picture is not found, where two files
+    of one were corrected, and where a mask was changed in the data folder too. Ended in the middle, it is finished when
+    it runs again.
     """
     data_dir, folder = Path(data_dir), Path(folder)
+    if pictures is not None and not Path(pictures).is_dir():
+        raise InputError(
+            f"{pictures}: no such folder; expected the one with the pictures that were predicted. Check --source."
+        )
     found, left = find_corrected(folder)
     found = [(one, _picture(one, folder, pictures)) for one in found]
     with in_turn(data_dir):
@@ -67,15 +113,34 @@ def prepare_corrected(data_dir, folder, pictures=None):
                 f"{data_dir}: cut into tiles by an earlier version; expected whole fields, which can be corrected. Run "
                 f'first: python main.py prepare --data "{data_dir}"'
             )
-        noted = read_noted(data_dir)
-        value = _value(data_dir, noted)
-        plans = [_plan(data_dir, noted or {}, one, picture) for one, picture in found]
-        masks = [_numbered(one, picture, value) for one, picture in found]
-        said = {"training fields": [], "test fields, which they stay": []}
-        for (_, picture), (part, file, old, group), mask in zip(found, plans, masks, strict=True):
-            _write(data_dir, picture, part, file, old, group, mask, value)
-            said["test fields, which they stay" if part == "test" else "training fields"].append(stem_of(file))
-    lines = [f"{len(names)} corrected, now {what}: {some(names, 6)}" for what, names in said.items() if names]
+        noted = read_noted(data_dir) or {"classes": 1, "foreground": None, "meaning": "corrected cells"}
+        if noted["classes"] > 1:
+            raise InputError(
+                f"{data_dir / PREPARED}: prepared for several classes; expected one class of cells, since corrected "
+                "cells have none. Put corrected masks with classes into Raw data instead."
+            )
+        fields = _fields(data_dir, noted, found)
+        masks, unknown = [], []
+        for (one, picture), field in zip(found, fields, strict=True):
+            mask, kept = _numbered(one, picture, _unknown_before(data_dir, noted, picture, field))
+            masks.append(mask)
+            unknown += [stem_of(field.file)] if kept else []
+        _write(data_dir, noted, [picture for _, picture in found], fields, masks)
+    tested = [field for field in fields if field.part == "test"]
+    said = {
+        "corrected, now training fields": [field for field in fields if field.part == "train"],
+        "corrected, test fields, which they stay": [field for field in tested if not field.is_new],
+        "corrected, now test fields, since other pictures of their slide or patient are tested on": [
+            field for field in tested if field.is_new
+        ],
+    }
+    lines = [
+        f"{len(those)} {what}: {some([stem_of(field.file) for field in those], 6)}"
+        for what, those in said.items()
+        if those
+    ]
+    if unknown:
+        lines.append(f"what was ignored in the earlier mask stays so where no corrected cell lies: {some(unknown, 6)}")
     return lines + ([f"not corrected, and left out: {some(left, 6)}"] if left else [])
 
 
@@ -162,54 +227,81 @@ def _picture(one, folder, pictures):
     )
 
 
-def _value(data_dir, noted):
-    """The value of cells in the masks of a data folder: None where each may have a number of its own."""
-    foreground = (noted or {}).get("foreground")
-    if (noted or {}).get("classes", 1) > 1 or (foreground and not isinstance(foreground[0], int)):
-        raise InputError(
-            f"{data_dir / PREPARED}: prepared for several classes or for outlines of a class; expected one class of "
-            "cells, since corrected cells have none. Put corrected masks with classes into Raw data instead."
-        )
-    return foreground[0] if foreground else None
-
-
-def _plan(data_dir, noted, one, picture):
-    """(part, name of the picture, its mask of before or None, group or None) of a corrected field."""
-    stem = as_one_name(stem_of(picture))
+def _fields(data_dir, noted, found):
+    """The `Field`s that corrected pictures become. found : list of (`Corrected`, path of the picture)."""
     rows = {row.field: row for row in read_fields(data_dir)}
-    fields = {
-        as_one_name(pair.stem): (part, pair)
-        for part in (TRAIN, TEST)
-        if has_files(data_dir, f"{part}/Images")
-        for pair in find_pairs(data_dir / part, masks="optional")
-    }
-    row = rows.get(stem)
-    if row and row.cut_from:
+    there = {as_one_name(pair.stem): (pair, part) for pair, part in standing_fields(data_dir)}
+    fields, new = [], {}
+    for number, (one, picture) in enumerate(found):
+        standing = there.get(as_one_name(stem_of(picture))) or _same_picture(there.values(), one, picture)
+        row = rows.get(as_one_name(standing[0].stem if standing else stem_of(picture)))
+        if row and row.cut_from:
+            raise InputError(
+                f"{row.cut_from}: cut into tiles in {data_dir}; expected a whole field, to give it the corrected mask "
+                f"{one.mask}. Put this mask into {data_dir / 'Raw data' / 'Masks'} and run prepare again."
+            )
+        if row is None:  # also a picture that came just before this was ended in the middle
+            new[number] = standing[0] if standing else Pair(stem_of(picture), picture, None, "")
+        if standing:
+            fields.append(_known_field(data_dir, noted, one, picture, standing, row))
+        else:
+            fields.append(Field(row.part if row else "", picture.name, row.group if row else ""))
+    for number, (part, group) in zip(new, parts_of_new(data_dir, list(new.values())), strict=True):
+        fields[number] = replace(fields[number], part=fields[number].part or part, group=group)
+    if twins := find_twins([field.mask for field in fields], str):
         raise InputError(
-            f"{row.cut_from}: cut into tiles in {data_dir}; expected a whole field, to give it the corrected mask "
-            f"{one.mask}. Put this mask into {data_dir / 'Raw data' / 'Masks'} and run prepare again."
+            f"{twins[0]}: of two corrected pictures, which are the same; expected one corrected mask for it. "
+            "Move the other out of the folder of corrected masks."
         )
-    if stem not in fields:
-        group = slide_of(stem_of(picture))
-        tested = any(row.group == group and row.part == "test" for row in rows.values())
-        return "test" if tested else "train", picture.name, None, group
-    folder, pair = fields[stem]
+    return fields
+
+
+def _same_picture(there, one, picture):
+    """The (pair, part) whose picture is a copy of this one under another name; None without."""
+    size = picture.stat().st_size
+    same = (each for each in there if each[0].image.stat().st_size == size)
+    return next((each for each in same if sha256(each[0].image) == one.image_sha256), None)
+
+
+def _known_field(data_dir, noted, one, picture, standing, row):
+    """The `Field` of a picture that stands in the data folder. row : of fields.csv, or None."""
+    pair, part = standing
     if sha256(pair.image) != one.image_sha256:
         raise InputError(
             f"{pair.image}: another picture named like {picture}, whose corrected cells are in {one.mask}; expected "
             "different names. Rename one of the pictures."
         )
-    known = {row and row.mask_sha256, noted.get("corrected", {}).get(pair.stem)}
-    if row and pair.mask and sha256(annotations.file_of(pair.mask)) not in known:
+    ours = noted.get("corrected", {}).get(stem_of(pair.image), {"sha256": [], "earlier": None})
+    field = Field(part, pair.image.name, pair.group, is_new=False, standing=pair.mask)
+    before = data_dir / ours["earlier"] if ours["earlier"] else None
+    if pair.mask is None:
+        return replace(field, before=before)
+    refuse_shared_mask(data_dir, field.folder, pair.mask)
+    digest = sha256(pair.mask)
+    if digest in ours["sha256"] and pair.mask == data_dir / field.mask:
+        return replace(field, is_ours=True, before=before)
+    if row and digest != row.mask_sha256:
         raise InputError(
             f"{pair.mask}: changed since it was prepared, and so was {one.mask}; expected one of the two. Move the one "
             "that is not meant away, and run this again; nothing was changed."
         )
-    return ("train" if folder == TRAIN else "test"), pair.image.name, pair.mask, slide_of(pair.stem)
+    return replace(field, before=pair.mask)
 
 
-def _numbered(one, picture, value):
-    """The corrected cells as uint16 (height, width): 1 … n, or all `value`; `NOT_KNOWN` where nothing is known."""
+def _unknown_before(data_dir, noted, picture, field):
+    """Where nothing was known by the mask of before, bool (height, width); None: nowhere, or there was none."""
+    if field.before is None or not field.before.exists():
+        return None
+    with stacks.as_one(stack_of(data_dir, stacks.HOW)):
+        stored = read_stored_mask_of(Pair(stem_of(picture), picture, field.before, ""), images.size(picture))
+    return stored.ignored_by(values_to_ignore(noted.get("ignore"), stored.names))
+
+
+def _numbered(one, picture, unknown):
+    """The corrected cells as a PNG of uint16 (height, width): 1 … n, `NOT_KNOWN` where nothing is known.
+
+    unknown : where nothing was known before. Returns (content of the file, whether something of that stays so).
+    """
     size = images.size(picture)
     stored = read_stored_mask_of(Pair(stem_of(picture), picture, one.mask, ""), size)
     labels = np.zeros(size, np.int32)
@@ -224,28 +316,38 @@ def _numbered(one, picture, value):
         labels = np.where(stored.values > 0, labels, 0)
     if labels.max() >= NOT_KNOWN:
         raise InputError(f"{one.mask}: {labels.max()} cells; expected fewer than {NOT_KNOWN}. Divide the picture.")
-    labels = labels if value is None else np.where(labels > 0, value, 0)
-    return np.where(False if stored.ignored is None else stored.ignored, NOT_KNOWN, labels).astype(np.uint16)
+    kept = np.zeros(size, bool) if unknown is None else unknown & (labels == 0)
+    ignored = kept if stored.ignored is None else kept | stored.ignored
+    file = io.BytesIO()
+    images.save_png(file, np.where(ignored, NOT_KNOWN, labels).astype(np.uint16), NUMBERED)
+    return file.getvalue(), kept.any()
 
 
-def _write(data_dir, picture, part, file, old, group, mask, value):
-    folder = data_dir / f"{part.capitalize()} data"
-    image, target = folder / "Images" / file, folder / "Masks" / f"{stem_of(file)}.png"
-    if not image.exists():
-        with replacing(image) as temporary:
-            shutil.copyfile(picture, temporary)
-    if old is not None and (old != target or not _is_ours(data_dir, old)):
-        put_away(data_dir, old.relative_to(data_dir), EARLIER)
-    with replacing(target) as temporary:
-        images.save_png(temporary, mask, None if value else NUMBERED)
-    if (mask == NOT_KNOWN).any():
-        ignore_also(data_dir, NOT_KNOWN)
-    note_mask(data_dir, part, file, target.name, group)
-    noted = read_noted(data_dir) or {"classes": 1, "foreground": None, "meaning": "corrected cells"}
-    noted["corrected"] = noted.get("corrected", {}) | {stem_of(file): sha256(target)}
-    write_json(data_dir / PREPARED, noted)
-
-
-def _is_ours(data_dir, mask):
-    noted = read_noted(data_dir) or {}
-    return mask.is_file() and sha256(mask) == noted.get("corrected", {}).get(stem_of(mask))
+def _write(data_dir, noted, pictures, fields, masks):
+    """Write the fields. What is about to be done is noted first, so that it is known as such when it is cut short."""
+    corrected = dict(noted.get("corrected", {}))
+    for field, mask in zip(fields, masks, strict=True):
+        before = field.before and field.before.relative_to(data_dir)
+        if field.standing and not field.is_ours:
+            before = place_away(data_dir, before, EARLIER)
+        known = [sha256(field.standing)] if field.is_ours else []
+        corrected[stem_of(field.file)] = {
+            "sha256": [*known, hashlib.sha256(mask).hexdigest()], "earlier": before and before.as_posix(),
+        }  # fmt: skip
+    replaced = {field.mask for field in fields if field.is_ours}
+    with written_aside(data_dir, HALF_DONE, replaced=replaced) as aside:
+        for picture, field, mask in zip(pictures, fields, masks, strict=True):
+            image = Path(field.folder, "Images", field.file)
+            if not (data_dir / image).exists():
+                (aside.path / image).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(picture, aside.path / image)
+            (aside.path / field.mask).parent.mkdir(parents=True, exist_ok=True)
+            (aside.path / field.mask).write_bytes(mask)
+        write_json(data_dir / PREPARED, noted | {"corrected": corrected})
+        for field in fields:
+            if field.standing and not field.is_ours:
+                put_away(data_dir, field.standing.relative_to(data_dir), EARLIER)
+    for field in fields:
+        note_mask(data_dir, field.part, field.file, field.mask.name, field.group)
+    if any(NOT_KNOWN in images.read_mask(data_dir / field.mask) for field in fields):
+        note_not_known(data_dir)

@@ -5,9 +5,12 @@ import io
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from pairing.groups import FIELD_TABLE, read_table
-from pairing.pairs import Pair
-from reading.files import InputError, as_one_name, replacing, stem_of
+from pairing.annotations import is_outlines
+from pairing.groups import FIELD_TABLE, read_table, with_tile_table
+from pairing.pairs import TEST, TRAIN, Pair, find_pairing, has_files
+from preparing.told import PREPARED, read_noted
+from reading import images
+from reading.files import NOT_KNOWN, InputError, as_one_name, is_numbered, replacing, stem_of, write_json
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,19 @@ def read_fields(data_dir):
         ) from error
 
 
+def standing_fields(data_dir):
+    """What stands in a data folder, whoever put it there: a list of (`pairs.Pair`, "train" or "test").
+
+    Groups are those of `fields.csv`, where it has the picture; masks are None where there is none.
+    """
+    return [
+        (pair, part)
+        for folder, part in ((TRAIN, "train"), (TEST, "test"))
+        if has_files(data_dir, f"{folder}/Images")
+        for pair in with_tile_table(find_pairing(Path(data_dir, folder), masks="optional").pairs, data_dir)
+    ]
+
+
 def fields_text(rows):
     """The text of `fields.csv`."""
     text = io.StringIO()
@@ -115,3 +131,26 @@ def note_mask(data_dir, part, file, mask, group=None):
             temporary.write_text(fields_text(rows), encoding="utf-8", newline="")
     else:
         path.unlink()
+
+
+def note_not_known(data_dir):
+    """Note in `prepared.json`, where there is one, that the value `NOT_KNOWN` of numbered masks is to be ignored.
+
+    The masks say so themselves, until another program saves them. It is not noted where another mask of the folder
+    holds the value, which means cells there (0 and 65535 of 16 bits).
+    """
+    noted = read_noted(data_dir)
+    if noted is None or NOT_KNOWN in (noted["ignore"] or ()):
+        return
+    others = [pair.mask for pair, _ in standing_fields(data_dir) if pair.mask and not is_numbered(pair.mask)]
+    if not any(map(_holds_not_known, others)):
+        write_json(Path(data_dir) / PREPARED, noted | {"ignore": [*(noted["ignore"] or ()), NOT_KNOWN]})
+
+
+def _holds_not_known(mask):
+    if mask.is_dir() or is_outlines(mask):
+        return False
+    try:
+        return NOT_KNOWN in images.read_mask(mask)
+    except InputError:  # of colours, which are other values; or damaged, which others say
+        return False

@@ -1,12 +1,13 @@
 """Which fields are learnt from and which are tested: the split of before, and the part of what is new."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pairing.groups import TILE_TABLE, split_by_group
+from pairing.groups import TILE_TABLE, grouped_by, groups_of, split_by_group
 from preparing import earlier
-from preparing.field_table import name_of, read_fields
+from preparing.field_table import name_of, read_fields, standing_fields
 from preparing.standing import KEPT_IN
 from preparing.told import read_noted
 from reading.files import InputError, as_one_name, counted, some, stem_of
@@ -98,6 +99,39 @@ def _new_tested(found, of_group, tested, told):
     lacking = max(1, int(told.test_share * (len(new) + len(of_group)))) - tested
     order = np.random.default_rng([told.seed, 0x5EED]).permutation(len(new))
     return {new[i] for i in order[: max(0, lacking)]}
+
+
+def parts_of_new(data_dir, pairs):
+    """Where pictures go that come to a data folder without `prepare`: a list of ("train" or "test", group).
+
+    A picture is learnt from, unless its slide or patient is one of those that are tested on. Groups are by the
+    --group-by that `prepare` was told. Else a picture is of the group of those that are named as it is, but for
+    numbers behind the group's name; or the names of all pictures together tell (`groups.groups_of`).
+
+    pairs : list of `pairs.Pair`. Raises `InputError` where --group-by gives one no group.
+    """
+    names = {as_one_name(pair.stem) for pair in pairs}
+    others = [(pair, part) for pair, part in standing_fields(data_dir) if as_one_name(pair.stem) not in names]
+    by = (read_noted(data_dir) or {}).get("group_by")
+    if by is None:
+        groups = groups_of([pair.stem for pair, _ in others] + [pair.stem for pair in pairs])
+        known = {_shape(pair.stem, pair.group): pair.group for pair, _ in others if pair.stem.startswith(pair.group)}
+        for number, pair in enumerate(pairs, len(others)):
+            like = [name for shape, name in known.items() if shape == _shape(pair.stem, name)]
+            groups[number] = max(like, key=len, default=groups[number])
+    else:
+        groups = [pair.group for pair in [pair for pair, _ in others] + grouped_by(pairs, by)]
+    found = []
+    for group in groups[len(others) :]:
+        same = (group in (pair.group, now) for (pair, _), now in zip(others, groups, strict=False))
+        parts = {part for (_, part), is_same in zip(others, same, strict=True) if is_same}
+        found.append(("test" if parts == {"test"} else "train", group))
+    return found
+
+
+def _shape(stem, group):
+    """What a picture's name has in common with others of its group: the group's name, and behind it all but numbers."""
+    return (group, re.sub(r"\d+", "0", stem[len(group) :])) if stem.startswith(group) else None
 
 
 def _refuse_without_field(found, known, others):

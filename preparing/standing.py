@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pairing.annotations import suffix_of
+from pairing.annotations import file_of, suffix_of
 from pairing.naming import _key
 from pairing.pairs import mask_sources
 from preparing.told import UNFINISHED
@@ -18,7 +18,8 @@ from reading import images
 from reading.files import InputError, as_one_name, is_hidden, sha256, some
 
 SAME, TAKE, KEEP, CLASH, STRANGER = "same", "take", "keep", "clash", "stranger"
-KEPT_IN = "Earlier fields"  # where pictures go that are not prepared any more
+KEPT_IN = "Earlier fields"  # where pictures go that are not prepared any more,
+EARLIER = "Earlier masks"  # and masks that corrected ones replace
 
 
 def decide(source, recorded, standing):
@@ -176,20 +177,37 @@ def put_away(data_dir, path, kept_in=KEPT_IN, copy=False):
 
     copy : True leaves it where it is, too.
     """
-    source, number = data_dir / path, 1
-    target = data_dir / kept_in / path
-    while target.exists():
-        if sha256(target) == sha256(source):
-            if not copy:
-                shutil.rmtree(source) if source.is_dir() else source.unlink()
-            return
-        number += 1
-        target = (data_dir / kept_in / path).with_name(f"{path.stem} ({number}){path.suffix}")
+    source, target = data_dir / path, data_dir / place_away(data_dir, path, kept_in)
+    if target.exists():  # the same
+        if not copy:
+            shutil.rmtree(source) if source.is_dir() else source.unlink()
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     if copy:
         shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
     else:
         shutil.move(source, target)
+
+
+def place_away(data_dir, path, kept_in=KEPT_IN):
+    """Where `put_away` moves a file or folder: a path below the data folder, free, or that of one like it."""
+    target, number = Path(kept_in, path), 1
+    while (data_dir / target).exists() and sha256(data_dir / target) != sha256(data_dir / path):
+        number += 1
+        target = Path(kept_in, path).with_name(f"{path.stem} ({number}){path.suffix}")
+    return target
+
+
+def refuse_shared_mask(data_dir, folder, mask):
+    """Raise `InputError` for a mask that cannot be moved alone: one of many in a file, or one that lies elsewhere.
+
+    folder : "Train data" or "Test data".
+    """
+    if file_of(mask) != mask or mask.parent != data_dir / folder / "Masks":
+        raise InputError(
+            f"{mask}: no mask of its own in {data_dir / folder / 'Masks'}; expected one a picture, which can be moved. "
+            f'Bring the folder in order first: python main.py prepare --source "{data_dir}" --data my_folder'
+        )
 
 
 def in_the_way(path, reason=", since this prepare would not write it so"):

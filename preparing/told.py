@@ -7,7 +7,7 @@ from pathlib import Path
 
 from preparing import earlier
 from reading import stacks
-from reading.files import NOT_KNOWN, InputError, write_json
+from reading.files import NOT_KNOWN, InputError
 
 PREPARED = "prepared.json"
 UNFINISHED = ".prepare-unfinished"  # where `prepare` writes everything before it is moved, when it is whole
@@ -139,13 +139,6 @@ def read_noted(data_dir):
             f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
             f'--data "{data_dir}" with the options of before.'
         ) from error
-
-
-def ignore_also(data_dir, value):
-    """Note in `prepared.json`, where there is one, that nothing is known where a mask of the folder holds `value`."""
-    noted = read_noted(data_dir)
-    if noted is not None and value not in (noted["ignore"] or ()):
-        write_json(Path(data_dir) / PREPARED, noted | {"ignore": [*(noted["ignore"] or ()), value]})
 
 
 def _shown(value):

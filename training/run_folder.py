@@ -219,6 +219,11 @@ def newest_finished(runs):
     return chosen
 
 
+def has_finished(runs):
+    """Whether a run in the folder `runs` is finished, so that another training can go on from it."""
+    return bool(_models(runs)[1])
+
+
 def start_weights(model):
     """The file of the weights that the run of a model started from; None where it was none, or nobody noted it.
 

@@ -9,9 +9,10 @@ import pytest
 import main
 from pairing.pairs import find_pairs
 from preparing import earlier
+from preparing.field_table import note_not_known
 from preparing.prepare import prepare_fields
 from preparing.standing import decide
-from preparing.told import UNFINISHED, as_told, ignore_also, ignored
+from preparing.told import UNFINISHED, as_told, ignored
 from reading import folder_lock, images
 from reading.files import InputError, sha256
 from reading.images import write_png
@@ -284,7 +285,7 @@ def test_an_option_given_later_takes_the_place_of_before_and_is_said(tmp_path, m
     for ignore in ((128,), (7,)):
         done = prepare_fields(data, given, quiet=True, ignore=ignore)
     assert "--ignore 128 before, 7 now" in done.remarks and ignored(data) == (7,)
-    ignore_also(data, 65535)  # as corrected masks do
+    note_not_known(data)  # as corrected masks do
     prepare_fields(data, given, quiet=True, ignore=(128,))
     assert set(ignored(data)) == {128, 65535}
     done = prepare_fields(data, given, quiet=True, test_share=0.5, seed=4)

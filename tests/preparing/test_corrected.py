@@ -2,19 +2,28 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
 import main
-from pairing.pairs import find_pairs
+from pairing.masks import IGNORED, read_stored_mask_of
+from pairing.pairs import Pair, find_pairs
+from pairing.survey import survey
 from preparing.corrected import prepare_corrected
 from preparing.prepare import prepare_fields
+from preparing.split import parts_of_new
+from preparing.told import say_as_told
 from reading import images
 from reading.files import InputError, is_numbered, sha256
 from reading.images import write_png
 from tests.preparing.test_prepare import contents, draw, listing, make_source, rectangle, rows_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def predicted(folder, pictures):
@@ -106,7 +115,9 @@ def test_fields_of_the_data_folder_get_the_corrected_mask_and_the_split_stays(tm
     assert listing(data) == before
 
 
-@pytest.mark.parametrize("fault", ["two forms", "none", "moved", "another picture", "no record", "options", "classes"])
+@pytest.mark.parametrize(
+    "fault", ["two forms", "none", "moved", "another picture", "no record", "no such source", "options", "classes"]
+)
 def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys, fault):
     pictures = pictures_in(tmp_path)
     masks, data = predicted(tmp_path / "my_masks", pictures), tmp_path / "data"
@@ -122,6 +133,8 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys, fault):
         shutil.copy(pictures[1], pictures[0])
     if fault == "no record":
         (masks / "predictions.json").unlink()
+    if fault == "no such source":
+        more = ["--source", str(tmp_path / "nope")]
     if fault == "options":
         more = ["--test-share", "0.5"]
     if fault == "classes":
@@ -132,10 +145,197 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys, fault):
     (line,) = capsys.readouterr().err.splitlines()
     words = {"two forms": "slide0_field0.geojson, slide0_field0_labels-1.tif", "none": "none of the files",
              "moved": "--source FOLDER", "another picture": "is another picture now", "no record": "predict --cells",
-             "options": "expected these alone", "classes": "several classes"}  # fmt: skip
+             "no such source": "no such folder", "options": "expected these alone",
+             "classes": "several classes"}  # fmt: skip
     assert words[fault] in line and listing(tmp_path) == before
     if fault == "moved":
         assert (
             main.main(["prepare", "--corrected", str(masks), "--data", str(data), "--source", str(tmp_path / "else")])
             == 0
         )
+
+
+def corrected_field(data, masks, stem, part="Train"):
+    """Correct a picture in QuPath and prepare it; the label image that it gets."""
+    correct(masks, stem, "QuPath")
+    assert main.main(["prepare", "--corrected", str(masks), "--data", str(data)]) == 0
+    return images.read_mask(data / f"{part} data/Masks/{stem}.png")
+
+
+def class_ids(data, stem, **known):
+    """What training learns of a picture of the folder."""
+    pairs = find_pairs(data / "Train data")
+    told = say_as_told(data)
+    coding = survey(pairs, quiet=True, ignore=told[2]).coding(*told[:2])
+    (pair,) = (pair for pair in pairs if pair.stem == stem)
+    return coding.class_ids(read_stored_mask_of(pair, images.size(pair.image)))
+
+
+@pytest.mark.parametrize(
+    ("ground", "cell", "options"),
+    [
+        (255, 0, {"foreground": (0,)}),
+        (1, 2, {"foreground": (2,), "ignore": (0,)}),
+        (0, 7, {"foreground": (7,), "ignore": (9,)}),
+        (0, 65535, {}),
+    ],
+)
+def test_corrected_cells_are_cells_whatever_the_values_of_the_masks_mean(tmp_path, ground, cell, options):
+    source, data = make_source(tmp_path / "source", [(40, 50)] * 4), tmp_path / "data"
+    for mask in (source / "Masks").iterdir():
+        values = np.where(images.read_mask(mask) > 0, cell, ground).astype(np.uint16)
+        values[30:, 40:] = options.get("ignore", (ground,))[0]
+        write_png(mask, values if cell > 255 else values.astype(np.uint8))
+    prepare_fields(data, source, quiet=True, **options)
+    picture = make_source(tmp_path / "more", [(40, 50)], seed=1) / "Images/slide0_field0.tif"
+    picture = picture.rename(tmp_path / "new.tif")
+    masks = predicted(tmp_path / "my_masks", [picture])
+    correct(masks, "new", "QuPath, another name")
+    assert main.main(["prepare", "--corrected", str(masks), "--data", str(data)]) == 0
+    expected = np.zeros((40, 50), np.uint8)
+    expected[2:9, 2:9], expected[30:] = 1, IGNORED
+    assert np.array_equal(class_ids(data, "new"), expected)
+    others = [class_ids(data, pair.stem) for pair in find_pairs(data / "Train data") if pair.stem != "new"]
+    assert all((ids == 1).any() and (ids == 0).any() for ids in others)
+
+
+@pytest.mark.parametrize("kind", ["Region", "Ignore", "value"])
+def test_what_was_ignored_before_stays_so_where_no_corrected_cell_lies(tmp_path, capsys, kind):
+    pictures, data = pictures_in(tmp_path), tmp_path / "data"
+    for picture in pictures:
+        mask = tmp_path / f"pictures/Masks/{picture.stem}.png"
+        if kind == "value":
+            values = images.read_mask(mask).copy()
+            values[:, 25:] = 77
+            write_png(mask, values)
+            continue
+        mask.unlink()
+        area = rectangle(0, 0, 40, 25, "Region*") if kind == "Region" else rectangle(0, 25, 40, 25, "Ignore*")
+        draw(mask.with_suffix(".geojson"), rectangle(5, 5, 10, 10), area)
+    done = prepare_fields(data, tmp_path / "pictures", quiet=True, **({"ignore": (77,)} if kind == "value" else {}))
+    row = next(row for row in done.rows if row.part == "train")
+    masks = predicted(tmp_path / "my_masks", [data / "Train data/Images" / row.file])
+    stem = row.file[:-4]
+    labels = corrected_field(data, masks, stem)
+    assert (
+        f"what was ignored in the earlier mask stays so where no corrected cell lies: {stem}" in capsys.readouterr().out
+    )
+    assert (labels[:, 25:] == 65535).sum() == 40 * 25 - 25 and set(np.unique(labels[:, :25])) == {0, 1, 2}
+    correct(masks, stem, "QuPath, another name")  # what the correction itself ignores can be taken back,
+    (masks / f"{stem}.geojson").rename(tmp_path / "aside")
+    prepare_corrected(data, masks)
+    (masks / f"{stem}_corrected.geojson").unlink()
+    (tmp_path / "aside").rename(masks / f"{stem}.geojson")
+    prepare_corrected(data, masks)
+    assert np.array_equal(images.read_mask(data / f"Train data/Masks/{stem}.png"), labels)  # the earlier mask's not
+
+
+@pytest.mark.parametrize(
+    ("names", "group_by", "leak", "own"),
+    [
+        (["p1-a", "p1-b", "p2-a", "p2-b", "p3-a", "p3-b"], "^p[0-9]+", "{}-z", "p9-a"),
+        ([f"s{slide}_{place}" for slide in "xyz" for place in ("0_0", "512_512")], None, "{}_512_1024", "night"),
+        ([f"well{well}_field{field}" for well in "AB" for field in (1, 2)], None, "{}_field7", "wellC_field1"),
+    ],
+)
+@pytest.mark.parametrize("how", ["prepare", "correct"])
+def test_a_new_picture_of_a_group_that_is_tested_on_is_tested_on(tmp_path, capsys, names, group_by, leak, own, how):
+    pictures, data = pictures_in(tmp_path, len(names) + 2), tmp_path / "data"
+    new = tmp_path / "new"
+    new.mkdir()
+    for picture, name in zip(pictures, names, strict=False):
+        for path in (picture, tmp_path / f"pictures/Masks/{picture.stem}.png"):
+            path.rename(path.with_stem(name))
+    for picture in pictures[-2:]:
+        picture.rename(new / picture.name)
+        (tmp_path / f"pictures/Masks/{picture.stem}.png").unlink()
+    done = prepare_fields(data, tmp_path / "pictures", quiet=True, **({"group_by": group_by} if group_by else {}))
+    tested = next(row.group for row in done.rows if row.part == "test")
+    stems = [leak.format(tested), own]
+    both = [path.rename(new / f"{stem}.tif") for path, stem in zip(sorted(new.iterdir()), stems, strict=True)]
+    if how == "correct":
+        found = parts_of_new(data, [Pair(stem, path, None, stem) for stem, path in zip(stems, both, strict=True)])
+        assert found[0] == ("test", tested) and found[1][0] == "train"
+        return
+    masks = predicted(tmp_path / "my_masks", both)
+    for stem in stems:
+        correct(masks, stem, "QuPath")
+    lines = prepare_corrected(data, masks)
+    assert lines == [
+        f"1 corrected, now training fields: {own}",
+        f"1 corrected, now test fields, since other pictures of their slide or patient are tested on: {stems[0]}",
+    ]
+    rows = {row["file"][:-4]: (row["part"], row["group"]) for row in rows_of(data)}
+    assert rows[stems[0]] == ("test", tested) and rows[own][0] == "train"
+
+
+@pytest.mark.parametrize("gone", ["both", "picture", "mask"])
+def test_a_corrected_field_that_the_user_deletes_is_said_and_forgotten(tmp_path, gone):
+    pictures = pictures_in(tmp_path, 5)
+    masks, data = predicted(tmp_path / "my_masks", pictures[:1]), tmp_path / "data"
+    (tmp_path / "pictures/Masks/slide0_field0.png").unlink()
+    new = pictures[0].rename(tmp_path / pictures[0].name)
+    prepare_fields(data, tmp_path / "pictures", quiet=True)
+    correct(masks, new.stem, "QuPath")
+    prepare_corrected(data, masks, tmp_path)
+    for kind in {"both": ("Images", "Masks"), "picture": ("Images",), "mask": ("Masks",)}[gone]:
+        next((data / "Train data" / kind).glob("slide0_field0.*")).unlink()
+    (line,) = prepare_fields(data, tmp_path / "pictures", quiet=True).changes
+    assert line == "1 not in Train data or Test data any more: slide0_field0"
+    assert "slide0_field0.tif" not in [row["file"] for row in rows_of(data)]
+    assert not list(data.glob("T* data/*/slide0_field0.*"))
+    assert not prepare_fields(data, quiet=True).changes
+    prepare_corrected(data, masks, tmp_path)
+    assert (data / "Train data/Masks/slide0_field0.png").is_file()
+
+
+@pytest.mark.parametrize("before", ["put_away", "write_json", "note_mask", "note_not_known"])
+def test_cut_short_it_is_finished_by_running_it_again(tmp_path, monkeypatch, before):
+    pictures = pictures_in(tmp_path)
+    masks, stem = predicted(tmp_path / "my_masks", pictures), pictures[2].stem
+    folders = {}
+    for name in ("whole", "cut"):
+        data = folders[name] = tmp_path / name
+        prepare_fields(data, tmp_path / "pictures", quiet=True)
+    correct(masks, stem, "QuPath, another name")
+    correct(masks, pictures[3].stem, "napari")
+    program = (
+        "import os, sys, preparing.corrected as c\n"
+        f"c.{before} = lambda *a: os._exit(9)\n"
+        "c.prepare_corrected(sys.argv[1], sys.argv[2])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(folders["cut"]), str(masks)], cwd=ROOT)
+    assert killed.returncode == 9
+    for data in folders.values():
+        prepare_corrected(data, masks)
+    whole, cut = (
+        {path: content for path, content in contents(data).items() if Path(path).name != "prepared.json"}
+        for data in folders.values()
+    )
+    assert cut == whole
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_next_command_is_the_training_that_goes_on_from_the_own_model(tmp_path, capsys, monkeypatch, trained):
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    if trained:
+        (tmp_path / "runs/mine").mkdir(parents=True)
+        (tmp_path / "runs/mine/model.keras").touch()
+    pictures, data = pictures_in(tmp_path, 1), tmp_path / "my data"
+    corrected_field(data, predicted(tmp_path / "my_masks", pictures), pictures[0].stem)
+    command = "train --init newest" if trained else "check"
+    assert capsys.readouterr().out.endswith(f'next: python main.py {command} --data "{data}"\n')
+
+
+def test_one_picture_under_two_names_is_one_field(tmp_path):
+    pictures, data = pictures_in(tmp_path), tmp_path / "data"
+    prepare_fields(data, tmp_path / "pictures", quiet=True)
+    other = shutil.copy(pictures[0], tmp_path / "renamed.tif")
+    masks = predicted(tmp_path / "my_masks", [other, pictures[0]])
+    correct(masks, "renamed", "QuPath")
+    before = [row["file"] for row in rows_of(data)]
+    prepare_corrected(data, masks)
+    assert [row["file"] for row in rows_of(data)] == before
+    correct(masks, pictures[0].stem, "QuPath")
+    with pytest.raises(InputError, match="one corrected mask"):
+        prepare_corrected(data, masks)
