@@ -58,7 +58,8 @@ KINDS = {
         "Put the mask there instead."),
     "nothing known": ("fatal", "Every pixel of all masks is ignored: there is nothing to learn.",
         "Check what is called Ignore*, the Region* areas and --ignore."),
-    "no foreground": ("fatal", "All masks are empty: there is nothing to learn.", "Check the export of the masks."),
+    "no foreground": ("fatal", "All masks are empty: there is nothing to learn.",
+        "Check the export of the masks; with `correct`, mark a field with cells as done."),
     "no background": ("fatal", "All masks are foreground everywhere: there is nothing to learn.",
         "Check the export of the masks: of the cells, not of the tissue or the field of view around them. Or name the "
         "values to learn with --foreground."),

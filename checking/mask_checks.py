@@ -26,7 +26,7 @@ def check_values(case, classes, foreground):
         return None
     case.add_if("ignored mask", unknown_masks(case))
     _check_families(case)
-    if not any(total):
+    if not total.keys() - {0, OUR_GROUND}:
         case.add("no foreground", [facts.pair.mask for facts in all_facts])
         return None
     if len(total) == 1:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from checking.doctor import refuse_unfit
 from correcting import training_fields
 from correcting.desk import Desk
 from correcting.opening import Masks
@@ -17,7 +18,7 @@ from pairing.survey import read_folder
 from preparing.field_table import read_fields
 from preparing.prepare import prepare_fields
 from preparing.told import Told, ignored, read_noted
-from reading.files import write_json
+from reading.files import InputError, write_json
 from reading.images import read_mask, write_png
 from tests.correcting.served import NoNetwork, serving
 from tests.helpers import listing, make_folder
@@ -343,3 +344,17 @@ def test_two_pictures_of_one_content_have_a_working_copy_each(tmp_path):
     (data / "Train data" / "Masks" / "a.png").unlink()
     with serving(open_desk(data, tmp_path / "moved.png")) as client:
         assert client.labels(1)[1][21, 21] == 502
+
+
+def test_a_field_without_cells_is_empty_and_no_training_learns_from_it_alone(tmp_path):
+    write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (40, 30), np.uint8))
+    data = tmp_path / "data"
+    with serving(open_desk(data, tmp_path / "a.png")) as client:
+        assert client.edit(1, client.labels(1)[0], 0, 0, np.zeros((40, 30), np.uint16))[0] == 200
+        assert set_done(client, "a.png")["problem"] is None
+    [mask] = (data / "Train data" / "Masks").iterdir()
+    found = read_folder(data / "Train data", data, quiet=True)
+    assert not found.survey.coding().class_ids(found.contents.mask(found.pairing.pairs[0], (40, 30))).any()
+    with pytest.raises(InputError, match="All masks are empty: there is nothing to learn"):
+        refuse_unfit(data)
+    assert not read_mask(mask).any()
