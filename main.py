@@ -38,7 +38,7 @@ def main(arguments=None):
     command = command or run_all
     values = options.for_command(parser, command, given)
     try:
-        with stopped_by_sigterm():
+        with stopped_by_signals():
             return run_command(command, values, megapixels, stack)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
@@ -76,7 +76,8 @@ def run_command(command, values, megapixels, stack):
         print(f"error: {error.filename}: {reason}; expected a path that can be used. Choose another.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(stop if stop.args else "stopped", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be closed
+            print(stop if stop.args else "stopped", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     return 0
 
@@ -88,25 +89,27 @@ def command_line():
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: what `kill` and a computer that shuts down send."""
+    """SIGTERM or SIGHUP came: what `kill`, a computer that shuts down and a terminal that is closed send."""
 
 
 @contextmanager
-def stopped_by_sigterm():
-    """Within, SIGTERM ends the program as Ctrl-C does; afterwards it does what it did before."""
+def stopped_by_signals():
+    """Within, SIGTERM and SIGHUP end the program as Ctrl-C does; afterwards they do what they did before."""
 
     def stop(number, frame):
         raise Terminated
 
-    before = signal.getsignal(signal.SIGTERM)
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield  # a handler that Python could not put back, or a place where it can set none
-        return
-    signal.signal(signal.SIGTERM, stop)
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other can set one
+        for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+            handler = signal.getsignal(number)  # None: one that Python could not put back
+            if handler is not None and (number == signal.SIGTERM or handler is not signal.SIG_IGN):  # as by `nohup`
+                before[number] = signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------------------------------------------- commands

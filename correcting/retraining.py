@@ -1,7 +1,9 @@
 """Training again from the page: `main.py train` as a process of its own, and Dice on held-out fields around it."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -9,13 +11,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from correcting.opening import Network
 from pairing.masks import IGNORED
 from pairing.pairs import TEST, TRAIN, find_pairs, has_files
 from reading import images
-from reading.files import InputError, counted, sha256
+from reading.files import InputError, counted, sha256, write_json
 from scoring.metrics import confusion_counts, scores_from_counts
 from weights.model_files import MODEL, NETWORKS
 from weights.start import TRAINED_ON
@@ -23,7 +26,8 @@ from weights.start import TRAINED_ON
 MAIN = Path(__file__).resolve().parents[1] / "main.py"
 MINUTES = 2  # of a training; enough to go on from a network, short enough to wait for
 POLL_SECONDS = 0.2
-OUTPUT = "training.txt"  # beside the working copies: what the training says
+OUTPUT = "training.txt"  # beside the working copies: what the training says, open as long as it runs
+NOTE = "training.json"  # beside it: which process it is, in which run, and what was measured before
 EPOCH = re.compile(r"epoch (\d+)/(\d+):")
 
 
@@ -47,6 +51,7 @@ class Trainer:
         self._lock, self._thread, self._process, self._stopping = threading.Lock(), None, None, False
         self._told = {"state": "idle", "line": "", "progress": 0.0, "before": None, "after": None}
         self._learnt, self._measured = 0, 0  # numbers of fields
+        desk.held = _is_open(desk.folder / OUTPUT)  # by a training that another program has left: `follow_left`
 
     def state(self):
         """What `GET /api/train` answers."""
@@ -57,6 +62,28 @@ class Trainer:
             "seconds": 60 * MINUTES,
             "start": str(start) if start else "the weights that come with this program, where they fit",
         }
+
+    def follow_left(self):
+        """Follow the training of a program that was killed: it goes on, and none begins beside it.
+
+        To be called once the desk is open, since no other program follows it then.
+        """
+        if not _is_open(self.desk.folder / OUTPUT):
+            return self.desk.hold(False)
+        try:
+            note = json.loads((self.desk.folder / NOTE).read_text(encoding="utf-8"))
+            left, self._measured = _Left(note["process"], self.desk.folder / OUTPUT), note["fields"]
+            told = {"state": "running", "line": "", "progress": 0.0, "before": note["before"], "after": None}
+            run = Path(note["run"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{self.desk.folder / OUTPUT}: a training still writes there that an earlier `correct` began; expected "
+                "none. Wait until it has ended, and start this again."
+            ) from None
+        print(f"the training that was begun before still runs, and is followed: {run}")
+        self._told, self._process = told, left
+        self._thread = threading.Thread(target=self._run, args=(run,), daemon=True)
+        self._thread.start()
 
     def _count(self):
         """How many fields a training would learn from; of a running one, learns from."""
@@ -97,10 +124,12 @@ class Trainer:
             return []
         return [pair for pair in find_pairs(data / TRAIN, masks="optional") if pair.mask]
 
-    def _run(self):
+    def _run(self, run=None):
+        """run : the folder in which a training goes on already; None: one is begun."""
         try:
-            self.desk.hold(True)
-            self._told |= self._train()
+            if run is None:
+                self.desk.hold(True)
+            self._told |= self._train(run)
         except Stopped as stop:
             self._told |= {"state": "idle", "line": str(stop) or "stopped"}
         except (InputError, OSError) as error:
@@ -110,22 +139,24 @@ class Trainer:
         finally:
             self.desk.hold(False)
 
-    def _train(self):
+    def _train(self, run):
         """Measure, train, measure; the facts that are new then."""
         before = self.desk.network
         self.desk.masks.forget()
         held_out = self._test_fields()
-        self._measured = len(held_out)
-        if held_out:
-            self._told |= {"line": f"measuring the network as it is on {counted(len(held_out), 'test field')}"}
-            self._told |= {"before": self._dice(before, held_out)}
-        after = Network(self._process_of_training(), self.open_model)
+        if run is None:
+            self._measured = len(held_out)
+            if held_out:
+                self._told |= {"line": f"measuring the network as it is on {counted(len(held_out), 'test field')}"}
+                self._told |= {"before": self._dice(before, held_out)}
+            run = self._begin()
+        after = Network(self._followed(run), self.open_model)
         self._told |= {"progress": 0.97, "line": "measuring the new network"}
         measured, held_out = held_out, self._test_fields()
         what = "test field" if held_out else "validation field"
         held_out = held_out or self._validation_fields(after)
         self._measured = len(held_out)
-        if held_out != measured:  # the same pictures and the same masks for both
+        if held_out != measured or self._told["before"] is None:  # the same pictures and the same masks for both
             self._told |= {"before": self._dice(before, held_out) if held_out else None}
         new = self._dice(after, held_out) if held_out else None
         self.desk.use(after)
@@ -145,8 +176,8 @@ class Trainer:
         path = Path(self.desk.network.path).with_suffix(NETWORKS[0])
         return path if path.name not in TRAINED_ON and path.is_file() else None
 
-    def _process_of_training(self):
-        """Run the training; the path of the new network."""
+    def _begin(self):
+        """Begin the training; the folder of its run."""
         run = time.strftime("corrected_%Y-%m-%d_%H%M%S")
         words = ["train", "--data", self.desk.data, "--runs", self.runs, "--run", run, "--minutes", MINUTES]
         if start := self._start_of_it():
@@ -155,6 +186,8 @@ class Trainer:
         with output.open("wb") as file, self._lock:
             if self._stopping:
                 raise Stopped
+            if os.name != "nt":  # for as long as the training has it open too: `_is_open`
+                filelock.lock_descriptor(file.fileno(), blocking=False)
             self._process = subprocess.Popen(
                 [*self.command, *map(str, words)],
                 stdin=subprocess.DEVNULL,
@@ -163,10 +196,18 @@ class Trainer:
                 env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
                 start_new_session=True,  # a Ctrl-C is for this program, which then stops that one
             )
+            folder, before = (self.runs / run).absolute(), self._told["before"]
+            note = {"process": self._process.pid, "run": str(folder), "before": before, "fields": self._measured}
+            write_json(self.desk.folder / NOTE, note)
+        return self.runs / run
+
+    def _followed(self, run):
+        """Wait for the end of the training; the path of the new network."""
+        output = self.desk.folder / OUTPUT
         try:
-            began = time.monotonic()
+            began = (self.desk.folder / NOTE).stat().st_mtime
             while self._process.poll() is None:
-                self._read_progress(output, (time.monotonic() - began) / (60 * MINUTES))
+                self._read_progress(output, (time.time() - began) / (60 * MINUTES))
                 time.sleep(POLL_SECONDS)
         finally:
             with self._lock:
@@ -174,9 +215,9 @@ class Trainer:
         line = self._read_progress(output, 0)
         if self._stopping:
             raise Stopped(line)
-        if process.returncode:
+        if process.returncode or not (run / MODEL).is_file():
             raise InputError(line or f"the training ended with status {process.returncode}")
-        return self.runs / run / MODEL
+        return run / MODEL
 
     def _read_progress(self, output, share):
         """Tell the last line of the output, and how far the training is: by its epochs, or by its time; the line."""
@@ -215,6 +256,36 @@ class Trainer:
             mask = network.mask(image, pair.intensity_range)
             counts.append(confusion_counts(truth, mask, ignored=truth == IGNORED))
         return scores_from_counts(np.sum(counts, axis=0)[0])["dice"]
+
+
+class _Left:
+    """What a `subprocess.Popen` tells, of a process that another program began: `output` is open as long as it runs."""
+
+    returncode = None
+
+    def __init__(self, number, output):
+        self.number, self.output = int(number), output
+
+    def poll(self):
+        return None if _is_open(self.output) else 0
+
+    def terminate(self):
+        if _is_open(self.output):  # else another process may have its number by now
+            os.kill(self.number, signal.SIGTERM)
+
+
+def _is_open(path):
+    """Whether a training still has the file open that it writes to."""
+    try:
+        if os.name == "nt":  # where an open file cannot be renamed
+            os.replace(path, path)
+            return False
+        with path.open("rb") as file:
+            return not filelock.lock_descriptor(file.fileno(), blocking=False)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return os.name == "nt"
 
 
 def _with_sums(pairs, part):

@@ -27,6 +27,7 @@ def correct(data, paths, model, open_model, runs, browser=True):
     desk = Desk(data, pictures, Masks(data), Network(model, open_model))
     trainer = Trainer(desk, runs, open_model)
     with desk, Server(desk, trainer) as server:
+        trainer.follow_left()
         print(f"{counted(len(pictures), 'picture')} to correct; what is saved lies in {data}")
         print(f"the page, for this computer alone: {server.address}")
         print("all is saved as you go; to end, press Ctrl-C here", flush=True)

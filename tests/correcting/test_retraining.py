@@ -1,7 +1,10 @@
 """Training again from the page: its progress, its scores, its end, and what the page shows after it."""
 
+import os
+import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -59,14 +62,19 @@ def make_data(folder, test=True):
     return folder
 
 
-def start(data, what="pass", open_model=Square, command=None):
-    """A served desk and its trainer; `what`: the training in Python."""
+@contextmanager
+def start(data, what="pass", open_model=Square, command=None, follow=False):
+    """A served desk and its trainer; `what`: the training in Python. `follow`: one that runs already."""
     (data / "net").mkdir(parents=True, exist_ok=True)
     model = data / "net" / "own.keras"
     model.write_text("5")
     desk = Desk(data, find_pictures(data), Masks(data), Network(model, open_model))
     command = command or [sys.executable, "-c", STUB.format(what=what)]
-    return serving(desk, Trainer(desk, data / "runs", open_model, command))
+    trainer = Trainer(desk, data / "runs", open_model, command)
+    with serving(desk, trainer) as client:
+        if follow:
+            trainer.follow_left()
+        yield client
 
 
 def wait(client):
@@ -145,6 +153,37 @@ def test_stop_ends_it_and_what_was_done_meanwhile_follows(tmp_path):
         while not mask.exists() and time.monotonic() < until:
             time.sleep(0.05)
         assert read_mask(mask).astype(bool).sum() == 25
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a program that is ended there takes its training along")
+@pytest.mark.parametrize("stop", [False, True])
+def test_the_training_of_a_program_that_was_killed_is_followed(tmp_path, stop):
+    """None begins beside it, and no field that it reads changes."""
+    data = make_data(tmp_path)
+    left = STUB.format(what='time.sleep(60 if (pathlib.Path(given["--data"]) / "long").exists() else 3)')
+    if stop:
+        (data / "long").touch()
+    begin = """if True:
+        import os, sys, time
+        from tests.correcting.test_retraining import start
+        import pathlib
+        with start(pathlib.Path(sys.argv[1]), command=[sys.executable, "-c", sys.argv[2]]) as client:
+            client.json("POST", "/api/train", {})
+            while not client.json("GET", "/api/train")[1]["line"].startswith("a line at the start"):
+                time.sleep(0.05)
+            os._exit(9)
+    """
+    subprocess.run([sys.executable, "-c", begin, data, left], cwd=ROOT, check=False, timeout=60)
+    with start(data, follow=True) as client:
+        assert client.json("GET", "/api/train")[1]["state"] == "running"
+        assert client.json("POST", "/api/train", {})[0] == 409
+        if stop:
+            client.json("POST", "/api/train/stop", {})
+        last = wait(client)[-1]
+        assert (last["state"], last["after"]) == (("idle", None) if stop else ("finished", 1.0))
+        assert last["before"] == pytest.approx(2 * 25 / (25 + 100))
+    with start(data, follow=True) as client:
+        assert client.json("GET", "/api/train")[1]["state"] == "idle"
 
 
 def test_without_a_field_there_is_nothing_to_train_on(tmp_path):
