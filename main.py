@@ -7,9 +7,7 @@ python main.py suggest many_pictures  which of many pictures to annotate next
 """
 
 import os
-import signal
 import sys
-import threading
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
@@ -22,6 +20,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said here, in words that an olde
     sys.exit(2)
 
 import options
+from ending import Terminated, stopped_by_signals
 
 ROOT = Path(__file__).resolve().parent
 TEST_IMAGES, PREDICTED = Path("Test data", "Images"), Path("Test data", "Predicted images")
@@ -86,30 +85,6 @@ def command_line():
     """The parser of all options."""
     commands = (prepare, check, train, predict, evaluate, suggest, correct, export)
     return options.make_parser(__doc__, {command.__name__: command for command in commands})
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came: what `kill`, a computer that shuts down and a terminal that is closed send."""
-
-
-@contextmanager
-def stopped_by_signals():
-    """Within, SIGTERM and SIGHUP end the program as Ctrl-C does; afterwards they do what they did before."""
-
-    def stop(number, frame):
-        raise Terminated
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # no other can set one
-        for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
-            handler = signal.getsignal(number)  # None: one that Python could not put back
-            if handler is not None and (number == signal.SIGTERM or handler is not signal.SIG_IGN):  # as by `nohup`
-                before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
