@@ -109,6 +109,21 @@ def test_nothing_is_learnt_from_a_slide_that_is_tested_on(tmp_path):
     assert (data / "Test data" / "Masks" / new.name).exists() and not (data / "Train data").exists()
 
 
+def test_a_new_picture_of_a_patient_that_is_tested_on_by_group_by_is_never_learnt_from(tmp_path):
+    source = make_folder(tmp_path / "source", count=4) / "Train data"
+    for path in source.rglob("cell*.png"):
+        path.rename(path.with_name(f"p{int(path.stem[4:]) // 2}-{path.stem}.png"))
+    data = tmp_path / "data"
+    done = prepare_fields(data, source, quiet=True, group_by="^p[0-9]+")
+    (tested,) = {row.group for row in done.rows if row.part == "test"}
+    new = tmp_path / f"{tested}-new.png"
+    write_png(new, np.full((40, 30), 200, np.uint8))
+    with serving(open_desk(data, new)) as client:
+        change(client, new.name)
+        assert f"the other pictures of {tested}" in set_done(client, new.name)["problem"]
+    assert {row.file: (row.group, row.part) for row in read_fields(data)}[new.name] == (tested, "test")
+
+
 def test_the_table_of_fields_stays_true(tmp_path):
     data, new = tmp_path / "data", tmp_path / "new.png"
     make_folder(tmp_path / "mine", count=4)

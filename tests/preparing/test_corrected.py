@@ -12,11 +12,10 @@ import tifffile
 
 import main
 from pairing.masks import IGNORED, read_stored_mask_of
-from pairing.pairs import Pair, find_pairs
+from pairing.pairs import find_pairs
 from pairing.survey import survey
 from preparing.corrected import prepare_corrected
 from preparing.prepare import prepare_fields
-from preparing.split import parts_of_new
 from preparing.told import say_as_told
 from reading import images
 from reading.files import InputError, is_numbered, sha256
@@ -238,8 +237,7 @@ def test_what_was_ignored_before_stays_so_where_no_corrected_cell_lies(tmp_path,
         ([f"well{well}_field{field}" for well in "AB" for field in (1, 2)], None, "{}_field7", "wellC_field1"),
     ],
 )
-@pytest.mark.parametrize("how", ["prepare", "correct"])
-def test_a_new_picture_of_a_group_that_is_tested_on_is_tested_on(tmp_path, capsys, names, group_by, leak, own, how):
+def test_a_new_picture_of_a_group_that_is_tested_on_is_tested_on(tmp_path, names, group_by, leak, own):
     pictures, data = pictures_in(tmp_path, len(names) + 2), tmp_path / "data"
     new = tmp_path / "new"
     new.mkdir()
@@ -253,10 +251,6 @@ def test_a_new_picture_of_a_group_that_is_tested_on_is_tested_on(tmp_path, capsy
     tested = next(row.group for row in done.rows if row.part == "test")
     stems = [leak.format(tested), own]
     both = [path.rename(new / f"{stem}.tif") for path, stem in zip(sorted(new.iterdir()), stems, strict=True)]
-    if how == "correct":
-        found = parts_of_new(data, [Pair(stem, path, None, stem) for stem, path in zip(stems, both, strict=True)])
-        assert found[0] == ("test", tested) and found[1][0] == "train"
-        return
     masks = predicted(tmp_path / "my_masks", both)
     for stem in stems:
         correct(masks, stem, "QuPath")
