@@ -18,7 +18,7 @@ from correcting.opening import Network
 from pairing.masks import IGNORED
 from pairing.pairs import TEST, TRAIN, find_pairs, has_files
 from reading import images
-from reading.files import InputError, counted, sha256, write_json
+from reading.files import InputError, counted, sha256, typed, write_json
 from scoring.metrics import confusion_counts, scores_from_counts
 from weights.model_files import MODEL, NETWORKS
 from weights.start import TRAINED_ON
@@ -164,7 +164,8 @@ class Trainer:
             line = "trained; no field with a mask is held out to measure on"
         else:
             line = f"Dice {self._told['before']:.3f} before, {new:.3f} now, on {counted(len(held_out), what)}"
-        return {"state": "finished", "progress": 1.0, "after": new, "line": line}
+        earlier = f"--model {typed(before.path)}"  # the way back, since the new one is in use, better or not
+        return {"state": "finished", "progress": 1.0, "after": new, "line": line, "earlier": earlier}
 
     # ------------------------------------------------------------------------------------------------------ the process
 

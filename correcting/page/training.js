@@ -5,8 +5,9 @@ import {json} from "./server.js?token=__TOKEN__";
 const $ = id => document.getElementById(id);
 const POLL_MS = 1000;
 
-/** The result in plain words; `line` is the program's own: "Dice 0.913 before, 0.927 now, on 8 test fields". */
-export function resultInWords({before, after, line}) {
+/** The result in plain words; `line` is the program's own: "Dice 0.913 before, 0.927 now, on 8 test fields";
+ *  `earlier` is the option by which the network of before is used again. */
+export function resultInWords({before, after, line, earlier}) {
   if (after == null) {
     return "Trained. No field with a mask is held out (in “Test data”), so nobody can tell "
       + "whether it helped: look at the "
@@ -16,7 +17,9 @@ export function resultInWords({before, after, line}) {
   const change = Number(after.toFixed(3)) - Number(before.toFixed(3)), size = Math.abs(change).toFixed(3);
   const words = change > 0 ? `Better by ${size}`
     : change < 0 ? `Not better, but worse by ${size}` : "As good as before";
-  return `${words}: ${line}. (Dice 1 is a perfect overlap.)`;
+  const back = change < 0 && earlier ? " The new network is in use all the same; more corrected fields may make up for "
+    + `it. To go back to the one before, end the program and start the same command with ${earlier}.` : "";
+  return `${words}: ${line}. (Dice 1 is a perfect overlap.)${back}`;
 }
 
 /** The line of a training that runs, was stopped or has failed. */
@@ -52,13 +55,13 @@ export class Training {
     }
   }
 
-  show({state, line, progress, before, after}) {
+  show({state, line, progress, ...more}) {
     const running = state === "running";
     $("train").hidden = running;
     $("train-stop").hidden = $("training-progress").hidden = !running;
     if (progress == null) $("training-progress").removeAttribute("value");
     else $("training-progress").value = progress;
-    $("training-text").textContent = state === "finished" ? resultInWords({before, after, line}) : state === "idle"
+    $("training-text").textContent = state === "finished" ? resultInWords({line, ...more}) : state === "idle"
       ? line || "Training learns from the fields that are done, and goes on from the newest model."
         : lineOf({state, line});
   }

@@ -488,6 +488,13 @@ def test_training_is_asked_for_followed_and_told(page):
     assert page.page.get_by_role("button", name="Train again").is_visible()
 
 
+def test_of_a_worse_network_the_way_back_is_said(arithmetic):
+    told = {"before": 0.927, "after": 0.913, "line": "Dice 0.927 before, 0.913 now", "earlier": "--model old.keras"}
+    words = arithmetic("training", "resultInWords", told)
+    assert words.startswith("Not better, but worse by 0.014") and words.endswith("same command with --model old.keras.")
+    assert "--model" not in arithmetic("training", "resultInWords", told | {"after": 0.95})
+
+
 # ------------------------------------------------------------------------------------------------------ pure arithmetic
 
 

@@ -102,6 +102,7 @@ def test_dice_before_and_after_and_the_new_cells(tmp_path):
         last = told[-1]
         assert (last["state"], last["progress"], last["after"]) == ("finished", 1, 1.0)
         assert last["before"] == pytest.approx(2 * 25 / (25 + 100)) and last["line"].endswith("on 1 test field")
+        assert last["earlier"].startswith("--model ") and "own.keras" in last["earlier"]
         assert [one["progress"] for one in told] == sorted(one["progress"] for one in told)
         assert client.edit(number, version, 0, 0, labels[:1, :1])[0] == 409, "those cells are not shown any more"
         version, labels = client.labels(number)
