@@ -81,6 +81,7 @@ class Trainer:
                 "none. Wait until it has ended, and start this again."
             ) from None
         print(f"the training that was begun before still runs, and is followed: {run}")
+        self._count()
         self._told, self._process = told, left
         self._thread = threading.Thread(target=self._run, args=(run,), daemon=True)
         self._thread.start()

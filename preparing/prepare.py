@@ -20,7 +20,7 @@ from preparing import earlier
 from preparing.field_table import Field, fields_text, name_of
 from preparing.finding import CUT, fields_of, find
 from preparing.split import before, change_lines, parts_of
-from preparing.standing import KEEP, TAKE, Copies, files_of, named, put_away
+from preparing.standing import KEEP, SAME, TAKE, Copies, files_of, named, put_away
 from preparing.tiles import Piece, counts_of, cut_tiles, drop_empty
 from preparing.told import PREPARED, UNFINISHED, told_again
 from reading import images
@@ -270,15 +270,18 @@ class _Preparing:
             image, image_sha, file = plan(
                 pair.image, places[0], pair.image.name, recorded=old and old.image_sha256, was=was[0]
             )
+            recorded = old and old.mask_sha256
+            if old and not old.image_sha256 and image == SAME:  # it came by `correct`, whose mask stays: an edited copy
+                recorded = self.copies.hash(pair.mask)
             mask, mask_sha, mask_file = plan(
-                pair.mask, places[1], named(pair.stem, pair.mask), recorded=old and old.mask_sha256, was=was[1]
+                pair.mask, places[1], named(pair.stem, pair.mask), recorded=recorded, was=was[1]
             )
             if old and not piece.cut_from and image == TAKE and old.image_sha256 != image_sha:
                 self.replaced += filter(None, standing)
             shown = Path(piece.cut_from).stem or pair.stem
-            if old and old.mask_sha256 != mask_sha:
+            if old and old.mask_sha256 not in ("", mask_sha):
                 changes["mask"][shown] = piece.part
-            if old and old.image_sha256 != image_sha:
+            if old and old.image_sha256 not in ("", image_sha):
                 changes["picture"][shown] = piece.part
             if old and old not in self.renamed.values() and None in standing and not cut_short:
                 changes["back"][shown] = piece.part

@@ -5,6 +5,7 @@ from pathlib import Path
 from pairing.groups import FIELD_TABLE
 from pairing.pairs import has_files
 from preparing.corrected import prepare_corrected
+from preparing.field_table import read_fields
 from preparing.finding import is_cut_short, refuse_forgotten_source
 from preparing.prepare import prepare_fields
 from preparing.told import PREPARED, read_noted
@@ -45,6 +46,12 @@ def fill(data_dir, source=None, annotations=None, colour=False, corrected=None, 
 def _fill(data_dir, source, annotations, colour, told):
     nothing = source is None and not (holds_files(data_dir / "Raw data") or is_cut_short(data_dir))
     if source == "sample" or (nothing and annotations is None):
+        if nothing and read_fields(data_dir):
+            raise InputError(
+                f"{data_dir}: no Raw data to prepare from, and fields that are ready, as `correct` makes them; expected "
+                "--source FOLDER, to add pictures with masks. To train on those that are there: "
+                f"python main.py train --data {typed(data_dir)}"
+            )
         if nothing:
             refuse_forgotten_source(data_dir)
         from preparing.sample import write_sample

@@ -17,6 +17,7 @@ from pairing.objects import true_objects
 from pairing.survey import read_folder
 from preparing.field_table import read_fields
 from preparing.prepare import prepare_fields
+from preparing.sources import fill
 from preparing.told import Told, ignored, read_noted
 from reading.files import InputError, write_json
 from reading.images import read_mask, write_png
@@ -330,6 +331,8 @@ def test_few_cells_alone_in_a_folder_keep_their_numbers(tmp_path):
         labels[10:20, 5:10], labels[10:20, 10:15] = 1, 2  # two that touch
         assert client.edit(1, client.labels(1)[0], 0, 0, labels)[0] == 200
         set_done(client, "a.png")
+    with pytest.raises(InputError, match="fields that are ready.*python main.py train --data"):
+        fill(data)
     found = read_folder(data / "Train data", data, quiet=True)
     examples = Examples(found.pairing.pairs, found.survey.coding(), 1, 32, False, found.survey.drawn(), found.contents)
     assert (examples[0].mask[10:20, 9:11] == SEAM).all()
@@ -373,3 +376,21 @@ def test_a_field_without_cells_is_empty_and_no_training_learns_from_it_alone(tmp
     with pytest.raises(InputError, match="All masks are empty: there is nothing to learn"):
         refuse_unfit(data)
     assert not read_mask(mask).any()
+
+
+def test_a_source_that_brings_another_mask_of_a_corrected_picture_leaves_the_corrected_one(tmp_path, capsys):
+    data, later = tmp_path / "data", tmp_path / "later"
+    make_folder(tmp_path / "first", count=4)
+    make_folder(later, count=6)
+    for kind in ("Images", "Masks"):
+        for number in range(4):
+            (later / "Train data" / kind / f"cell{number}.png").unlink()
+    prepare_fields(data, tmp_path / "first" / "Train data", quiet=True)
+    with serving(open_desk(data, later / "Train data" / "Images")) as client:
+        labels = change(client, "cell4.png")
+        set_done(client, "cell4.png")
+    for _ in range(2):
+        done = prepare_fields(data, later / "Train data", quiet=True)
+        assert (read_mask(data / "Train data" / "Masks" / "cell4.png") == labels).all()
+        assert any("cell4" in line and "kept" in line for line in done.changes), done.changes
+    assert {row.file for row in read_fields(data)} == {f"cell{number}.png" for number in range(6)}
