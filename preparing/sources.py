@@ -48,7 +48,7 @@ def _fill(data_dir, source, annotations, colour, told):
     if source == "sample" or (nothing and annotations is None):
         if nothing and read_fields(data_dir):
             raise InputError(
-                f"{data_dir}: no Raw data to prepare from, and fields that are ready, as `correct` makes them; expected "
+                f"{data_dir}: no Raw data to prepare from, and fields that are ready, as by `correct`; expected "
                 "--source FOLDER, to add pictures with masks. To train on those that are there: "
                 f"python main.py train --data {typed(data_dir)}"
             )
