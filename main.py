@@ -7,7 +7,9 @@ python main.py suggest many_pictures  which of many pictures to annotate next
 """
 
 import os
+import signal
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
@@ -20,7 +22,6 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said here, in words that an olde
     sys.exit(2)
 
 import options
-from ending import Terminated, stopped_by_signals
 
 ROOT = Path(__file__).resolve().parent
 TEST_IMAGES, PREDICTED = Path("Test data", "Images"), Path("Test data", "Predicted images")
@@ -85,6 +86,30 @@ def command_line():
     """The parser of all options."""
     commands = (prepare, check, train, predict, evaluate, suggest, correct, export)
     return options.make_parser(__doc__, {command.__name__: command for command in commands})
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: what `kill`, a computer that shuts down and a terminal that is closed send."""
+
+
+@contextmanager
+def stopped_by_signals():
+    """Within, SIGTERM and SIGHUP end the program as Ctrl-C does; afterwards they do what they did before."""
+
+    def stop(number, frame):
+        raise Terminated
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other can set one
+        for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+            handler = signal.getsignal(number)  # None: one that Python could not put back
+            if handler is not None and (number == signal.SIGTERM or handler is not signal.SIG_IGN):  # as by `nohup`
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
@@ -243,15 +268,9 @@ def correct(paths=(), data=None, model=None, runs=None, browser=True):
             "Correct several classes in QuPath (docs/own_images.md says how)."
         )
 
-    def open_model(path):
-        with quiet_start():
-            from predicting.predictor import Predictor
-
-            return Predictor(path)
-
     chosen = model_file(model) if model else newest_model(runs)
     with as_one(stack_of(data)):
-        serve_page(data, paths, chosen, open_model, runs, browser)
+        serve_page(data, paths, chosen, load_predictor, runs, browser)
 
 
 def suggest(paths, data=None, model=None, runs=None, out=None):
@@ -408,14 +427,19 @@ def chosen_model(model, runs):
     return model_file(model) if model else newest_model(runs or ROOT / "runs")
 
 
+def load_predictor(model, flips=False):
+    """The `Predictor` of a model file."""
+    with quiet_start():
+        from predicting.predictor import Predictor
+
+        return Predictor(model, flips)
+
+
 def open_predictor(model, as_trained, flips=False):
     """The `Predictor` of a model file; until `as_trained`, an ExitStack, ends, stacks are read as in its training."""
     from reading import stacks
 
-    with quiet_start():
-        from predicting.predictor import Predictor
-
-        predictor = Predictor(model, flips)
+    predictor = load_predictor(model, flips)
     as_trained.enter_context(stacks.as_trained(predictor.metadata.get("settings", {}).get("stack")))
     return predictor
 
@@ -432,12 +456,7 @@ def started_from(record):
     from training.run_folder import start_weights
 
     weights = None if record.listed is None else start_weights(record.model)
-    if weights is None:
-        return None
-    with quiet_start():
-        from predicting.predictor import Predictor
-
-        return Predictor(weights, record.flips)
+    return weights and load_predictor(weights, record.flips)
 
 
 def export_quietly(model):
