@@ -14,6 +14,10 @@ from reading.files import InputError
 from tests.correcting.served import NoNetwork, running, serving
 from tests.helpers import make_folder
 
+# what a terminal that is closed sends, where it is not told to be ignored, as within `nohup`
+HEARD = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+CLOSED = signal.SIGHUP if HEARD else signal.SIGTERM
+
 
 def open_desk(data, paths=()):
     return Desk(data, find_pictures(data, paths), Masks(data), NoNetwork())
@@ -63,7 +67,7 @@ def test_a_page_that_is_open_still_goes_on_with_the_next_one(tmp_path):
         assert (second.port, second.token) == (first.port, first.token)
         assert first.edit(1, version, 0, 0, labels[:1, :1])[0] == 200, "the page goes on"
         first.connection.close()
-        process.send_signal(getattr(signal, "SIGHUP", signal.SIGTERM))  # as by a terminal that is closed
+        process.send_signal(CLOSED)
         assert process.wait(30) == 143
     with running("--data", tmp_path) as (process, third):
         assert (third.port, third.token) == (first.port, first.token)
