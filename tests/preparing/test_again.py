@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -26,6 +27,23 @@ def prepared(tmp_path, count=6, raw=False, **options):
     given = None if raw else source
     done = prepare_fields(data, given, quiet=True, **options)
     return data, source, given, {row.field: row.part for row in done.rows}
+
+
+@contextmanager
+def killed(monkeypatch, is_the_end):
+    """Within, `prepare` dies as it moves a file into place: where `is_the_end(its place, how many came before)`."""
+    real, moved = folder_lock.os.replace, []
+
+    def replace(source, target):
+        if UNFINISHED in str(source) and UNFINISHED not in str(target):
+            if is_the_end(str(target), len(moved)):
+                raise Killed
+            moved.append(target)
+        real(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(folder_lock.os, "replace", replace)
+        yield
 
 
 def put_mask(path, number=1):
@@ -177,17 +195,8 @@ def test_an_edited_mask_follows_the_new_name_of_its_picture(tmp_path, monkeypatc
     for name in (one, two):
         for path in source.rglob(f"{name}.*"):
             path.rename(path.with_name(f"New {name}{path.suffix}"))
-    real = folder_lock.os.replace
-
-    def killed(a, b):
-        if UNFINISHED in str(a) and UNFINISHED not in str(b):
-            raise Killed
-        real(a, b)
-
-    monkeypatch.setattr(folder_lock.os, "replace", killed)
-    with pytest.raises(Killed):
+    with killed(monkeypatch, lambda target, moved: True):
         prepare_fields(data, given, quiet=True)
-    monkeypatch.setattr(folder_lock.os, "replace", real)
     done = prepare_fields(data, given, quiet=True)
     assert f"2 renamed: {one} → New {one} (train), {two} → New {two} (train)" in done.changes[0]
     if edited == "Train data":
@@ -259,19 +268,8 @@ def test_a_prepare_that_is_killed_between_is_finished_by_the_next(tmp_path, monk
         (source / folder / f"slide2_field0.{ending}").unlink()
     shutil.copytree(data, tmp_path / "whole")
     prepare_fields(tmp_path / "whole", source, quiet=True)
-    real, moved = folder_lock.os.replace, []
-
-    def killed(a, b):
-        if UNFINISHED in str(a) and UNFINISHED not in str(b):
-            moved.append(b)
-            if len(moved) > limit:
-                raise Killed
-        real(a, b)
-
-    monkeypatch.setattr(folder_lock.os, "replace", killed)
-    with pytest.raises(Killed):
+    with killed(monkeypatch, lambda target, moved: moved == limit):
         prepare_fields(data, given, quiet=True)
-    monkeypatch.setattr(folder_lock.os, "replace", real)
     prepare_fields(data, given, quiet=True)
     assert contents(data) == contents(tmp_path / "whole")
 
@@ -307,17 +305,8 @@ def test_a_prepare_that_is_killed_between_its_two_records_is_finished(tmp_path, 
         path.unlink()
     for path in list(source.rglob(f"{tested}.*")):
         path.rename(path.with_name(f"another{path.suffix}"))
-    real = folder_lock.os.replace
-
-    def killed(a, b):
-        if str(b).endswith("fields.csv") and UNFINISHED not in str(b):
-            raise Killed
-        real(a, b)
-
-    monkeypatch.setattr(folder_lock.os, "replace", killed)
-    with pytest.raises(Killed):
+    with killed(monkeypatch, lambda target, moved: target.endswith("fields.csv")):
         prepare_fields(data, given, quiet=True)
-    monkeypatch.setattr(folder_lock.os, "replace", real)
     done = prepare_fields(data, given, quiet=True)
     assert {row.field: row.part for row in done.rows} == {
         name: part for name, part in parts.items() if name not in (one, tested)
@@ -370,19 +359,8 @@ def test_tiles_of_earlier_versions_mean_what_they_meant(tmp_path, capsys):
 def test_prepare_takes_over_a_folder_of_tiles(tmp_path, monkeypatch, capsys, classes):
     data = tiled(tmp_path, classes, [2] if classes == 1 else None)
     before = contents(data)
-    real, calls = folder_lock.os.replace, []
-
-    def killed(a, b):
-        if UNFINISHED in str(a) and UNFINISHED not in str(b):
-            calls.append(b)
-            if len(calls) > 4:
-                raise Killed
-        real(a, b)
-
-    monkeypatch.setattr(folder_lock.os, "replace", killed)
-    with pytest.raises(Killed):
+    with killed(monkeypatch, lambda target, moved: moved == 4):
         prepare_fields(data, quiet=True)
-    monkeypatch.setattr(folder_lock.os, "replace", real)
     assert main.main(["prepare", "--data", str(data)]) == 0
     rows = rows_of(data)
     assert {row["file"]: row["part"] for row in rows} == {
