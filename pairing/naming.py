@@ -60,11 +60,11 @@ def _attempts(pictures, sources, fold):
 def _attempt(pictures, sources, image_rule, mask_rule, fold=False):
     by_key, orphans = {}, []
     for path in sources:
-        by_key.setdefault(_key(path, mask_rule, fold), []).append(path)
+        by_key.setdefault(pairing_key(path, mask_rule, fold), []).append(path)
     orphans += by_key.pop(None, [])
     found, left = {}, []
     for path in pictures:
-        key = _key(path, image_rule, fold)
+        key = pairing_key(path, image_rule, fold)
         candidates = by_key.pop(key, []) if key is not None else []
         if len(candidates) == 1:
             found[path] = candidates[0]
@@ -86,8 +86,8 @@ def _by_common_rest(pictures, sources, required):
     The text holds a letter, and is apart from the name: by a space, `_`, `-` or `.`, or by a digit beside a letter. So
     img1 and img10 never meet. Where more than one text fits, none is taken.
     """
-    masks = {_key(path): path for path in sources}
-    by_key = {_key(path): path for path in pictures}
+    masks = {pairing_key(path): path for path in sources}
+    by_key = {pairing_key(path): path for path in pictures}
     first, fitting = next(iter(masks), ""), []
     for key in by_key:
         rest = len(first) - len(key)
@@ -115,10 +115,10 @@ def _example(found):
 def _rules(paths, words):
     """The rules (word, before or after) that apply to at least one of `paths`."""
     rules = [(word, place) for word in words for place in ("before", "after")]
-    return [rule for rule in rules if any(_key(path, rule) is not None for path in paths)]
+    return [rule for rule in rules if any(pairing_key(path, rule) is not None for path in paths)]
 
 
-def _key(path, rule=None, fold=False):
+def pairing_key(path, rule=None, fold=False):
     """What a file and its partner have in common in their names; None where `rule` does not apply to the file."""
     ending = "" if path.is_dir() else annotations.suffix_of(path) or path.suffix
     key = unicodedata.normalize("NFC", without_ome(path.name.removesuffix(ending)))

@@ -17,10 +17,10 @@ from pairing.naming import (
     _by_common_rest,
     _example,
     _fitting,
-    _key,
     _rules,
     is_cellpose_mask,
     of_cellpose,
+    pairing_key,
 )
 from pairing.unread import Unread, first_unread, unread_in
 from reading import images, slides
@@ -285,8 +285,8 @@ def _pair_mixed(folder, required, more):
     _refuse_twins(files)
     fitting = []
     for rule in _rules(files, MASK_WORDS):
-        masks = [path for path in files if _key(path, rule) is not None]
-        pictures = [path for path in files if _key(path, rule) is None]
+        masks = [path for path in files if pairing_key(path, rule) is not None]
+        pictures = [path for path in files if pairing_key(path, rule) is None]
         fitting += _fitting(
             [_attempt(pictures, masks, other, rule) for other in (None, *_rules(pictures, IMAGE_WORDS))], required
         )
@@ -349,7 +349,7 @@ def _only(fitting, folder):
             "Rename them."
         )
     found, left = next(iter(different.values()))
-    exact = all(_key(image) == _key(mask) for image, mask in found.items())
+    exact = all(pairing_key(image) == pairing_key(mask) for image, mask in found.items())
     line = f"masks by {'the same name' if exact else 'a naming convention'}, as in {_example(found)}"
     plain = exact and all(mask.suffix.lower() in images.IMAGE_SUFFIXES and mask.is_file() for mask in found.values())
     return Pairing(_sorted_pairs(found | dict.fromkeys(left)), line, plain)
@@ -365,9 +365,9 @@ def _sorted_pairs(found):
 
 
 def _refuse_twins(paths):
-    if twins := find_twins(paths, _key):
+    if twins := find_twins(paths, pairing_key):
         one, other = twins
-        same = "share one name" if _key(one) == _key(other) else "differ in upper and lower case alone"
+        same = "share one name" if pairing_key(one) == pairing_key(other) else "differ in upper and lower case alone"
         raise InputError(
             f"{other.parent}: {one.name} and {other.name} {same}; expected one file a name, since what is made of them "
             "is named after them. Rename or remove one."

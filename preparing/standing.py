@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pairing.annotations import file_of, suffix_of
-from pairing.naming import _key
+from pairing.naming import pairing_key
 from pairing.pairs import mask_sources
 from preparing.told import UNFINISHED
 from reading import images
@@ -63,7 +63,7 @@ class Copies:
         if folder not in self._standing:
             inside = self.data_dir / folder
             found = mask_sources(inside) if inside.is_dir() else ()
-            self._standing[folder] = {as_one_name(_key(path)): path for path in found}
+            self._standing[folder] = {as_one_name(pairing_key(path)): path for path in found}
         return self._standing[folder].get(as_one_name(stem))
 
     def plan(self, source, folder, name, stem, recorded, was=None):
@@ -132,7 +132,7 @@ class Copies:
         """
         for folder, names in known.items():
             for path in sorted((self.data_dir / folder).glob("*")):
-                ours = as_one_name(_key(path)) in names or path.relative_to(self.data_dir) in self.leaving
+                ours = as_one_name(pairing_key(path)) in names or path.relative_to(self.data_dir) in self.leaving
                 if not is_hidden(path) and not ours:
                     raise in_the_way(path)
 
