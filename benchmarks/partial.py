@@ -64,9 +64,11 @@ def union_area(squares, size):
 def choose_squares(labels, share, places, rng):
     """(Region* squares, the numbers of the nuclei that reach into any of them): at most this share of all nuclei."""
     numbers = np.unique(labels[labels > 0])
+    budget = max(1, round(share * len(numbers)))
+    places = min(places, budget)
     squares, marked = [], set()
     for place in range(1, places + 1):
-        most = max(place, round(share * len(numbers) * place / places))
+        most = round(budget * place / places)
         rows, columns = np.nonzero(labels == rng.choice([n for n in numbers if n not in marked]))
         square, found = grow(labels, (rows.mean(), columns.mean()), marked, most)
         if square is not None:
@@ -76,18 +78,26 @@ def choose_squares(labels, share, places, rng):
 
 
 def grow(labels, middle, marked, most):
-    """(the largest square around a place, the nuclei reaching into it), of which `most` with those `marked` already."""
-    half, square, found = 0, None, set()
-    while half < max(labels.shape):
-        half += STEP
-        top, left = np.maximum(np.rint(np.subtract(middle, half)), 0).astype(int).tolist()
-        bottom, right = np.minimum(np.rint(np.add(middle, half)), labels.shape).astype(int).tolist()
-        reaching = set(np.unique(labels[top:bottom, left:right]).tolist()) - {0}
-        if len(reaching | marked) > most:
-            break
-        corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-        square, found = make_shape("Region*", [[corners]]), reaching
-    return square, found
+    """(the largest rectangle around a place, the nuclei reaching into it), of which `most` with those `marked` already.
+
+    Each side moves outwards as long as no further nucleus is met, all in turn; None where not even a point is free.
+    """
+    sides, outwards = np.rint([*middle, *middle]).astype(int), np.array([-STEP, -STEP, STEP, STEP])
+    ends = np.array([0, 0, *labels.shape])
+    rectangle, found, moving = None, set(), [0, 1, 2, 3]
+    while moving:
+        for side in list(moving):
+            further = sides.copy()
+            further[side] = np.clip(further[side] + outwards[side], 0, ends[side])
+            top, left, bottom, right = further.tolist()
+            reaching = set(np.unique(labels[top:bottom, left:right]).tolist()) - {0}
+            if further[side] == sides[side] or len(reaching | marked) > most:
+                moving.remove(side)
+                continue
+            sides = further
+            corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+            rectangle, found = make_shape("Region*", [[corners]]), reaching
+    return rectangle, found
 
 
 def main():

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 import model as networks
+from data import ValidationBatches
 from reading.files import InputError, counted, write_json
 from scoring.calibration import validation_scores
-from training import budget, checkpoints, precision, run_card, run_folder
+from training import averaging, budget, checkpoints, precision, run_card, run_folder
 from training.callbacks import KeepBest
 from training.losses import Accuracy, Dice, IoU, make_loss, make_schedule, stored_loss
 from training.watchdog import LOOK_EVERY, DeadNetwork, Watchdog, choose_crop
@@ -142,6 +143,8 @@ class Fitting:
             line, weights = start.start_from(settings.init, self.network, self._pictures)
             self.card |= {"start": line, "start_weights": start.noted(weights)}
             self.say(line)
+            if weights:
+                save(self.network, run_folder.start_of(folder), self.metadata)
         self._store()
         batches.epoch, self.history, self.before = self._take_up(done)
         checkpoint = checkpoints.Checkpoint(folder, self.history, self._progress)
@@ -216,7 +219,7 @@ class Fitting:
         self._set(replace(settings, batch=batch))
 
     def finish(self):
-        """Score the best epoch and complete the run folder; returns the run card."""
+        """Score the network to keep and complete the run folder; returns the run card."""
         best_epoch, path, settings = self.keeper.best_epoch, self.keeper.path, self.run.settings
         scores = {key: values[best_epoch - 1] for key, values in self.history.items()}
         self.metadata |= {"best_epoch": best_epoch, "scores": scores}
@@ -225,18 +228,42 @@ class Fitting:
             "training_tflop": budget.training_tflop(self.network, settings, self.batches.steps),
             "parameters": self.network.count_params(),
         }
-        if self.checks is not None:
+        with seeded(settings.seed):  # for layers that draw random numbers
             best, _ = load(path)
+        if run_folder.start_of(self.run.folder).is_file():
+            best = self._or_mean_with_start(best)
+        if self.checks is not None:
             scores = validation_scores(best, self.checks, self.data.validation, settings.classes)
             write_json(self.run.folder / "scores.json", scores)
             self.metadata["threshold"] = scores["threshold"]
-            save(best, path, self.metadata)  # the threshold is known only now
+        save(best, path, self.metadata)  # the threshold is known only now, and which network
         run_card.write_history(self.run.folder / "history.csv", self.history)
         self.card |= {"peak_memory_gb": round(budget.memory_peak() / 1e9, 2), "seconds": round(self._seconds(), 1)}
         self.card["finished"] = True
         self._store()
         run_folder.forget(self.run.folder)
         return self.metadata | self.card
+
+    def _or_mean_with_start(self, trained):
+        """A trained network, or the mean of it and the one it started from where that is better (`averaging`)."""
+        settings = self.run.settings
+        with seeded(settings.seed):
+            mean, start_network = load(self.keeper.path)[0], load(run_folder.start_of(self.run.folder))[0]
+        averaging.take_mean(mean, start_network, self.batches)
+        validated = self.checks is not None
+        checks = self.checks if validated else ValidationBatches(self.data.examples, settings.crop_px, settings.batch)
+        of_trained, of_mean = (averaging.dice(network, checks, settings.classes) for network in (trained, mean))
+        kept = averaging.is_better(of_trained, of_mean, validated)
+        self.card["mean_with_start"] = {"kept": kept, "validated": validated, "trained": of_trained, "mean": of_mean}
+        if not kept:
+            return trained
+        self.metadata["scores"] = {"val_dice": of_mean} if validated else {}
+        what = "validation Dice" if validated else "Dice on what it learnt"
+        self.say(
+            f"kept: the mean of the trained weights and those it started from, which forgets less: {what} "
+            f"{of_mean:.3f}, trained alone {of_trained:.3f}"
+        )
+        return mean
 
     def _store(self):
         write_json(self.run.folder / run_card.CARD, self.metadata | self.card)
