@@ -33,7 +33,7 @@ from real_data import ROOT, run, run_chain, write_cervix
 
 from reading import images
 
-FITS, ROUGHLY = 0.7, 0.4  # intersection over union
+FITS, ROUGHLY = 0.8, 0.4  # intersection over union
 PART = 0.6  # of a nucleus, in a cell that holds several
 
 

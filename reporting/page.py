@@ -325,10 +325,11 @@ def _card_of(model):
 def _facts(path, card):
     """What a run card tells, {what: text}; empty texts where it does not."""
     settings, scores = card["settings"], card.get("scores", {})
+    mean = ", averaged with the weights it started from" * card.get("mean_with_start", {}).get("kept", False)
     return {
         "Model": path,
         "Trained on": _trained_on(card),
-        "Training": f"{counted(settings.get('epochs', 0), 'epoch')}, the one kept: {card.get('best_epoch', '?')}",
+        "Training": f"{counted(settings.get('epochs', 0), 'epoch')}, the one kept: {card.get('best_epoch', '?')}{mean}",
         "Cost": f"{card['seconds']:,.0f} s, {card['training_tflop']} TFLOP" if "seconds" in card else "",
         "Network": f"{card['parameters']:,} parameters" if "parameters" in card else "",
         "Validation Dice": f"{scores['val_dice']:.3f}" if "val_dice" in scores else "",

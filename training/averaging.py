@@ -8,25 +8,39 @@ models, CVPR 2022); the statistics of its normalisation are found anew, as betwe
 
 import copy
 
-from model import NormalizedConv2D
+from model import MOMENTUM, NormalizedConv2D
 from training.losses import Dice
 
-BATCHES = 20  # that the statistics are found from; each counts a tenth of what the one after it does not
+BATCHES = 20  # that the statistics are found from
 CLEARLY_WORSE = 0.05  # Dice
 
 
 def take_mean(network, start, batches):
-    """Give `network` the mean of its weights and those of `start`, both keras.Model of one shape, and new statistics.
+    """Give `network`, a keras.Model, the mean of its weights and `start`, and new statistics.
 
+    start : list of ndarrays, as of `get_weights`.
     batches : `data.TrainingBatches`; the first of its first epoch are looked at, whichever it is in.
     """
-    weights = zip(network.get_weights(), start.get_weights(), strict=True)
+    weights = zip(network.get_weights(), start, strict=True)
     network.set_weights([(one + other) / 2 for one, other in weights])
-    if any(isinstance(layer, NormalizedConv2D) for layer in network.layers):
-        first = copy.copy(batches)
-        first.epoch = 0
-        for index in range(BATCHES):
-            network(first[index][0], training=True)
+    averages = [average for layer in network.layers if isinstance(layer, NormalizedConv2D)
+                for average in (layer.moving_mean, layer.moving_variance)]  # fmt: skip
+    if not averages:
+        return
+    for average in averages:
+        average.assign(average * 0)
+    first = copy.copy(batches)
+    first.epoch = 0
+    for index in range(BATCHES):
+        network(first[index][0], training=True)
+    for average in averages:
+        average.assign(average / (1 - MOMENTUM**BATCHES))  # the share that is of these batches, as they began at 0
+
+
+def seconds(speed, batches):
+    """About how long it takes to find the mean and compare it, by a `budget.Speed` of the training's own steps."""
+    one_pass = speed.validation or speed.step * batches.crops_once / batches.batch
+    return 2 * BATCHES * speed.step + 2 * one_pass  # a forward pass that is not compiled takes about two steps
 
 
 def dice(network, checks, classes):

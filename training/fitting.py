@@ -111,6 +111,8 @@ class Fitting:
         gc.collect()  # before the memory of the training itself is looked at
         speed = replace(speed, step=speed.step * (1 + 1 / LOOK_EVERY))  # a look takes about as long as a step
         left = 60 * minutes - (time.time() - self.run.started)
+        if self.run.settings.init != "none":
+            left -= averaging.seconds(speed, self.batches)
         epochs, steps = budget.plan(left, speed, self.batches.steps)
         self._set(replace(self.run.settings, epochs=epochs, steps=steps))
         steps = counted(steps, "step")
@@ -143,8 +145,9 @@ class Fitting:
             line, weights = start.start_from(settings.init, self.network, self._pictures)
             self.card |= {"start": line, "start_weights": start.noted(weights)}
             self.say(line)
-            if weights:
-                save(self.network, run_folder.start_of(folder), self.metadata)
+            self.start = self.network.get_weights() if weights else None
+        else:
+            self.start = self._start_of_before()
         self._store()
         batches.epoch, self.history, self.before = self._take_up(done)
         checkpoint = checkpoints.Checkpoint(folder, self.history, self._progress)
@@ -177,6 +180,17 @@ class Fitting:
         parts = [self.data.examples, *([self.data.held_out] if self.data.held_out else [])]
         places = [(part, i) for part in parts for i in range(len(part))]
         return (part[i].image for part, i in places[:: -(-len(places) // MOST)])
+
+    def _start_of_before(self):
+        """The weights that a run started from which goes on now, None of none."""
+        if not (note := self.card.get("start_weights")):
+            return None
+        if not (path := start.find(note)):
+            self.say(f"{note['path']}, which the run started from, is gone or changed: its end is not compared with it")
+            return None
+        network, _ = new_network(self.run.settings, self.data.channels, self.batches, self.ignoring)
+        start.start_from(str(path), network, self._pictures)
+        return network.get_weights()
 
     def _take_up(self, done):
         """(finished epochs, their history, their seconds) from the progress in a checkpoint, None for a new start."""
@@ -229,8 +243,10 @@ class Fitting:
             "parameters": self.network.count_params(),
         }
         with seeded(settings.seed):  # for layers that draw random numbers
-            best, _ = load(path)
-        if run_folder.start_of(self.run.folder).is_file():
+            best, stored = load(path)
+        if "mean_with_start" in stored:  # of a process that was killed on its last lines
+            self.metadata |= {name: stored[name] for name in ("mean_with_start", "scores")}
+        elif self.start is not None:
             best = self._or_mean_with_start(best)
         if self.checks is not None:
             scores = validation_scores(best, self.checks, self.data.validation, settings.classes)
@@ -248,13 +264,14 @@ class Fitting:
         """A trained network, or the mean of it and the one it started from where that is better (`averaging`)."""
         settings = self.run.settings
         with seeded(settings.seed):
-            mean, start_network = load(self.keeper.path)[0], load(run_folder.start_of(self.run.folder))[0]
-        averaging.take_mean(mean, start_network, self.batches)
+            mean, _ = load(self.keeper.path)
+        averaging.take_mean(mean, self.start, self.batches)
         validated = self.checks is not None
         checks = self.checks if validated else ValidationBatches(self.data.examples, settings.crop_px, settings.batch)
         of_trained, of_mean = (averaging.dice(network, checks, settings.classes) for network in (trained, mean))
+        compared = {"validated": validated, "trained": of_trained, "mean": of_mean}
         kept = averaging.is_better(of_trained, of_mean, validated)
-        self.card["mean_with_start"] = {"kept": kept, "validated": validated, "trained": of_trained, "mean": of_mean}
+        self.metadata["mean_with_start"] = {"kept": kept} | compared
         if not kept:
             return trained
         self.metadata["scores"] = {"val_dice": of_mean} if validated else {}

@@ -98,9 +98,8 @@ def alone(run_dir):
     finally:
         nothing = not checkpoints(run_dir)
         if nothing:  # removed while it is still this process' own
-            for path in (start_of(run_dir), folder / LOCK):
-                with suppress(OSError):  # on Windows, which removes no open file
-                    path.unlink()
+            with suppress(OSError):  # on Windows, which removes no open file
+                (folder / LOCK).unlink()
         lock.release()
         if nothing:
             for path in (folder, Path(run_dir)):
@@ -152,9 +151,9 @@ def is_busy(run_dir):
 
 
 def forget(run_dir):
-    """Remove all that is kept to go on: the run is finished, or starts again."""
-    for path in (*checkpoints(run_dir), start_of(run_dir)):
-        path.unlink(missing_ok=True)
+    """Remove all checkpoints: the run is finished, or starts again."""
+    for path in checkpoints(run_dir):
+        path.unlink()
 
 
 def _sweep(run_dir):
@@ -167,11 +166,6 @@ def _sweep(run_dir):
 def checkpoints(run_dir):
     """Files of checkpoints, the newest first."""
     return sorted((Path(run_dir) / FOLDER).glob("epoch_*.npz"), reverse=True)
-
-
-def start_of(run_dir):
-    """The file of the network that a run started from, which the trained one is compared with at its end."""
-    return Path(run_dir) / FOLDER / "start.keras"
 
 
 def card_of(run_dir):
