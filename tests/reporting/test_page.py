@@ -213,13 +213,14 @@ def test_the_model_is_described_where_its_run_folder_is(tmp_path):
     run = tmp_path / "run"
     card = {"settings": {"seed": 0, "epochs": 7, "loss": "bce"}, "training": ["a", "b"], "validation": ["c"],
             "best_epoch": 6, "seconds": 61.2, "training_tflop": 1.5, "parameters": 1234, "versions": {"keras": "3.1"},
-            "scores": {"val_dice": 0.912}, "mean_with_start": {"kept": True}, "watchdog": ["<i>grey</i>"], "hardware": run_card.hardware()}  # fmt: skip
+            "scores": {"val_dice": 0.912}, "mean_with_start": {"kept": True}, "watchdog": ["<i>grey</i>"],
+            "hardware": run_card.hardware()}  # fmt: skip
     write_json(run / "settings.json", card)
     write_png(run / "curves.png", np.zeros((9, 9), np.uint8))
     (run / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
     text = Parsed(scored(tmp_path)).text
-    for words in ("2 images, 1 held out", "7 epochs, the one kept: 6, averaged with", "61 s, 1.5 TFLOP", "1,234 parameters",
-                  "keras 3.1", "0.912", "<i>grey</i>", "0.2500", '"bce"', "GB of memory"):  # fmt: skip
+    for words in ("2 images, 1 held out", "7 epochs, the one kept: 6, averaged with", "61 s, 1.5 TFLOP",
+                  "1,234 parameters", "keras 3.1", "0.912", "<i>grey</i>", "0.2500", '"bce"', "GB of memory"):  # fmt: skip
         assert words in text
     assert "Every epoch" in text
     for other in ('["of another program"]', "{", "{}", '{"settings": {"epochs": 7}}'):
