@@ -220,7 +220,8 @@ def test_the_model_is_described_where_its_run_folder_is(tmp_path):
     (run / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
     text = Parsed(scored(tmp_path)).text
     for words in ("2 images, 1 held out", "7 epochs, the one kept: 6, averaged with", "61 s, 1.5 TFLOP",
-                  "1,234 parameters", "keras 3.1", "0.912", "<i>grey</i>", "0.2500", '"bce"', "GB of memory"):  # fmt: skip
+                  "1,234 parameters", "keras 3.1", "0.912", "<i>grey</i>", "0.2500", '"bce"',
+                  "GB of memory"):  # fmt: skip
         assert words in text
     assert "Every epoch" in text
     for other in ('["of another program"]', "{", "{}", '{"settings": {"epochs": 7}}'):
