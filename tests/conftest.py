@@ -1,12 +1,15 @@
 """What every test shares."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 from hypothesis import settings
+
+from training.settings import Settings
 
 settings.register_profile("unhurried", deadline=None)  # on a busy machine any example may take long
 settings.load_profile("unhurried")
@@ -20,3 +23,9 @@ def real_data():
     if not REAL_DATA.is_dir():
         pytest.skip(f"the real images are not in {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """Within, `main.main` trains networks of one level, for which there is no option: compiled in half the time."""
+    monkeypatch.setattr("training.settings.Settings", partial(Settings, depth=1))

@@ -636,12 +636,12 @@ def test_the_command_says_what_it_did_and_that_it_is_done(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_from_a_folder_of_ones_own_to_a_trained_network(tmp_path, monkeypatch):
+def test_from_a_folder_of_ones_own_to_a_trained_network(tmp_path, monkeypatch, shallow):
     monkeypatch.setattr(main, "ROOT", tmp_path)
     source = make_source(tmp_path / "raw", [(90, 70)] * 5)
     data = str(tmp_path / "data")
     assert main.main(["prepare", "--data", data, "--source", str(source)]) == 0
-    short = ["--epochs", "1", "--steps", "2", "--filters", "2", "--batch", "2"]
+    short = ["--epochs", "1", "--steps", "2", "--filters", "2", "--batch", "2", "--init", "none"]
     assert main.main(["train", "--data", data, "--run", "run", *short]) == 0
     assert (tmp_path / "runs" / "run" / "model.keras").is_file()
 
@@ -952,7 +952,7 @@ def test_an_intensity_range_that_is_no_number_is_named(tmp_path):
         tile_ranges(tmp_path)
 
 
-def test_folders_and_hidden_files_within_a_folder_of_masks_are_no_matter(tmp_path, capsys):
+def test_folders_and_hidden_files_within_a_folder_of_masks_are_no_matter(tmp_path, capsys, shallow):
     for name in ("a", "b"):
         folder = tmp_path / "raw" / name
         write_png(folder / "images" / f"{name}.png", np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
@@ -962,7 +962,7 @@ def test_folders_and_hidden_files_within_a_folder_of_masks_are_no_matter(tmp_pat
         (folder / "masks" / "Thumbs.db").write_bytes(b"")
     assert main.main(["prepare", "--source", str(tmp_path / "raw"), "--data", str(tmp_path / "data")]) == 0
     shutil.copytree(tmp_path / "raw", tmp_path / "own" / "Train data")
-    options = ["--epochs", "1", "--steps", "1", "--filters", "1", "--batch", "1", "--run", "r"]
+    options = ["--epochs", "1", "--steps", "1", "--filters", "1", "--batch", "1", "--init", "none", "--run", "r"]
     main_root, main.ROOT = main.ROOT, tmp_path
     try:
         assert main.main(["check", "--data", str(tmp_path / "own")]) in (0, 2)

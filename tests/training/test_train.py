@@ -19,7 +19,7 @@ from reading.files import InputError
 from reading.images import read, write_png
 from scoring import calibration
 from scoring.metrics import confusion_counts, scores_from_counts
-from tests.helpers import SMALL, make_folder, process_state
+from tests.helpers import QUICK, SMALL, make_folder, process_state
 from training import callbacks, losses, precision, run_card, train
 from training.precision import MIXED
 from training.run import Run
@@ -70,7 +70,7 @@ def test_the_run_s_scores_are_those_of_its_best_epoch(trained):
 def test_the_threshold_chosen_on_validation_is_the_model_s(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "best_threshold", lambda counts: 0.37)
     folder = make_folder(tmp_path)
-    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 2, "epochs": 1})), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**QUICK)), quiet=True)
     scores = json.loads((folder / "run" / "scores.json").read_text())
     stored = json.loads((folder / "run" / "settings.json").read_text())
     predictor = Predictor(folder / "run" / "model.keras")
@@ -98,11 +98,10 @@ def test_no_group_is_trained_on_and_validated_on(trained):
 
 def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
     folder = make_folder(tmp_path)
-    short = SMALL | {"steps": 5, "epochs": 1}
 
     def weights(name, seed):
         before = process_state()
-        train.train(Run(folder, folder / name, Settings(**short, seed=seed)), quiet=True)
+        train.train(Run(folder, folder / name, Settings(**QUICK, seed=seed)), quiet=True)
         assert process_state() == before
         return load(folder / name / "model.keras")[0].get_weights()
 
@@ -120,7 +119,7 @@ def test_three_classes_in_colour(tmp_path):
 
 def test_a_single_image_trains_without_validation(tmp_path):
     folder = make_folder(tmp_path, count=1)
-    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 2})), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**QUICK | {"epochs": 2})), quiet=True)
     assert card["validation"] == [] and card["best_epoch"] == 2 and card["threshold"] == 0.5
 
 
@@ -133,7 +132,7 @@ def test_an_existing_run_is_never_overwritten(trained):
 
 
 def test_a_training_that_was_stopped_in_its_first_epoch_goes_on_from_its_start(tmp_path, monkeypatch):
-    folder, settings = make_folder(tmp_path), Settings(**SMALL | {"steps": 2, "epochs": 1})
+    folder, settings = make_folder(tmp_path), Settings(**QUICK)
     monkeypatch.setattr(callbacks.KeepBest, "on_epoch_end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train.train(Run(folder, folder / "run", settings), quiet=True)
@@ -262,7 +261,7 @@ def test_a_loss_that_there_is_not_is_refused(tmp_path, wrong):
 
 def test_a_run_card_holds_a_loss_of_keras_to_the_letter(tmp_path):
     folder = make_folder(tmp_path)
-    settings = Settings(**SMALL | {"steps": 2, "epochs": 1}, loss=KERAS_LOSSES[2])
+    settings = Settings(**QUICK, loss=KERAS_LOSSES[2])
     train.train(Run(folder, folder / "run", settings), quiet=True)
     card = run_card.read_card(folder / "run" / "settings.json")
     again, lines = run_card.settings_of(card)
