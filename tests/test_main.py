@@ -72,13 +72,24 @@ def test_the_whole_chain_on_a_folder_of_the_users(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fresh_checkout_makes_its_sample_and_works_a_second_time(tmp_path):
+def test_a_fresh_checkout_makes_its_sample_and_works_a_second_time(tmp_path, monkeypatch, shallow):
+    """The second time in this process, since what is left of the first lies on the disk."""
     copy_program(tmp_path)
+    maker = tmp_path / "preparing" / "sample.py"  # of whole fields, but 4 instead of 30
+    text = maker.read_text(encoding="utf-8").replace("train=(12, 2), test=(3, 2)", "train=(3, 1), test=(1, 1)")
+    maker.write_text(text, encoding="utf-8")
+    done = run("--run", "first", *SHORT, cwd=tmp_path, script=tmp_path / "main.py")
+    assert done.returncode == 0, done.stderr
+    sample = listing(tmp_path / "data")
+    assert len(list((tmp_path / "data" / "Train data" / "Images").iterdir())) == 3
+    predicted = [path for path in sample if path.name.endswith("_predict.png")]
+    assert predicted and all(read(path).shape == (1024, 1024, 1) for path in predicted)
+    for path in predicted:
+        path.unlink()
+    monkeypatch.setattr(main, "ROOT", tmp_path)
+    assert main.main(["--run", "second", *SHORT]) == 0
+    assert listing(tmp_path / "data").keys() == sample.keys(), "another sample was made, or nothing predicted"
     for attempt in ("first", "second"):
-        done = run("--run", attempt, *SHORT, cwd=tmp_path, script=tmp_path / "main.py")
-        assert done.returncode == 0, done.stderr
-        predicted = list((tmp_path / "data" / "Test data" / "Predicted images").glob("*_predict.png"))
-        assert predicted and all(read(path).shape == (1024, 1024, 1) for path in predicted)
         assert (tmp_path / "runs" / attempt / "model.keras").is_file()
 
 
