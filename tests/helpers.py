@@ -21,9 +21,10 @@ PROGRAM = (
 )  # fmt: skip
 SMALL = {
     "crop_px": 32, "filters": 4, "depth": 2, "batch": 4, "steps": 30, "epochs": 2, "learning_rate": 1e-2,
-    "precision": "float32", "init": "none",  # shipped weights fit no network as small, but would be loaded to find out
+    "precision": "float32",
 }  # fmt: skip
-QUICK = SMALL | {"depth": 1, "steps": 2, "epochs": 1}  # where nothing has to be learnt
+UNTAUGHT = SMALL | {"init": "none"}  # the shipped weights fit no network as small, but "auto" loads them to find out
+QUICK = UNTAUGHT | {"depth": 1, "steps": 2, "epochs": 1}  # where nothing has to be learnt
 
 
 def make_folder(folder, seed=0, count=6, size=48, classes=1, colour=False):

@@ -19,7 +19,7 @@ from reading.files import InputError
 from reading.images import read, write_png
 from scoring import calibration
 from scoring.metrics import confusion_counts, scores_from_counts
-from tests.helpers import QUICK, SMALL, make_folder, process_state
+from tests.helpers import QUICK, UNTAUGHT, make_folder, process_state
 from training import callbacks, losses, precision, run_card, train
 from training.precision import MIXED
 from training.run import Run
@@ -30,7 +30,7 @@ from weights.files import load
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("data"))
-    card = train.train(Run(folder, folder / "run", Settings(**SMALL)), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**UNTAUGHT)), quiet=True)
     return folder, card
 
 
@@ -82,7 +82,7 @@ def test_a_training_in_bfloat16_leaves_a_float32_model(tmp_path):
     if precision.fastest() != MIXED:
         pytest.skip("this machine has no fast bfloat16")
     folder = make_folder(tmp_path)
-    settings = Settings(**SMALL | {"epochs": 1, "precision": "auto"})
+    settings = Settings(**UNTAUGHT | {"epochs": 1, "precision": "auto"})
     card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["settings"]["precision"] == MIXED and card["finished"]
     stored, _ = load(folder / "run" / "model.keras")
@@ -112,7 +112,7 @@ def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
 
 def test_three_classes_in_colour(tmp_path):
     folder = make_folder(tmp_path, classes=3, colour=True)
-    settings = Settings(**SMALL | {"epochs": 3}, classes=3, loss="dice_bce")
+    settings = Settings(**UNTAUGHT | {"epochs": 3}, classes=3, loss="dice_bce")
     card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["channels"] == 3 and card["scores"]["val_dice"] > 0.7
 
@@ -127,7 +127,7 @@ def test_an_existing_run_is_never_overwritten(trained):
     folder, _ = trained
     before = (folder / "run" / "model.keras").read_bytes()
     with pytest.raises(InputError, match="exists already"):
-        train.train(Run(folder, folder / "run", Settings(**SMALL)), quiet=True)
+        train.train(Run(folder, folder / "run", Settings(**UNTAUGHT)), quiet=True)
     assert (folder / "run" / "model.keras").read_bytes() == before
 
 
@@ -144,7 +144,7 @@ def test_a_training_that_was_stopped_in_its_first_epoch_goes_on_from_its_start(t
 
 def test_wrong_data_leave_no_run_folder(tmp_path):
     with pytest.raises(InputError):
-        train.train(Run(tmp_path, tmp_path / "run", Settings(**SMALL)), quiet=True)
+        train.train(Run(tmp_path, tmp_path / "run", Settings(**UNTAUGHT)), quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -302,7 +302,7 @@ def test_numbered_objects_that_touch_are_learnt_apart(tmp_path, capsys):
     found = []
     for labelled in (True, False):
         folder = touching_discs(tmp_path / str(labelled), labelled)
-        card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 60})))
+        card = train.train(Run(folder, folder / "run", Settings(**UNTAUGHT | {"steps": 60})))
         assert ("where two touch" in capsys.readouterr().out) == labelled
         assert card["scores"]["val_dice"] > 0.75  # of the whole discs
         predictor = Predictor(folder / "run" / "model.keras")

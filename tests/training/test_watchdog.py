@@ -10,12 +10,12 @@ import model as networks
 from predicting.predictor import Predictor
 from reading.files import InputError
 from reading.images import read_mask, write_png
-from tests.helpers import SMALL, make_folder
+from tests.helpers import UNTAUGHT, make_folder
 from training import callbacks, fitting, train, watchdog
 from training.run import Run
 from training.settings import Settings
 
-SHORT = SMALL | {"crop_px": 32, "steps": 25, "epochs": 1}
+SHORT = UNTAUGHT | {"crop_px": 32, "steps": 25, "epochs": 1}
 
 
 def dead_network(*_, **__):
@@ -138,20 +138,21 @@ def test_a_look_changes_nothing():
 @pytest.mark.parametrize(("classes", "loss"), [(1, "bce"), (1, "dice_bce"), (3, "dice_bce")])
 def test_healthy_trainings_are_left_in_peace(tmp_path, classes, loss, capsys):
     folder = make_folder(tmp_path, classes=classes)
-    card = train.train(Run(folder, folder / "run", Settings(**SMALL, classes=classes, loss=loss)))
+    card = train.train(Run(folder, folder / "run", Settings(**UNTAUGHT, classes=classes, loss=loss)))
     assert card["restarts"] == [] and card["watchdog"] == []
     assert "watchdog" not in capsys.readouterr().out
 
 
 def test_an_epoch_that_ends_long_after_the_last_look_is_left_in_peace(tmp_path):
     folder = make_folder(tmp_path)
-    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 135, "batch": 2})), quiet=True)
+    settings = Settings(**UNTAUGHT | {"steps": 135, "batch": 2, "depth": 1})
+    card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["restarts"] == [] and card["watchdog"] == []  # looked at after 100 steps and after 150
 
 
 def test_little_foreground_is_no_reason_to_bark(tmp_path):
     folder = make_folder(tmp_path, size=128)  # discs of 6 to 10 px radius: about 1 % of the pixels
-    card = train.train(Run(folder, folder / "run", Settings(**SMALL | {"steps": 60, "epochs": 1})), quiet=True)
+    card = train.train(Run(folder, folder / "run", Settings(**UNTAUGHT | {"steps": 60, "epochs": 1})), quiet=True)
     assert card["restarts"] == [] and card["watchdog"] == []
 
 
@@ -190,7 +191,7 @@ def test_a_network_that_breaks_later_leaves_its_best_epoch(tmp_path, monkeypatch
                 self.model.get_layer("head").bias.assign([math.nan])
 
     monkeypatch.setattr(fitting, "KeepBest", Poison)
-    settings = Settings(**SMALL | {"steps": 30, "epochs": 4})
+    settings = Settings(**UNTAUGHT | {"steps": 30, "epochs": 4})
     card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["best_epoch"] == 2 and card["restarts"] == []
     [line] = card["watchdog"]
@@ -210,14 +211,14 @@ def test_a_network_that_breaks_early_in_a_long_training_leaves_its_best_epoch(tm
                 self.model.get_layer("head").bias.assign([math.nan])
 
     monkeypatch.setattr(fitting, "KeepBest", Poison)
-    settings = Settings(**SMALL | {"steps": 30, "epochs": 60})  # step 61 is in the first tenth of 1,800
+    settings = Settings(**UNTAUGHT | {"steps": 30, "epochs": 60})  # step 61 is in the first tenth of 1,800
     card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["best_epoch"] in (1, 2) and "Training ends here" in card["watchdog"][-1]
 
 
 def test_a_standstill_without_any_foreground_is_said(tmp_path, monkeypatch):
     folder = make_folder(tmp_path, size=128)
-    settings = Settings(**SMALL | {"steps": 60, "epochs": 1, "learning_rate": 1e-3})
+    settings = Settings(**UNTAUGHT | {"steps": 60, "epochs": 1, "learning_rate": 1e-3})
     draw(monkeypatch, with_a_head_against)
     monkeypatch.setattr(watchdog, "SHARP", 0)  # else that would be noticed first, in a network as small as this
     card = train.train(Run(folder, folder / "run", settings), quiet=True)
@@ -230,7 +231,7 @@ def test_a_class_that_was_never_found_is_said(tmp_path):
     for path in (folder / "Train data" / "Masks").iterdir():
         disc = read_mask(path) > 0
         write_png(path, disc + (disc & (rng.random(disc.shape) < 0.05)).astype(np.uint8))  # looks like the rest of it
-    settings = Settings(**SMALL | {"classes": 3, "loss": "bce"})
+    settings = Settings(**UNTAUGHT | {"classes": 3, "loss": "bce"})
     card = train.train(Run(folder, folder / "run", settings), quiet=True)
     assert card["restarts"] == []
     [line] = card["watchdog"]
