@@ -3,9 +3,9 @@
     python benchmarks/partial.py FOLDER                  FOLDER as of `real_data.py cervix`
     python benchmarks/partial.py FOLDER --share 0.2      a fifth of the outlines
 
-In each of the eight training fields three squares (--places) around nuclei drawn at random grow as long as at most this
-share of the field's nuclei reach into them. These are outlined, whole, as by somebody who gives the squares the class
-Region*; "background" has the same outlines without the squares. The test fields are annotated completely. Other options
+In each of the eight training fields three rectangles (--places) around nuclei drawn at random grow while at most this
+share of the field's nuclei reach into them. These are outlined, whole, as by somebody who gives the rectangles the class
+Region*; "background" has the same outlines without the rectangles. The test fields are annotated completely. Other options
 go to main.py, such as `--init none`.
 """
 
@@ -25,7 +25,7 @@ from pairing.qupath_geojson import write_geojson
 from preparing import download
 from reading import images
 
-STEP = 4  # px by which the square grows on each side
+STEP = 4  # px by which a side of a rectangle moves
 
 
 def write_fields(source, data, share, places, seed, ignoring):
@@ -43,38 +43,38 @@ def write_fields(source, data, share, places, seed, ignoring):
         if field.part == "Test data":
             images.write_png(masks / f"{field.name}.png", np.uint8(255) * (labels > 0))
             continue
-        squares, marked = choose_squares(labels, share, places, np.random.default_rng([seed, number]))
+        areas, marked = choose_areas(labels, share, places, np.random.default_rng([seed, number]))
         shapes = [from_pixels("", labels == nucleus) for nucleus in marked]
         masks.mkdir(parents=True, exist_ok=True)
-        write_geojson(masks / f"{field.name}.geojson", [*shapes, *(squares if ignoring else [])])
+        write_geojson(masks / f"{field.name}.geojson", [*shapes, *(areas if ignoring else [])])
         drawn, of_all = drawn + len(marked), of_all + len(np.unique(labels[labels > 0]))
-        areas.append(union_area(squares, labels.shape) / labels.size)
+        areas.append(union_area(areas, labels.shape) / labels.size)
     return drawn, of_all, np.mean(areas)
 
 
-def union_area(squares, size):
-    """Pixels that lie in any of the squares."""
+def union_area(areas, size):
+    """Pixels that lie in any of the areas."""
     inside = np.zeros(size, bool)
-    for square in squares:
-        place, pixels = filled(square, size)
+    for area in areas:
+        place, pixels = filled(area, size)
         inside[place] |= pixels
     return np.count_nonzero(inside)
 
 
-def choose_squares(labels, share, places, rng):
-    """(Region* squares, the numbers of the nuclei that reach into any of them): at most this share of all nuclei."""
+def choose_areas(labels, share, places, rng):
+    """(Region* rectangles, the numbers of the nuclei that reach into any of them): at most this share of all nuclei."""
     numbers = np.unique(labels[labels > 0])
     budget = max(1, round(share * len(numbers)))
     places = min(places, budget)
-    squares, marked = [], set()
+    areas, marked = [], set()
     for place in range(1, places + 1):
         most = round(budget * place / places)
         rows, columns = np.nonzero(labels == rng.choice([n for n in numbers if n not in marked]))
-        square, found = grow(labels, (rows.mean(), columns.mean()), marked, most)
-        if square is not None:
-            squares.append(square)
+        area, found = grow(labels, (rows.mean(), columns.mean()), marked, most)
+        if area is not None:
+            areas.append(area)
             marked |= found
-    return squares, sorted(marked)
+    return areas, sorted(marked)
 
 
 def grow(labels, middle, marked, most):
@@ -104,7 +104,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--share", type=float, default=0.1)
-    parser.add_argument("--places", type=int, default=3, metavar="N", help="squares a field")
+    parser.add_argument("--places", type=int, default=3, metavar="N", help="rectangles a field")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rest", choices=("ignored", "background"), nargs="+", default=["ignored", "background"])
     args, others = parser.parse_known_args()
