@@ -4,9 +4,9 @@
     python benchmarks/partial.py FOLDER --share 0.2      a fifth of the outlines
 
 In each of the eight training fields three rectangles (--places) around nuclei drawn at random grow while at most this
-share of the field's nuclei reach into them. These are outlined, whole, as by somebody who gives the rectangles the class
-Region*; "background" has the same outlines without the rectangles. The test fields are annotated completely. Other options
-go to main.py, such as `--init none`.
+share of the field's nuclei reach into them. These are outlined, whole, as by somebody who gives the rectangles the
+class Region*; "background" has the same outlines without the rectangles. The test fields are annotated completely.
+Other options go to main.py, such as `--init none`.
 """
 
 import argparse
