@@ -34,7 +34,7 @@ def write_fields(source, data, share, places, seed, ignoring):
     Returns (outlines drawn, all outlines, share of the pixels of the training fields that is known).
     """
     drawn = of_all = 0
-    areas = []
+    known = []
     for number, field in enumerate(download.read_registry()):
         image, *nuclei = (source / field.source / file for file in field.files)
         picture, labels = download.merge(image, nuclei)
@@ -48,8 +48,8 @@ def write_fields(source, data, share, places, seed, ignoring):
         masks.mkdir(parents=True, exist_ok=True)
         write_geojson(masks / f"{field.name}.geojson", [*shapes, *(areas if ignoring else [])])
         drawn, of_all = drawn + len(marked), of_all + len(np.unique(labels[labels > 0]))
-        areas.append(union_area(areas, labels.shape) / labels.size)
-    return drawn, of_all, np.mean(areas)
+        known.append(union_area(areas, labels.shape) / labels.size)
+    return drawn, of_all, np.mean(known)
 
 
 def union_area(areas, size):
