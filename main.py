@@ -147,7 +147,7 @@ def run_all(
         predict([], training.data, model, wanted=wanted, page=False)  # `evaluate` writes it, with the scores
         print("4 evaluate")
         settings = training.settings
-        evaluate(training.data, None, settings.classes, settings.foreground, settings.ignore, runs)
+        evaluate(training.data, None, settings.classes, settings.foreground, settings.ignore)
 
 
 def prepare(data=None, source=None, annotations=None, colour=False, corrected=None, cutting=NOTHING):
@@ -199,8 +199,10 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     from reading.folder_lock import in_turn, while_whole
     from reporting.next_command import say_after_prediction
     from reporting.page import write_page
+    from training.run_folder import data_of_model
 
-    data, given = data or ROOT / "data", {"out": out, "model": model, "runs": runs}
+    given = {"data": data, "out": out, "model": model, "runs": runs}
+    data = data or ROOT / "data"
     out, wanted = out or data / PREDICTED, Wanted(**wanted)
     refuse_read_only(out, "Choose another place with --out DIR.")
     model = chosen_model(model, runs)
@@ -215,10 +217,11 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
             ranges = field_ranges(found)
             pairs = [Pair(stem_of(path), path, None, stem_of(path), ranges.get(path)) for path in found]
             print(f"to look at them, open {write_page(out, pairs)}")
-            say_after_prediction(read_record(out), data, paths, cells, **given)
+            home = given["data"] or (data_of_model(model) if paths else None) or data
+            say_after_prediction(read_record(out), home, paths, cells, **given)
 
 
-def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None, runs=None):
+def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None):
     """Score the predictions against the test masks."""
     from pairing.groups import with_tile_table
     from pairing.pairs import find_pairs
@@ -230,6 +233,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None, ru
     from reporting.next_command import say_correct
     from reporting.page import write_page
     from scoring.metrics import table
+    from training.run_folder import how_named
 
     data = data or ROOT / "data"
     tests, out = data / "Test data", out or data / PREDICTED
@@ -248,7 +252,7 @@ def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None, ru
         worst = min(scores["images"], key=lambda image: image["dice"])
         print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out / 'scores.json'}")
     print(f"to look at them, open {page}")
-    say_correct(record.classes, data, runs=runs)
+    say_correct(record.classes, data, **how_named(record.model))
 
 
 def correct(paths=(), data=None, model=None, runs=None, browser=True):

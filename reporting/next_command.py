@@ -47,18 +47,19 @@ def say_after_training(classes, data, **given):
         say_correct(classes, data, **given)
 
 
-def say_after_prediction(record, data, paths, cells, **given):
+def say_after_prediction(record, home, paths, cells, **given):
     """Print what comes after a prediction.
 
-    record : `record.Record` of the folder. paths : what was named, nothing for the test images. cells : whether they
-    were written; several classes, and slides, are corrected in QuPath. given : the options, `out` among them.
+    record : `record.Record` of the folder. home : path of the data folder that corrections belong into. paths : what
+    was named, nothing for the test images. cells : whether they were written; several classes, and slides, are
+    corrected in QuPath. given : the options as they were typed, `data` and `out` among them.
     """
     slides = any(name.endswith(".tif") for name in record.listed)
-    if not paths and has_files(data, Path("Test data", "Masks")):
-        say_next("evaluate", data=data, out=given["out"])
+    if not paths and has_files(home, Path("Test data", "Masks")):
+        say_next("evaluate", data=home, out=given["out"])
     elif record.classes == 1 and not slides:
-        say_correct(1, data, paths, model=given["model"], runs=given["runs"])
+        say_correct(1, home, paths, model=given["model"], runs=given["runs"])
     elif cells:  # which are corrected in QuPath, and put into Raw data
-        say_next("prepare", data=data)
+        say_next("prepare", data=home)
     else:
-        say_next(" ".join(["predict", *map(typed, paths), "--cells"]), data=data, **given)
+        say_next(" ".join(["predict", *map(typed, paths), "--cells"]), **given)

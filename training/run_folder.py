@@ -275,6 +275,21 @@ def data_of_model(model):
     return card and run_card.data_of(card)
 
 
+def how_named(model):
+    """What is typed for a command to take this model file: {"runs", "model"}, None for what need not be typed.
+
+    Both are None for a file that is gone, and for the shipped weights, which are taken before the first run.
+    """
+    model = Path(model)
+    if not model.is_file() or model == start.PAP_SMEAR:
+        return {"runs": None, "model": None}
+    if card_of(model.parent) is None:  # of no run
+        return {"runs": None, "model": model}
+    models, finished = _models(model.parents[1])
+    is_newest = model.parent in [path.parent for path in (finished or models)[-1:]]
+    return {"runs": model.parents[1], "model": None if is_newest else model}
+
+
 def trained_on(run_dir):
     """What a run was trained on, in words, from its card."""
     card = card_of(run_dir) or {}

@@ -1,7 +1,9 @@
 """Each command ends with the one that comes next, and that is a command as it stands."""
 
+import json
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from predicting.record import Record
 from reading.images import write_png
 from reporting import next_command as following
 from tests.helpers import make_folder
+from training.run_folder import how_named
+from weights.start import PAP_SMEAR
 
 
 def only_line(capsys):
@@ -59,7 +63,7 @@ def test_after_a_training(tmp_path, capsys, classes):
 
 def test_after_a_prediction(tmp_path, capsys):
     data, out, picture = with_tests(tmp_path / "d"), tmp_path / "out", Path("my smear.png")
-    given = {"model": None, "runs": None, "out": None}
+    given = {"data": data, "model": None, "runs": None, "out": None}
     following.say_after_prediction(record(out), data, [], None, **given)
     assert only_line(capsys) == (main.evaluate, {"data": data})
     following.say_after_prediction(record(out), data, [picture], None, **given | {"out": out})
@@ -68,6 +72,38 @@ def test_after_a_prediction(tmp_path, capsys):
         following.say_after_prediction(record(out, **change), data, [picture], None, **given | {"out": out})
         command, values = only_line(capsys)
         assert command == main.predict and values["wanted"] == {"cells": True} and values["out"] == out
+
+
+def test_corrections_go_into_the_data_folder_and_by_the_runs_that_the_model_is_of(tmp_path, capsys):
+    data, runs = with_tests(make_folder(tmp_path / "my folder"), masks=False), tmp_path / "runs dir"
+    write_png(data / "Test data/Images/a.png", np.full((40, 40), 200, np.uint8))
+    write_png(data / "Test data/Masks/a.png", np.zeros((40, 40), np.uint8))
+    (runs / "first").mkdir(parents=True)
+    shutil.copy(PAP_SMEAR, runs / "first" / "model.keras")
+    card = {"finished": True, "settings": {"seed": 0}, "training": [], "data": str(data)}
+    (runs / "first" / "settings.json").write_text(json.dumps(card))
+    pictures = data / "Test data" / "Images"
+    assert main.main(["predict", str(pictures), "--out", str(tmp_path / "m9"), "--runs", str(runs)]) == 0
+    assert only_line(capsys) == (main.correct, {"data": data, "paths": [pictures], "runs": runs})
+    assert main.main(["predict", "--data", str(data), "--runs", str(runs)]) == 0
+    assert main.main(["evaluate", "--data", str(data)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == f'next: python main.py correct --data "{data}" --runs "{runs}"'
+
+
+def test_a_model_is_named_where_it_is_not_the_newest_runs(tmp_path):
+    for age, name in enumerate(("new", "old")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").write_bytes(b"")
+        (tmp_path / name / "settings.json").write_text('{"finished": true, "settings": {"seed": 0}}')
+        os.utime(tmp_path / name / "model.keras", (1e9 - age, 1e9 - age))
+    (tmp_path / "copied.keras").write_bytes(b"")
+    assert how_named(tmp_path / "new" / "model.onnx") == {"runs": None, "model": None}, "gone"
+    assert how_named(PAP_SMEAR) == {"runs": None, "model": None}
+    assert how_named(tmp_path / "new" / "model.keras") == {"runs": tmp_path, "model": None}
+    old, copied = tmp_path / "old" / "model.keras", tmp_path / "copied.keras"
+    assert how_named(old) == {"runs": tmp_path, "model": old}
+    assert how_named(copied) == {"runs": None, "model": copied}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
