@@ -9,10 +9,19 @@ from weakref import WeakValueDictionary
 import filelock
 
 from correcting.pictures import Picture
-from correcting.training_fields import add_field, is_behind, is_changed_elsewhere, remove_field, write_cells
+from correcting.training_fields import (
+    add_field,
+    is_astray,
+    is_behind,
+    is_changed_elsewhere,
+    remove_field,
+    renamed,
+    write_cells,
+)
 from correcting.transfer import picture_png
 from correcting.working_copy import CORRECTED, JOURNAL, LONG, WorkingCopy, owners, read_journal, read_working_copy
 from pairing.pairs import Pair
+from preparing.field_table import standing_fields
 from preparing.standing import EARLIER
 from reading.files import InputError, refuse_read_only, sha256, stem_of
 from reading.folder_lock import take
@@ -151,6 +160,7 @@ class Desk:
     def _find_copies(self):
         """({stem of each working copy: its head}, {stem: the picture that it is of}, for those that are listed)."""
         kept = {path.with_suffix(""): read_journal(path)[0] for path in sorted(self.folder.glob(f"*{JOURNAL}"))}
+        self._rename(kept)
         sizes, alike = {head["bytes"] for head in kept.values()}, {}
         for picture in self.pictures.values():
             if picture.path.stat().st_size in sizes:
@@ -160,6 +170,18 @@ class Desk:
             fitting = {stem: head for stem, head in kept.items() if head["picture"] == digest}
             stems |= owners(fitting, pictures, self.data)
         return kept, stems
+
+    def _rename(self, kept):
+        """Note the new names of training fields that were renamed since. kept : {stem of each copy: its head}."""
+        astray = {stem: head for stem, head in kept.items() if is_astray(self.data, head)}
+        taken = [head["training"]["mask"] for stem, head in kept.items() if head.get("training") and stem not in astray]
+        fields = standing_fields(self.data) if astray else []
+        for stem, head in astray.items():
+            facts = renamed(self.data, head, fields, taken)
+            if facts:
+                read_working_copy(stem).note(**facts)
+                kept[stem] = head | facts
+                taken.append(facts["training"]["mask"])
 
     def _stem(self, picture):
         """The path without ending of a picture's working copy, whether there is one or not; no other picture's."""

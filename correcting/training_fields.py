@@ -124,8 +124,37 @@ def is_behind(head):
 
 def is_changed_elsewhere(data, head):
     """Whether another program has changed, or taken away, the mask of a field since `add_field` wrote it."""
+    return head.get("written") is not None and is_astray(data, head)
+
+
+def is_astray(data, head):
+    """Whether the mask of a training field, by its working copy's head, is not what stands in its place."""
     plan = head.get("training")
-    return bool(plan) and head.get("written") is not None and not _is_ours(data / plan["mask"], plan)
+    return bool(plan) and not _is_ours(data / plan["mask"], plan)
+
+
+def renamed(data, head, fields, taken):
+    """What the head of a working copy is to say where its training field has another name now; {} where it has not.
+
+    `prepare` renames a field whose picture has another name in its source, and somebody may do it by hand. The field is
+    known by its picture and its mask, which are both as `add_field` left them.
+
+    fields : of `standing_fields`. taken : masks of other working copies, as in "training".
+    """
+    plan, others = head["training"], {data / mask for mask in taken}
+    for image, mask in ((pair.image, pair.mask) for pair, _ in fields if pair.mask and pair.mask not in others):
+        if image.stat().st_size != head["bytes"] or not _is_ours(mask, plan) or sha256(image) != head["picture"]:
+            continue
+        place = {} if plan["image"] else {"name": image.name, "path": str(image.absolute())}
+        now = plan | {"mask": mask.relative_to(data).as_posix()}
+        if plan["image"]:
+            now["image"] = image.relative_to(data).as_posix()
+        if plan["earlier"]:  # comes back under the new name
+            before, kept = plan["earlier"]
+            ending = before.rsplit("/", 1)[-1].removeprefix(stem_of(before))
+            now["earlier"] = [mask.with_name(stem_of(mask) + ending).relative_to(data).as_posix(), kept]
+        return place | {"training": now}
+    return {}
 
 
 def _plan(data, picture):

@@ -1,6 +1,7 @@
 """What is done becomes a training field, and ceases to be one when it is taken back; nothing of the user's is lost."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -394,3 +395,67 @@ def test_a_source_that_brings_another_mask_of_a_corrected_picture_leaves_the_cor
         assert (read_mask(data / "Train data" / "Masks" / "cell4.png") == labels).all()
         assert any("cell4" in line and "kept" in line for line in done.changes), done.changes
     assert {row.file for row in read_fields(data)} == {f"cell{number}.png" for number in range(6)}
+
+
+def test_a_corrected_picture_that_prepare_renames_stays_done_and_can_be_taken_back(tmp_path, capsys):
+    source, data = make_folder(tmp_path / "source", count=4) / "Train data", tmp_path / "data"
+    prepare_fields(data, source, quiet=True, test_share=0)
+    with serving(open_desk(data)) as client:
+        labels = change(client, "cell0.png")
+        set_done(client, "cell0.png")
+    for kind in ("Images", "Masks"):
+        (source / kind / "cell0.png").rename(source / kind / "new.png")
+    prepare_fields(data, source, quiet=True)
+    masks = data / "Train data" / "Masks"
+    before = sorted(masks.iterdir())
+    with serving(open_desk(data)) as client:
+        field = client.field("new.png")
+        assert field["state"] == "done" and (client.labels(field["id"])[1] == labels).all()
+        assert (read_mask(masks / "new.png") == labels).all()
+        set_done(client, "new.png", False)
+        assert (masks / "new.png").read_bytes() == (source / "Masks" / "new.png").read_bytes()
+        set_done(client, "new.png")
+    assert "taken away since" not in capsys.readouterr().out and sorted(masks.iterdir()) == before
+    with serving(open_desk(data)) as client:
+        assert client.field("new.png")["state"] == "done"
+
+
+def test_corrections_follow_names_that_are_exchanged_by_hand(tmp_path):
+    """Written already, or to be written at the next start."""
+    make_folder(tmp_path, count=3)
+    before = listing(tmp_path)
+    with serving(open_desk(tmp_path)) as client:
+        first = change(client, "cell0.png")
+        set_done(client, "cell0.png")
+        set_done(client, "cell1.png")
+    with serving(desk := open_desk(tmp_path)) as client:
+        desk.hold(True)
+        first = np.where(first == 900, 901, first).astype(np.uint16)
+        assert client.edit(1, client.labels(1)[0], 0, 0, first)[0] == 200
+    images, masks = (tmp_path / "Train data" / kind for kind in ("Images", "Masks"))
+    for old, new in (("cell0", "kept"), ("cell1", "cell0"), ("kept", "cell1")):
+        for folder in (images, masks):
+            (folder / f"{old}.png").rename(folder / f"{new}.png")
+    with serving(open_desk(tmp_path)) as client:
+        assert [client.field(name)["state"] for name in ("cell0.png", "cell1.png")] == ["done", "done"]
+        assert (read_mask(masks / "cell1.png") == first).all()
+        for name, was in (("cell0.png", "cell1.png"), ("cell1.png", "cell0.png")):
+            set_done(client, name, False)
+            assert (masks / name).read_bytes() == before[masks / was]
+    assert set(without_copies(tmp_path)) == set(before)
+
+
+def test_of_two_pictures_of_one_content_each_correction_stays_with_its_own(tmp_path):
+    make_folder(tmp_path, count=1)
+    folders = [tmp_path / "Train data" / kind for kind in ("Images", "Masks")]
+    for folder in folders:
+        shutil.copy(folder / "cell0.png", folder / "twin.png")
+    with serving(open_desk(tmp_path)) as client:
+        for name in ("cell0.png", "twin.png"):
+            set_done(client, name)
+    for folder in folders:
+        (folder / "cell0.png").rename(folder / "zebra.png")
+    with serving(open_desk(tmp_path)) as client:
+        assert {client.field(name)["state"] for name in ("twin.png", "zebra.png")} == {"done"}
+        set_done(client, "zebra.png", False)
+        assert client.field("twin.png")["state"] == "done"
