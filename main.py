@@ -122,7 +122,7 @@ def run_all(
     from pairing.pairs import has_files
     from predicting.record import refuse_corrected
     from preparing.sources import fill_if_empty
-    from reading.files import refuse_read_only
+    from reading.files import refuse_read_only, typed
     from reading.folder_lock import in_turn
     from reporting.next_command import say_correct
 
@@ -132,7 +132,7 @@ def run_all(
     with in_turn(training.data):  # so that no other chain fills it in between
         fill_if_empty(training.data, data is not None, **kept)
     if has_files(training.data, TEST_IMAGES):  # before the training rather than after it
-        train_alone = f'python main.py train --data "{training.data}"'
+        train_alone = f"python main.py train --data {typed(training.data)}"
         copy = f"Copy {training.data} to your disk; or train alone ({train_alone}), then predict with --out DIR."
         refuse_read_only(training.data / PREDICTED, copy)
         if wanted:
@@ -309,7 +309,7 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
 
 def export(model=None, format="onnx", data=None):
     """Write a trained model as ONNX beside it, for other programs; `predict` then starts faster."""
-    from reading.files import InputError, counted
+    from reading.files import InputError, counted, typed
     from training import run_card
     from weights.model_files import NETWORKS, model_file
 
@@ -332,7 +332,7 @@ def export(model=None, format="onnx", data=None):
         print(
             f"{small} written: Dice {found.dice:.4f} where the exact model has {found.exact_dice:.4f} ({ones}), in "
             f"{found.seconds / found.exact_seconds:.0%} of its time. To use it: python main.py predict --model "
-            f'"{small}"'
+            f"{typed(small)}"
         )
 
 

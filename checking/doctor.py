@@ -25,7 +25,7 @@ from pairing.file_cache import FileCache
 from pairing.groups import groups_of, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair
 from pairing.survey import FolderRead, Survey
-from reading.files import InputError, counted, holds_files, some
+from reading.files import InputError, counted, holds_files, some, typed
 from reading.machine import cores
 
 
@@ -248,10 +248,10 @@ class _Case:
             except InputError:  # `prepare` says what is wrong with them
                 count = "files"
             seen = f"{seen} {raw_dir} holds {count} that are not prepared yet."
-            remedy = f'Prepare them with: python main.py prepare --data "{self.data_dir}"'
+            remedy = f"Prepare them with: python main.py prepare --data {typed(self.data_dir)}"
         elif own := pairing.own_pictures(self.data_dir):
             seen = f"{seen} Images found in {own}."
-            remedy = f'Run: python main.py prepare --source "{self.data_dir}" --data my_folder'
+            remedy = f"Run: python main.py prepare --source {typed(self.data_dir)} --data my_folder"
         self.add("no images", [], seen, remedy=remedy)
 
     def add_if(self, kind, files, detail="", severity=None):

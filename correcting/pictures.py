@@ -10,7 +10,7 @@ from pairing.pairs import TRAIN, Pair
 from predicting.folder import find_images
 from preparing.field_table import standing_fields
 from reading import images
-from reading.files import InputError, sha256, stem_of
+from reading.files import InputError, sha256, stem_of, typed
 from reading.large_images import is_large
 
 LARGEST_PIXELS = 2**26  # 8192×8192: what a browser draws without trouble
@@ -72,7 +72,7 @@ def find_pictures(data, paths=()):
     if not found:
         raise InputError(
             f"{data}: no pictures to correct; expected some in {Path(data) / TRAIN / 'Images'}, or named ones. Name "
-            f'pictures: python main.py correct my_smear.png --data "{data}"'
+            f"pictures: python main.py correct my_smear.png --data {typed(data)}"
         )
     return found
 

@@ -22,7 +22,7 @@ from preparing.field_table import note_mask, note_not_known, standing_fields
 from preparing.split import parts_of_new
 from preparing.standing import EARLIER, refuse_shared_mask
 from reading import images
-from reading.files import NOT_KNOWN, NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of
+from reading.files import NOT_KNOWN, NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of, typed
 from reading.folder_lock import in_turn
 
 IGNORE = "Ignore*"  # QuPath's own class for what is to be left out
@@ -71,7 +71,7 @@ def add_field(data, picture, copy):
             remove_field(data, picture, copy)
             raise InputError(
                 f"{place.parent}: names of masks that do not fit {place.name}; expected those of their images. Bring "
-                f'the folder in order first: python main.py prepare --source "{data}" --data my_folder'
+                f"the folder in order first: python main.py prepare --source {typed(data)} --data my_folder"
             )
     copy.note(written=version)
     tested = plan["mask"].startswith(TEST)

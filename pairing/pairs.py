@@ -25,7 +25,7 @@ from pairing.naming import (
 from pairing.unread import Unread, first_unread, unread_in
 from reading import images, slides
 from reading.array_files import ARRAY_SUFFIX
-from reading.files import InputError, find_twins, is_result, some, stem_of
+from reading.files import InputError, find_twins, is_result, some, stem_of, typed
 
 TRAIN, TEST, RAW = "Train data", "Test data", "Raw data"
 # Other folders of a data folder, in which nobody looks for pictures: what was moved away, and what is being corrected.
@@ -119,7 +119,7 @@ def not_read(folder, pairs):
         sets = [sub for sub in within if sub not in places[True] | places[False] and _subfolder(sub, IMAGE_FOLDERS)]
         for sub in sets if len(places[True]) == 1 else ():
             what = f"{folder.name}/{sub.name} holds images of its own"
-            remedy = f'For these: python main.py prepare --source "{sub}"'
+            remedy = f"For these: python main.py prepare --source {typed(sub)}"
             found.append(Unread((sub,), what, "one set of images", remedy, False))
     return found
 
@@ -198,7 +198,7 @@ def _no_images(folder, image_dir, more):
     if fits:
         return InputError(
             f"{folder}: no images found in it; expected the folder that holds Images and Masks, or a folder for each "
-            f'image. Name this one instead: {fits[0]} (python main.py prepare --source "{fits[0]}")'
+            f"image. Name this one instead: {fits[0]} (python main.py prepare --source {typed(fits[0])})"
         )
     seen = some((sub.name for sub in _folders(folder)), 6)
     return InputError(
@@ -312,7 +312,7 @@ def _pair_nested(folder, required, more):
             sets = [other.name for other in _folders(folder) if _subfolder(other, IMAGE_FOLDERS)]
             raise InputError(
                 f"{folder}: holds several sets of images with masks ({some(sets, 6)}); expected one. Name one of them "
-                f'instead, such as {sub} (python main.py prepare --source "{sub}")'
+                f"instead, such as {sub} (python main.py prepare --source {typed(sub)})"
             )
         if len(pictures) > 1:
             raise InputError(

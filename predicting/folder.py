@@ -85,7 +85,7 @@ def _no_pictures(folder, command):
         names = some(sub.relative_to(folder).as_posix() for sub in inner)
         return InputError(
             f"{folder}: no images to {command} in it, but in {names}; expected the folder that holds them. Name that: "
-            f'python main.py {command} "{next(iter(inner))}"'
+            f"python main.py {command} {typed(next(iter(inner)))}"
         )
     for unread in unread_in(folder, ()):
         if not unread.aside:

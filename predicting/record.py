@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from reading import stacks
-from reading.files import InputError, sha256, stem_of, write_json
+from reading.files import InputError, sha256, stem_of, typed, write_json
 
 RECORD = "predictions.json"
 KEPT = ("classes", "threshold", "masks", "dark_foreground")  # of the model's metadata
@@ -114,8 +114,8 @@ def refuse_corrected(folder, stems=None):
             if path.is_file() and sha256(path) != written:
                 raise InputError(
                     f"{path}: corrected since `predict` wrote it, and it would be overwritten; expected it unchanged. "
-                    f'Keep the correction (python main.py prepare --corrected "{folder}" --data DIR) and move the file '
-                    "away, or choose another place with --out DIR."
+                    f"Keep the correction (python main.py prepare --corrected {typed(folder)} --data DIR) and move the "
+                    "file away, or choose another place with --out DIR."
                 )
 
 

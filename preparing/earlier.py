@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from pairing.groups import TILE_TABLE, read_table
-from reading.files import InputError
+from reading.files import InputError, typed
 
 TILE_OPTIONS = "tiles.json"
 KEPT_IN = "Earlier tiles"  # where `prepare` moves them to
@@ -49,7 +49,7 @@ def as_told(data_dir, classes=None, foreground=None):
         raise InputError(
             f"{given} received, but by {Path(data_dir) / TILE_OPTIONS} the tiles were cut for one class ({meaning}); "
             "expected the same. Leave the option out, or take whole fields in place of the tiles: python main.py "
-            f'prepare --data "{data_dir}"'
+            f"prepare --data {typed(data_dir)}"
         )
     listed = ",".join(map(str, foreground))
     return 1, None, [f"--foreground {listed}: `prepare` has applied it; in the tiles foreground is 255"]
@@ -130,5 +130,5 @@ def _in_order(foreground):
 def _damaged(path, data_dir):
     return InputError(
         f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
-        f'--data "{data_dir}" with the options of before.'
+        f"--data {typed(data_dir)} with the options of before."
     )

@@ -11,7 +11,7 @@ from pairing.tile_names import slide_of
 from preparing.fields import cut_fields
 from preparing.told import UNFINISHED
 from reading import images, slides
-from reading.files import InputError, holds_files, is_hidden, stem_of
+from reading.files import InputError, holds_files, is_hidden, stem_of, typed
 
 CUT = ".prepare-fields"  # what is cut out of slides and into tiles stands here while it works
 
@@ -64,7 +64,7 @@ def refuse_forgotten_source(data_dir):
     if own := pairs.own_pictures(data_dir):
         raise InputError(
             f"{data_dir}: no Raw data, but images found in {own}: run python main.py prepare "
-            f'--source "{data_dir}" --data my_folder'
+            f"--source {typed(data_dir)} --data my_folder"
         )
     expected = {"readme.md", "check.png", *(f"{part} data" for part in ("raw", "train", "test"))}
     for path in sorted(data_dir.glob("*")):

@@ -105,7 +105,7 @@ def fill_if_empty(data_dir, named, **told):
         raise InputError(
             f"{data_dir}: no images; expected 'Train data/Images' and 'Train data/Masks' in it, or whole fields "
             f"in 'Raw data/Images' and 'Raw data/Masks'. Put your images "
-            f'there, or make the sample there with: python main.py prepare --data "{data_dir}"'
+            f"there, or make the sample there with: python main.py prepare --data {typed(data_dir)}"
         )
     print("1 prepare")
     fill(data_dir, **told)

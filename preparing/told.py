@@ -7,7 +7,7 @@ from pathlib import Path
 
 from preparing import earlier
 from reading import stacks
-from reading.files import NOT_KNOWN, InputError
+from reading.files import NOT_KNOWN, InputError, typed
 
 PREPARED = "prepared.json"
 UNFINISHED = ".prepare-unfinished"  # where `prepare` writes everything before it is moved, when it is whole
@@ -137,7 +137,7 @@ def read_noted(data_dir):
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: damaged; expected what `prepare` writes there. Delete it and run: python main.py prepare "
-            f'--data "{data_dir}" with the options of before.'
+            f"--data {typed(data_dir)} with the options of before."
         ) from error
 
 
@@ -157,8 +157,8 @@ def refuse_unfinished(data_dir):
     if (Path(data_dir) / UNFINISHED).exists():
         raise InputError(
             f"{Path(data_dir) / UNFINISHED}: left by a prepare that was cut short, so not all pictures may be there; "
-            f'expected it to be run again. Do that (python main.py prepare --data "{data_dir}", with the --source of '
-            "before), or delete this folder."
+            f"expected it to be run again. Do that (python main.py prepare --data {typed(data_dir)}, with the --source "
+            "of before), or delete this folder."
         )
 
 

@@ -22,8 +22,10 @@ class InputError(ValueError):
 def typed(value):
     """A path or another value as it is typed into a command: in double quotes, which every system knows, where it can.
 
-    Names with signs that a shell reads within them, such as `$`, are quoted for that shell.
+    Names with signs that a shell reads within them, such as `$`, are quoted for that shell. A path that begins as an
+    option does, `-c.png`, is typed so that it is none.
     """
+    value = f"./{value}" if isinstance(value, Path) and str(value).startswith("-") else value
     return f'"{value}"' if os.name == "nt" or not set(str(value)) & set('"$`\\!') else shlex.quote(str(value))
 
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from reading.files import InputError, settle
+from reading.files import InputError, settle, typed
 from training.run_card import CARD
 from training.run_folder import FOLDER, checkpoints
 
@@ -71,7 +71,7 @@ def restore(run_dir, network, say):
             raise InputError(
                 f"{path} is of another network than the settings of run {Path(run_dir).name} make here ({error}); "
                 "expected a run of this version of the program. Nothing was changed; go on with the version that began "
-                f'it, or start again: python main.py train --from-card "{Path(run_dir) / CARD}"'
+                f"it, or start again: python main.py train --from-card {typed(Path(run_dir) / CARD)}"
             ) from error
         except Exception as error:  # whatever a damaged archive makes zipfile, json or NumPy raise
             reason = str(error).strip().split("\n")[0]
@@ -82,7 +82,7 @@ def restore(run_dir, network, say):
     if saved:
         raise InputError(
             f"{saved[0].parent}: no whole checkpoint; expected one of the last {KEPT} epochs. Nothing was changed; "
-            f'start again: python main.py train --from-card "{Path(run_dir) / CARD}"'
+            f"start again: python main.py train --from-card {typed(Path(run_dir) / CARD)}"
         )
     return None
 

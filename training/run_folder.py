@@ -14,7 +14,7 @@ from pathlib import Path
 import filelock
 
 from reading import images
-from reading.files import InputError, counted, sha256, some
+from reading.files import InputError, counted, sha256, some, typed
 from reading.folder_lock import take
 from training import run_card
 from weights import start
@@ -29,7 +29,7 @@ SECONDS = 1.0  # for which `alone` asks for the lock: `is_busy` may hold it for 
 def by_name(run_dir):
     """The options of a command that name a run; where all runs are elsewhere than beside main.py, that too."""
     runs = Path(run_dir).parent
-    elsewhere = "" if runs.resolve() == USUAL else f" --runs {shlex.quote(str(runs))}"
+    elsewhere = "" if runs.resolve() == USUAL else f" --runs {typed(runs)}"
     return f"--run {shlex.quote(Path(run_dir).name)}{elsewhere}"
 
 

@@ -112,3 +112,11 @@ def test_a_folder_of_any_name_reaches_the_program_as_it_is(tmp_path, name):
     command = following.with_options("check", data=name).replace("python main.py", "printf '%s|'")
     shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=True).stdout
     assert shown.split("|")[:-1] == ["check", "--data", name] and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", [False, True])
+def test_a_picture_that_is_named_like_an_option_is_typed_as_a_picture(capsys, option):
+    picture = Path("-c.png")
+    following.say_correct(1, picture if option else Path("d"), [] if option else [picture])
+    command, given = only_line(capsys)
+    assert command == main.correct and (given["data"] if option else given["paths"][0]) == picture

@@ -70,7 +70,7 @@ def go_on(data, run_dir):
 
 def test_a_training_that_was_stopped_ends_as_if_it_never_had_been(whole, stopped, capsys):
     line = run_folder.how_to_go_on(stopped, "python main.py train")
-    end = f"--resume --run stopped --runs {stopped.parent}"
+    end = f'--resume --run stopped --runs "{stopped.parent}"'
     assert line == f"stopped; epoch 3 is saved. Go on with: python main.py train {end}"
     card = go_on(whole, stopped)
     assert result(stopped) == result(whole / "whole")

@@ -127,7 +127,7 @@ def test_runs_elsewhere_are_found_and_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "ROOT", tmp_path)
     assert main.main(["train", "--runs", str(folder / "runs"), "--resume", "--batch", "8"]) == 2
     assert "run half has batch 4" in capsys.readouterr().err
-    assert run_folder.how_to_go_on(run_dir, "python main.py").endswith(f"--run half --runs '{folder / 'runs'}'")
+    assert run_folder.how_to_go_on(run_dir, "python main.py").endswith(f'--run half --runs "{folder / "runs"}"')
     assert run_folder.by_name(ROOT / "runs" / "half") == "--run half"
 
 
