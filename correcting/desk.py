@@ -129,7 +129,7 @@ class Desk:
         """Take over an edit; (version, cells) after it. Raises `WrongVersion`, and `InputError` for a malformed one."""
         copy = self._copy(number)
         with copy.lock:
-            if told.get("version") != copy.version:
+            if type(told.get("version")) is not int or told["version"] != copy.version:  # True would equal 1
                 raise WrongVersion(copy.version)
             copy.edit(told)
             answer = copy.version, copy.head["cells"]

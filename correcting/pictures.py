@@ -57,7 +57,7 @@ def find_pictures(data, paths=()):
     """
     own = standing_fields(data)
     if paths:
-        own = _named(own, find_images(paths), paths_of_copies(data))
+        own = _named(own, find_images(paths, "correct"), paths_of_copies(data))
     named = {Path(path).resolve() for path in paths}
     found, left_out = [], []
     for pair, part in own:

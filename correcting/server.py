@@ -96,6 +96,11 @@ class Handler(BaseHTTPRequestHandler):
     def version_string(self):
         return "correct"
 
+    def send_error(self, code, message=None, explain=None):
+        """Answer what the standard library refuses by itself, such as other methods, as everything else is answered."""
+        self.close_connection = True
+        self._send_json({"error": message or "a request that is none"}, code)
+
     def log_message(self, *told):
         """Nothing: what a user reads is the program's own lines."""
 
@@ -216,7 +221,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in told.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
         self.wfile.flush()
 
 

@@ -67,12 +67,12 @@ def read_edit(told, shape):
     """
     try:
         row, column, height, width = (_whole(told[key]) for key in ("row", "column", "height", "width"))
-        runs = np.array(told["runs"])
+        kinds, runs = set(map(type, told["runs"])), np.array(told["runs"])
     except (KeyError, TypeError, ValueError, OverflowError):
         raise _malformed("numbers are missing") from None
     if row + height > shape[0] or column + width > shape[1] or height == 0 or width == 0:
         raise _malformed(f"{height}×{width} pixels from {row}, {column} on, of a picture of {shape[0]}×{shape[1]}")
-    if runs.ndim != 1 or runs.dtype.kind != "i" or not runs.size or runs.size % 2 or runs.min() < 0:
+    if kinds != {int} or runs.dtype.kind != "i" or runs.size % 2 or runs.min() < 0:
         raise _malformed("runs that are no pairs of whole numbers")
     values, counts = runs[::2], runs[1::2]
     if values.max() > NOT_KNOWN or counts.max() > height * width or counts.sum() != height * width:

@@ -55,18 +55,20 @@ class Wanted:
     region: list | None = None
 
 
-def find_images(given):
+def find_images(given, command="predict"):
     """The image and slide files that paths name, folders standing for what is in them: a list of paths.
+
+    command : for what the pictures are wanted.
 
     Raises `InputError` where there are none, where one is missing, and where two masks would get one name.
     """
-    paths = list_pictures(given)
+    paths = list_pictures(given, command)
     refuse_shared_names(paths)
     return paths
 
 
-def list_pictures(given, command="predict"):
-    """As `find_images`, but files may share a name. command : for what the pictures are wanted."""
+def list_pictures(given, command):
+    """As `find_images`, but files may share a name."""
     paths = []
     for path in map(Path, given):
         paths += _pictures(path, command) if path.is_dir() else [path]

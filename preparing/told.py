@@ -202,19 +202,22 @@ def say_as_told(data_dir, classes=None, foreground=None, ignore=None):
     """
     refuse_unfinished(data_dir)
     classes, foreground, lines = as_told(data_dir, classes, foreground)
+    before, now = ignored(data_dir), ignored(data_dir, ignore)
+    if before and _in_order(now) != _in_order(before):
+        lines.append(f"--ignore {_shown(now)} now, {_shown(before)} as `prepare` was told")
     if lines:
         print(*lines, sep="\n")
-    return classes, foreground, ignored(data_dir, ignore)
+    return classes, foreground, now
 
 
 def ignored(data_dir, given=None):
-    """What is to be ignored in the masks of a data folder, a tuple: as given, and as `prepare` was told; None: nothing.
+    """What is to be ignored in the masks of a data folder, a tuple; None: nothing.
 
-    In tiles of earlier versions there is nothing.
+    As given, else as `prepare` was told. Where corrected masks hold `NOT_KNOWN`, that stays so. In tiles of earlier
+    versions there is nothing.
     """
-    noted = read_noted(data_dir)
-    values = dict.fromkeys([*(given or ()), *((noted or {}).get("ignore") or ())])
-    return tuple(values) or None
+    before = (read_noted(data_dir) or {}).get("ignore") or ()
+    return tuple(dict.fromkeys([*given, *(one for one in before if one == NOT_KNOWN)] if given else before)) or None
 
 
 def stack_of(data_dir, given=None):

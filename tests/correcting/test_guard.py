@@ -104,16 +104,27 @@ def test_only_what_is_listed_can_be_asked_for(served, path):
     assert status == 404, content
 
 
+def keeps_to_itself(headers):
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert headers["Cache-Control"] == "no-store" and headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    return not [name for name in headers if name.lower().startswith("access-control")]
+
+
 def test_every_answer_keeps_to_itself(served):
     client, _ = served
     for path in (f"/?token={client.token}", "/api/fields", "/api/fields/1/picture", "/api/fields/1/labels", "/nothing"):
-        headers = client.ask("GET", path)[1]
-        assert headers["Cache-Control"] == "no-store" and headers["Referrer-Policy"] == "no-referrer"
-        assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
-        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
-        policy = headers["Content-Security-Policy"]
-        assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "frame-ancestors 'none'" in policy
-        assert not [name for name in headers if name.lower().startswith("access-control")]
+        assert keeps_to_itself(client.ask("GET", path)[1])
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "NONSENSE"])
+def test_other_methods_are_answered_as_everything_else(served, method):
+    client, _ = served
+    status, headers, content = client.ask(method, "/api/fields")
+    assert status == 501 and keeps_to_itself(headers) and headers["Content-Type"] == "application/json"
+    assert content == b"" if method == "HEAD" else method in json.loads(content)["error"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +146,11 @@ def test_every_answer_keeps_to_itself(served):
         ({"version": 0}, 400),
         (EDIT | {"version": 7}, 409),
         (EDIT | {"version": None}, 409),
+        (EDIT | {"version": False}, 409),
+        (EDIT | {"version": 0.0}, 409),
+        (EDIT | {"runs": [True, 1]}, 400),
+        (EDIT | {"runs": []}, 400),
+        (EDIT | {"runs": 9}, 400),
     ],
 )
 def test_a_malformed_edit_changes_nothing(served, told, status):

@@ -55,6 +55,15 @@ def test_a_second_one_on_the_same_folder_is_told(client, tmp_path):
         pass
 
 
+def test_a_folder_without_pictures_of_its_own_is_answered_with_the_command_that_was_asked(tmp_path):
+    folder = make_folder(tmp_path / "mine", count=1) / "Train data"
+    with pytest.raises(InputError, match=f'no images to correct .*python main.py correct "{folder}/Images"'):
+        find_pictures(tmp_path / "data", [folder])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no images to correct; .*python main.py correct my_image.png"):
+        find_pictures(tmp_path / "data", [tmp_path / "none"])
+
+
 def test_a_page_that_is_open_still_goes_on_with_the_next_one(tmp_path):
     """Whatever ended the one before, since changes may wait in the page; not where other pictures have its numbers."""
     make_folder(tmp_path, count=2)

@@ -21,9 +21,9 @@ from pairing.masks import IGNORED, read_mask_of
 from preparing import prepare
 from preparing.prepare import prepare_fields
 from preparing.tiles import Piece, drop_empty, tile_starts
-from preparing.told import UNFINISHED, Told, as_told, ignored, stack_of
+from preparing.told import UNFINISHED, Told, as_told, ignored, say_as_told, stack_of
 from reading import decoding, folder_lock, images, intensity
-from reading.files import InputError, holds_files
+from reading.files import NOT_KNOWN, InputError, holds_files, write_json
 from reading.images import write_png
 from tests.slide_files import make_slide
 
@@ -821,6 +821,18 @@ def test_ignored_values_are_remembered_and_others_refused(tmp_path):
     assert "15.0% of the pixels are ignored" in done.table() and ignored(tmp_path / "data") == (255,)
     assert prepare_fields(tmp_path / "data", source, quiet=True).written == 0  # given once is enough
     assert ignored(tmp_path / "data", (3, 255)) == (3, 255) and ignored(tmp_path) is None
+
+
+def test_what_check_is_told_to_ignore_takes_the_place_of_what_prepare_was_told(tmp_path, capsys):
+    noted = {"classes": 1, "foreground": None, "meaning": "", "ignore": [100]}
+    write_json(tmp_path / "prepared.json", noted)
+    assert say_as_told(tmp_path, ignore=(3,))[2] == (3,)
+    assert "--ignore 3 now, 100 as `prepare` was told" in capsys.readouterr().out
+    for same in (None, (100,)):
+        assert say_as_told(tmp_path, ignore=same)[2] == (100,) and not capsys.readouterr().out
+    write_json(tmp_path / "prepared.json", noted | {"ignore": [100, NOT_KNOWN]})  # as `correct` notes it
+    assert say_as_told(tmp_path, ignore=(3,))[2] == (3, NOT_KNOWN)
+    assert say_as_told(tmp_path, ignore=(100,))[2] == (100, NOT_KNOWN)
 
 
 def test_a_point_beside_outlines_is_said_once(tmp_path):
