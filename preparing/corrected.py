@@ -36,6 +36,7 @@ from reading.files import (
     sha256,
     some,
     stem_of,
+    typed,
     write_json,
 )
 from reading.folder_lock import in_turn, written_aside
@@ -111,7 +112,7 @@ def prepare_corrected(data_dir, folder, pictures=None):
         if earlier.records(data_dir):
             raise InputError(
                 f"{data_dir}: cut into tiles by an earlier version; expected whole fields, which can be corrected. Run "
-                f'first: python main.py prepare --data "{data_dir}"'
+                f"first: python main.py prepare --data {typed(data_dir)}"
             )
         noted = read_noted(data_dir) or {"classes": 1, "foreground": None, "meaning": "corrected cells"}
         if noted["classes"] > 1:
@@ -212,7 +213,7 @@ def _picture(one, folder, pictures):
     if one.image_sha256 is None:
         raise InputError(
             f"{one.mask}: cells of a slide, {one.image.name}; expected those of a picture. Draw Region* areas around "
-            f'corrected cells in QuPath, export them, and give: prepare --source "{one.image}" --annotations FILE'
+            f"corrected cells in QuPath, export them, and give: prepare --source {typed(one.image)} --annotations FILE"
         )
     places = [Path(pictures), Path(pictures, "Images")] if pictures else []
     places = [one.image, *(place / one.image.name for place in (*places, folder, folder.parent))]

@@ -15,7 +15,7 @@ from pairing.naming import pairing_key
 from pairing.pairs import mask_sources
 from preparing.told import UNFINISHED
 from reading import images
-from reading.files import InputError, as_one_name, is_hidden, sha256, some
+from reading.files import InputError, as_one_name, is_hidden, sha256, some, typed
 
 SAME, TAKE, KEEP, CLASH, STRANGER = "same", "take", "keep", "clash", "stranger"
 KEPT_IN = "Earlier fields"  # where pictures go that are not prepared any more,
@@ -206,7 +206,7 @@ def refuse_shared_mask(data_dir, folder, mask):
     if file_of(mask) != mask or mask.parent != data_dir / folder / "Masks":
         raise InputError(
             f"{mask}: no mask of its own in {data_dir / folder / 'Masks'}; expected one a picture, which can be moved. "
-            f'Bring the folder in order first: python main.py prepare --source "{data_dir}" --data my_folder'
+            f"Bring the folder in order first: python main.py prepare --source {typed(data_dir)} --data my_folder"
         )
 
 

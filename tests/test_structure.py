@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,32 @@ def test_modules_and_functions_stay_small(module):
             given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
             assert len(given) - bool(given[:1] and given[0].arg == "self") <= MOST_PARAMETERS, node.name
             assert node.end_lineno - node.lineno < MOST_FUNCTION_LINES, node.name
+
+
+def untyped_values(text):
+    """(line, value) of what commands that are shown to people hold in quotes of their own, or in none, in a source."""
+    of_paths = re.compile("--(data|source|out|runs|model|init|from-card|corrected|annotations) [\"']?$")
+    for node in ast.walk(ast.parse(text)):
+        parts = node.values if isinstance(node, ast.JoinedStr) else []
+        texts = [part.value if isinstance(part, ast.Constant) else "" for part in parts]
+        is_command = "main.py" in "".join(texts)
+        for before, part in zip(texts, parts[1:], strict=False):
+            quoted = of_paths.search(before) or is_command and before.endswith(('"', "'"))
+            if quoted and isinstance(part, ast.FormattedValue) and not ast.unparse(part.value).startswith("typed("):
+                yield node.lineno, ast.unparse(part.value)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_values_in_commands_that_are_shown_are_typed_for_a_shell(module):
+    """By `reading.files.typed`: plain quotes break at a `$`, a quote or a backquote in a path."""
+    found = list(untyped_values(MODULES[module].read_text(encoding="utf-8")))
+    assert not found
+
+
+def test_values_that_are_not_typed_are_found():
+    shown = ["f\"python main.py predict '{path}'\"", 'f"run: python main.py check --data {x}"', "f'--source \"{x.y}\"'"]
+    assert all(list(untyped_values(text)) for text in shown)
+    assert not list(untyped_values('f"python main.py check --data {typed(x)} --classes {n}, of {name}"'))
 
 
 def test_no_module_shadows_another():
