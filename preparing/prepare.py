@@ -24,7 +24,7 @@ from preparing.standing import KEEP, SAME, TAKE, Copies, files_of, named, put_aw
 from preparing.tiles import Piece, counts_of, cut_tiles, drop_empty
 from preparing.told import PREPARED, UNFINISHED, told_again
 from reading import images
-from reading.files import InputError, as_one_name, counted, json_text, replacing, some
+from reading.files import InputError, as_one_name, counted, json_text, replacing, some, stem_of
 from reading.folder_lock import in_turn, written_aside
 from reading.stacks import as_one
 
@@ -125,7 +125,7 @@ class _Preparing:
         self.bar = partial(tqdm, unit="image", leave=False, delay=1, disable=quiet or None)
         self.copied = dict((known.noted or {}).get("copied", {}))
         self.copied_before = {as_one_name(stem): noted for stem, noted in self.copied.items()}
-        self.renamed, self.replaced = {}, []
+        self.renamed, self.replaced, self.moved, self.contents = {}, [], set(), set()
 
     def run(self, found):
         names = {as_one_name(pair.stem) for pair in found}
@@ -134,7 +134,12 @@ class _Preparing:
         others, gone = self.known.apart(names, self.copied_from)
         absent = [row for row in others if not row.stands_in(self.data_dir)]  # deleted, or put away before a kill
         others, gone = [row for row in others if row not in absent], gone + absent
-        parts, self.renamed = parts_of(found, self.known, others, gone, self.told, self.copies.hash)
+        split = parts_of(found, self.known, others, self.told, self.copies)
+        found, parts, self.renamed = split.found, split.parts, split.seen.renamed
+        gone += split.seen.displaced
+        self._note_moved(split, names)
+        self.contents = {self.copies.hash(path) for pair in found for path in (pair.image, pair.mask)}
+        self._refuse_moved_and_edited(found)
         self._refuse_too_large(found)
         raw_gone = [] if self.copied_from is None else self._raw_gone(names)
         found = found if self.copied_from is None else [self._through_raw(pair) for pair in found]
@@ -145,7 +150,7 @@ class _Preparing:
         coding = seen.coding(self.told.classes, self.told.foreground)
         if self.told.foreground:
             seen.refuse_rare(coding, self.told.foreground)
-        pieces, empty = self._pieces(found, parts, coding, contents)
+        pieces, empty = self._pieces(found, parts, coding, contents, others)
         self._refuse_one_name(pieces, others)
         self._refuse_strangers(pieces, names)
         rows, changes = self._plan(pieces)
@@ -153,7 +158,7 @@ class _Preparing:
         self._plan_stale(stale, rows)
         self.copies.refuse_clashes()
         changes |= {"replaced": self.replaced, "absent": absent}
-        changes = change_lines(found, self.known, parts, self.renamed, gone, changes)
+        changes = change_lines(self.known, split, gone, changes)
         rows = sorted([*rows, *others], key=lambda row: (row.part, row.file))
         left_out = sorted(
             {pair.image.name for pair in found} - {piece.cut_from or piece.pair.image.name for piece in pieces}
@@ -161,7 +166,12 @@ class _Preparing:
         noted = self.told.recorded() | {"meaning": coding.explanation, "left_out": left_out, "copied": self.copied}
         if corrected := (self.known.noted or {}).get("corrected"):
             names = {row.field: stem for stem, row in self.renamed.items()}
-            noted["corrected"] = {names.get(as_one_name(stem), stem): value for stem, value in corrected.items()}
+            lost = {row.field for row in split.seen.displaced} - names.keys()
+            noted["corrected"] = {
+                names.get(as_one_name(stem), stem): value
+                for stem, value in corrected.items()
+                if as_one_name(stem) not in lost
+            }
         if "test" in {row.part for row in self.known.rows} - {row.part for row in rows}:
             changes.append(
                 "no test picture is left, so nothing can be scored: of the next new slides or patients, some are tested"
@@ -170,6 +180,43 @@ class _Preparing:
         written = self._write(rows, noted, gone, raw_gone)
         notes = [coding.explanation, *seen.notes(coding)]
         return Prepared(rows, pieces, coding, notes, changes, empty, written)
+
+    # -------------------------------------------------------------------------------------------------------- renamed
+
+    def _note_moved(self, split, names):
+        """Note the stems of pictures whose name, or whose name of before, is another picture's: `moved`."""
+        seen = split.seen
+        displaced = {row.field for row in seen.displaced}
+        self.moved = {stem for stem, row in seen.renamed.items() if row.field in names}
+        self.moved |= {stem for stem in split.parts if as_one_name(stem) in displaced}
+
+    def _refuse_moved_and_edited(self, found):
+        """Raise `InputError` for a copy that was edited and would have to follow to a name that another picture had.
+
+        A prepare that was killed has looked already, and moved a part.
+        """
+        if (self.data_dir / UNFINISHED).exists():
+            return
+        for pair in found:
+            row = self.renamed.get(pair.stem)
+            if pair.stem not in self.moved or row is None:
+                continue
+            noted = self.copied_before.get(row.field, {}) if self.copied_from is not None else {}
+            for kind, source, raw, recorded in (
+                ("Images", pair.image, noted.get("image"), row.image_sha256),
+                ("Masks", pair.mask, noted.get("mask"), row.mask_sha256),
+            ):
+                places = [("Raw data", raw)] if raw else []
+                places += [] if row.cut_from else [(row.folder, recorded)]
+                for folder, before_it in places:
+                    there = self.copies.standing(f"{folder}/{kind}", row.field)
+                    if there and self.copies.hash(there) not in (before_it, self.copies.hash(source)):
+                        raise InputError(
+                            f"{there}: edited since it was copied, and its picture is named {pair.stem} now, where "
+                            f"names have changed hands; expected the edited one in the source. Put it beside {source} "
+                            f"as {named(pair.stem, there)}, take away what was there for {pair.stem}, and run this "
+                            "again; nothing was changed."
+                        )
 
     # ------------------------------------------------------------------------------------------------------ Raw data
 
@@ -198,11 +245,15 @@ class _Preparing:
         old = self.renamed[stem].field if stem in self.renamed else as_one_name(stem)
         noted, taken = self.copied_before.get(old, {}), {"from": str(self.copied_from)}
         plan = partial(self.copies.plan, stem=stem)
-        was = self.copies.under_name_of_before("Raw data/Masks", old) if stem in self.renamed else None
+        follows = stem in self.renamed and stem not in self.moved
+        was = self.copies.under_name_of_before("Raw data/Masks", old) if follows else None
         standing = [self.copies.standing(f"Raw data/{kind}", stem) for kind in ("Images", "Masks")]
-        image, taken["image"], name = plan(pair.image, "Raw data/Images", pair.image.name, recorded=noted.get("image"))
+        recorded = [noted.get("image"), noted.get("mask")]
+        if stem in self.moved:
+            recorded = self._give_way(standing)
+        image, taken["image"], name = plan(pair.image, "Raw data/Images", pair.image.name, recorded=recorded[0])
         mask, taken["mask"], mask_name = plan(
-            pair.mask, "Raw data/Masks", named(stem, pair.mask), recorded=noted.get("mask"), was=was
+            pair.mask, "Raw data/Masks", named(stem, pair.mask), recorded=recorded[1], was=was
         )
         if image == TAKE and self.told.tile_px:  # of whole fields, the copies that are learnt from are kept
             self.replaced += filter(None, standing)
@@ -225,7 +276,7 @@ class _Preparing:
 
     # ------------------------------------------------------------------------------------------- Train and Test data
 
-    def _pieces(self, found, parts, coding, contents):
+    def _pieces(self, found, parts, coding, contents, others):
         """(what is to stand in `Train data` and `Test data`, number of empty tiles left out)."""
         pieces, folder = [], self.data_dir / CUT
         for pair in self.bar(found, "cut" if self.told.tile_px else "read"):
@@ -238,12 +289,17 @@ class _Preparing:
             else:
                 pieces.append(Piece(pair, parts[pair.stem], *counts_of(ids)))
         kept = drop_empty(pieces, self.told)
-        if not any(piece.part == "train" for piece in kept):
+        if any(each.part == "train" for each in [*kept, *others]):
+            return kept, len(pieces) - len(kept)
+        if "train" in parts.values():
             raise InputError(
                 f"no training tile is left: none holds foreground and --keep-empty is {self.told.keep_empty}; "
                 "expected some. Keep more empty tiles, or choose another --seed."
             )
-        return kept, len(pieces) - len(kept)
+        raise InputError(
+            f"no picture is left to learn from: {some(parts)} {'is' if len(parts) == 1 else 'are'} tested, as before; "
+            "expected some of other slides or patients. Put these beside them; nothing was changed."
+        )
 
     def _piece(self, row, coding, contents):
         """The `Piece` of what this source does not speak of, to be counted with the others."""
@@ -263,22 +319,27 @@ class _Preparing:
             places = [f"{folder}/{kind}" for kind in ("Images", "Masks")]
             standing = [self.copies.standing(place, pair.stem) for place in places]
             was = [None, None]
-            if not piece.cut_from and pair.stem in self.renamed:
+            is_moved = (stem_of(piece.cut_from) if piece.cut_from else pair.stem) in self.moved
+            old_shas = [old and old.image_sha256, old and old.mask_sha256]
+            if not piece.cut_from and is_moved:
+                old, old_shas = self.renamed.get(pair.stem), self._give_way(standing)
+            elif not piece.cut_from and pair.stem in self.renamed:
                 old = self.renamed[pair.stem]
+                old_shas = [old.image_sha256, old.mask_sha256]
                 was = [self.copies.under_name_of_before(place, old.field) for place in places]
             plan = partial(self.copies.plan, stem=pair.stem)
-            image, image_sha, file = plan(
-                pair.image, places[0], pair.image.name, recorded=old and old.image_sha256, was=was[0]
-            )
-            recorded = old and old.mask_sha256
+            image, image_sha, file = plan(pair.image, places[0], pair.image.name, recorded=old_shas[0], was=was[0])
+            recorded = old_shas[1]
             if old and not old.image_sha256 and image == SAME:  # it came by `correct`, whose mask stays: an edited copy
                 recorded = self.copies.hash(pair.mask)
             mask, mask_sha, mask_file = plan(
                 pair.mask, places[1], named(pair.stem, pair.mask), recorded=recorded, was=was[1]
             )
-            if old and not piece.cut_from and image == TAKE and old.image_sha256 != image_sha:
+            if old and not piece.cut_from and not is_moved and image == TAKE and old.image_sha256 != image_sha:
                 self.replaced += filter(None, standing)
             shown = Path(piece.cut_from).stem or pair.stem
+            if piece.cut_from and is_moved:
+                old = None
             if old and old.mask_sha256 not in ("", mask_sha):
                 changes["mask"][shown] = piece.part
             if old and old.image_sha256 not in ("", image_sha):
@@ -305,6 +366,16 @@ class _Preparing:
                 )  # fmt: skip
             )
         return rows, changes
+
+    def _give_way(self, standing):
+        """The checksums of what stands under a name that is another picture's now, so that it is taken for a copy.
+
+        Of what is found nowhere else now, a copy is kept.
+        """
+        there = [path and self.copies.hash(path) for path in standing]
+        if any(content and content not in self.contents for content in there):
+            self.replaced += filter(None, standing)
+        return there
 
     def _plan_stale(self, stale, rows):
         """Plan the removal of what stood for a field that is now a whole, or other tiles; none that was edited."""
@@ -351,7 +422,13 @@ class _Preparing:
 
     def _write(self, rows, noted, gone, raw_gone):
         """Write what was planned; returns the number of files written."""
-        places = [(f"{row.folder}/{kind}", name_of(row.file)) for row in gone for kind in ("Images", "Masks")]
+        made = {(row.part, name_of(row.file)) for row in rows}
+        places = [
+            (f"{row.folder}/{kind}", name_of(row.file))
+            for row in gone
+            if (row.part, name_of(row.file)) not in made
+            for kind in ("Images", "Masks")
+        ]
         away = [path.relative_to(self.data_dir) for place in places if (path := self.copies.standing(*place))]
         with written_aside(self.data_dir, UNFINISHED, _order, {*self.copies.copied, *RECORDS}) as aside:
             self.copies.copy_into(aside.path, partial(self.bar, desc="copy"))

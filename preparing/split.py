@@ -1,13 +1,14 @@
 """Which fields are learnt from and which are tested: the split of before, and the part of what is new."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pairing.groups import TILE_TABLE, grouped_by, groups_of, split_by_group
 from preparing import earlier
 from preparing.field_table import name_of, read_fields, standing_fields
+from preparing.recognised import Recognised, recognise
 from preparing.standing import KEPT_IN
 from preparing.told import read_noted
 from reading.files import InputError, as_one_name, counted, some, stem_of
@@ -54,23 +55,33 @@ def before(data_dir):
     return Before(rows, noted or None, parts | {row.field: row.part for row in rows}, earlier.tiles(data_dir))
 
 
-def parts_of(found, known, others, gone, told, hash_of):
-    """The part of each field found: ({stem: "train" or "test"}, {stem: its row of before, where it was renamed}).
+@dataclass(frozen=True)
+class Split:
+    """What `parts_of` makes of the pictures found.
 
-    Fields keep their part, also under another name. A new one goes where its group is; of new groups as many are
-    tested as the share of all groups still lacks.
+    found : the same pairs, with their groups. parts : {stem: "train" or "test"}. seen : `recognised.Recognised`.
+    """
 
-    Parameters: found, list of `pairs.Pair`; known, `Before`; others, gone, its `apart`; told, `told.Told`; hash_of, a
-    function of a path. Raises `InputError` where a group would be in both parts, and for tiles without their field.
+    found: list
+    parts: dict
+    seen: Recognised
+
+
+def parts_of(found, known, others, told, copies):
+    """The `Split` of the pictures found.
+
+    Pictures keep their part and group, also under another name, and a copy of one is where that is. A new one goes
+    where its group is; of new groups as many are tested as the share of all groups still lacks.
+
+    Parameters: found, list of `pairs.Pair`; known, `Before`; others, of its `apart`; told, `told.Told`; copies,
+    `standing.Copies`. Raises `InputError` where a group would be in both parts, and for tiles without their field.
     """
     if known.tiles:
         _refuse_without_field(found, known, others)
-    earlier_names, renamed = {row.image_sha256: row for row in gone if not row.cut_from}, {}
-    parts = {pair.stem: known.parts[as_one_name(pair.stem)] for pair in found if as_one_name(pair.stem) in known.parts}
-    for pair in found if earlier_names else ():
-        row = None if pair.stem in parts else earlier_names.get(hash_of(pair.image))
-        if row:
-            parts[pair.stem], renamed[pair.stem] = row.part, row
+    seen = recognise(found, known, others, copies)
+    found, linked = _with_groups(found, seen, others, told, copies)
+    parts = {stem: known.parts[as_one_name(stem)] for stem in seen.own}
+    parts |= {stem: row.part for stem, row in (seen.renamed | seen.copies).items()}
     of_group = {}
     for group, part in [(row.group, row.part) for row in others] + [
         (pair.group, parts[pair.stem]) for pair in found if pair.stem in parts
@@ -84,9 +95,51 @@ def parts_of(found, known, others, gone, told, hash_of):
             "groups before; expected the groups of before. Give the same names and --group-by, or name an empty folder "
             "with --data for a new split."
         )
+    of_group = linked | of_group
+    back = {}
+    for pair in found:
+        if pair.stem in seen.back and pair.group not in of_group:
+            back.setdefault(pair.group, set()).add(seen.back[pair.stem])
+    of_group |= {group: {max(those, key="test".__eq__)} for group, those in back.items()}
     tested = {group for group, those in of_group.items() if those == {"test"}}
     tested |= _new_tested(found, of_group, len(tested), told)
-    return {pair.stem: parts.get(pair.stem, "test" if pair.group in tested else "train") for pair in found}, renamed
+    parts = {pair.stem: parts.get(pair.stem, "test" if pair.group in tested else "train") for pair in found}
+    return Split(found, parts, seen)
+
+
+def _with_groups(found, seen, others, told, copies):
+    """(found with their groups, {the group by which `others` would go beside these: their parts}).
+
+    A picture is of the group it was of, unless --group-by says another, or that was only its own name, since its slide
+    could not be known then. Pictures of one content are of one group.
+    """
+    names = list({row.field: row for row in others}.values())
+    linked, groups = {}, {pair.stem: pair.group for pair in found}
+    if told.group_by is None:
+        known = [(shown(row), row.group) for row in names]
+        of_names, now, beside = groups_of(list(groups)), *_groups_beside(known, list(groups))
+        for row, group in zip(names, now, strict=True):
+            linked.setdefault(group, set()).add(row.part)
+        for pair, alone, group in zip(found, of_names, beside, strict=True):
+            if pair.group == alone and group != pair.stem:
+                groups[pair.stem] = group
+        for stem, row in (seen.own | seen.renamed).items():
+            if row and (stem in seen.renamed or row.group != shown(row)):
+                groups[stem] = row.group
+    rows = seen.own | seen.renamed
+    same = {}
+    for pair in sorted(found, key=lambda pair: not rows.get(pair.stem)):
+        same.setdefault(copies.hash(pair.image), []).append(pair.stem)
+    for content, stems in same.items():
+        there = [row.group for row in seen.twins.get(content, ()) if row in others]
+        there += [groups[stem] for stem in stems if rows.get(stem) and rows[stem].group == groups[stem]]
+        parts = {row.part for row in seen.twins.get(content, ())}
+        if len(parts) < 2 and (there or len(stems) > 1):
+            groups |= dict.fromkeys(stems, (there or [groups[stems[0]]])[0])
+        for stem in stems:
+            if stem in seen.copies and len(parts) > 1:
+                groups[stem] = seen.copies[stem].group
+    return [replace(pair, group=groups[pair.stem]) for pair in found], linked
 
 
 def _new_tested(found, of_group, tested, told):
@@ -114,11 +167,9 @@ def parts_of_new(data_dir, pairs):
     others = [(pair, part) for pair, part in standing_fields(data_dir) if as_one_name(pair.stem) not in names]
     by = (read_noted(data_dir) or {}).get("group_by")
     if by is None:
-        groups = groups_of([pair.stem for pair, _ in others] + [pair.stem for pair in pairs])
-        known = {_shape(pair.stem, pair.group): pair.group for pair, _ in others if pair.stem.startswith(pair.group)}
-        for number, pair in enumerate(pairs, len(others)):
-            like = [name for shape, name in known.items() if shape == _shape(pair.stem, name)]
-            groups[number] = max(like, key=len, default=groups[number])
+        known = [(pair.stem, pair.group) for pair, _ in others]
+        before, of_new = _groups_beside(known, [pair.stem for pair in pairs])
+        groups = before + of_new
     else:
         groups = [pair.group for pair in [pair for pair, _ in others] + grouped_by(pairs, by)]
     found = []
@@ -127,6 +178,21 @@ def parts_of_new(data_dir, pairs):
         parts = {part for (_, part), is_same in zip(others, same, strict=True) if is_same}
         found.append(("test" if parts == {"test"} else "train", group))
     return found
+
+
+def _groups_beside(known, stems):
+    """Groups by the names of all pictures together: (of those known, of those new), two lists of names.
+
+    known : list of (stem, group). stems : of those new, which are of a known group where they are named as its are,
+    but for numbers behind the group's name.
+    """
+    groups = groups_of([stem for stem, _ in known] + stems)
+    shapes = {_shape(stem, group): group for stem, group in known if stem.startswith(group)}
+    of_new = []
+    for stem, group in zip(stems, groups[len(known) :], strict=True):
+        like = [name for shape, name in shapes.items() if shape == _shape(stem, name)]
+        of_new.append(max(like, key=len, default=group))
+    return groups[: len(known)], of_new
 
 
 def _shape(stem, group):
@@ -145,7 +211,7 @@ def _refuse_without_field(found, known, others):
         )
 
 
-def change_lines(found, known, parts, renamed, gone, changes):
+def change_lines(known, split, gone, changes):
     """Lines for people on what is not as it was when the folder was prepared before; [] where it was not.
 
     changes : {"mask", "picture", "kept", "back": {name of a field: its part}}, "replaced", the paths of what others
@@ -158,7 +224,8 @@ def change_lines(found, known, parts, renamed, gone, changes):
         ]
     if not known.parts:
         return []
-    new = [pair.stem for pair in found if as_one_name(pair.stem) not in known.parts and pair.stem not in renamed]
+    parts, seen, renamed = split.parts, split.seen, split.seen.renamed
+    new = [stem for stem in parts if stem not in seen.own and stem not in renamed]
     now = {row.field for row in renamed.values()}
     lost = sorted(
         {row.field: shown(row) for row in gone if row.field not in now and row not in changes["absent"]}.values()
@@ -181,7 +248,33 @@ def change_lines(found, known, parts, renamed, gone, changes):
     kept = f"edited in Train data or Test data, and kept so: {kept}" if kept else ""
     back = _line(len(changes["back"]), "field", "fields", _with_parts(changes["back"]))
     back = f"deleted from Train data or Test data, and copied there again, as the source has it: {back}" if back else ""
-    return [line for line in ("; ".join(filter(None, lines)), kept, back) if line]
+    return [line for line in ("; ".join(filter(None, lines)), kept, back, *_lines_of_content(split)) if line]
+
+
+def _lines_of_content(split):
+    """Lines on pictures that are known by their content: copies of others, and those that had gone."""
+    seen, parts = split.seen, split.parts
+    copies = [f"{stem} is {shown(row)} ({row.part})" for stem, row in seen.copies.items()]
+    line = _line(len(copies), "copy", "copies", copies)
+    lines = [f"the same picture under two names, and so in the same part: {line}"] if line else []
+    again = _with_parts({stem: part for stem, part in seen.back.items() if parts[stem] == part})
+    line = _line(len(again), "picture", "pictures", again)
+    lines += [f"here before, and so in the part of then: {line}"] if line else []
+    other = [f"{stem} ({part} then, {parts[stem]} now)" for stem, part in seen.back.items() if parts[stem] != part]
+    line = _line(len(other), "picture", "pictures", other)
+    lines += [f"here before in another part, and now where its slide or patient is: {line}"] if line else []
+    apart = [rows for rows in seen.twins.values() if len({row.part for row in rows}) > 1]
+    now = {row.field for row in [*seen.own.values(), *seen.renamed.values()] if row}
+    apart = [
+        " and ".join(f"{shown(row)} ({row.part})" for row in rows)
+        for rows in apart
+        if now & {row.field for row in rows}
+    ]
+    line = _line(len(apart), "picture", "pictures", apart)
+    lines += (
+        [f"learnt from and tested, so that its score is too good; take one of the two away: {line}"] if line else []
+    )
+    return lines
 
 
 def shown(row):

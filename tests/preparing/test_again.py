@@ -82,7 +82,8 @@ def test_changes_are_taken_over_and_said_and_the_split_stays(tmp_path, raw):
     done = prepare_fields(data, given, quiet=True)
     assert done.changes == [
         f"2 masks changed: {one} (train), {two} (train); 1 picture added: new (train); 1 renamed: {tested} → renamed "
-        f"(test); 1 gone: {three} (kept in Earlier fields)"
+        f"(test); 1 gone: {three} (kept in Earlier fields)",
+        f"the same picture under two names, and so in the same part: 1 copy: new is {one} (train)",
     ]
     assert {row.field: row.part for row in done.rows} == {
         name: part for name, part in parts.items() if name not in (three, tested)

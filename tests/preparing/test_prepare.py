@@ -152,9 +152,10 @@ def test_options_not_given_again_are_as_before(tmp_path, monkeypatch):
     prepare_fields(data, source, **options)
     before = listing(data)
     assert prepare_fields(data, source, quiet=True).written == 0 and listing(data) == before
+    more = make_source(tmp_path / "more", [(40, 40)] * 2, classes=3, seed=5)
     for number in (6, 7):
         for kind, ending in (("Images", "tif"), ("Masks", "png")):
-            shutil.copy(source / kind / f"slide0_field0.{ending}", source / kind / f"slide{number}_x.{ending}")
+            shutil.copy(more / kind / f"slide{number - 6}_field0.{ending}", source / kind / f"slide{number}_x.{ending}")
     done = prepare_fields(data, source, quiet=True)
     assert {row.group for row in done.rows} == {f"slide{i}" for i in range(8)}  # by the pattern of before
     assert sum(row.part == "test" for row in done.rows) == 4
