@@ -119,10 +119,13 @@ class Copies:
         if self._clashes:
             source, there = self._clashes[0]
             names = some(there.name for _, there in self._clashes)
+            keep = "copy it over the second"
+            if named("", source).lower() != named("", there).lower():  # what is read as its ending says
+                keep = f"put it beside the second as {named(pairing_key(source), there)} and take {source.name} away,"
             raise InputError(
                 f"{there}: changed since it was copied, and so was {source}, otherwise ({names}); expected one of the "
-                "two. Delete the first to take the second, or copy it over the second to keep it, and run this again; "
-                "nothing was changed."
+                f"two. Delete the first to take the second, or {keep} to keep it, and run this again; nothing was "
+                "changed."
             )
 
     def refuse_strangers(self, known):

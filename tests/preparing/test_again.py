@@ -125,6 +125,32 @@ def test_what_was_edited_in_place_stays_and_two_edits_are_refused(tmp_path, caps
         prepare_fields(data, given, quiet=True)
 
 
+@pytest.mark.parametrize("raw", [False, True], ids=["source", "Raw data"])
+@pytest.mark.parametrize("kind", ["outlines", "folder"])
+def test_the_advice_on_two_edits_of_other_endings_keeps_the_first_and_damages_none(tmp_path, capsys, raw, kind):
+    data, source, given, parts = prepared(tmp_path, count=3, raw=raw)
+    one = of_part(parts, "train")[0]
+    mask, edited = source / f"Masks/{one}.geojson", data / f"Train data/Masks/{one}.png"
+    mask.with_suffix(".png").unlink()
+    if kind == "folder":
+        mask = mask.with_suffix("")
+    for corner in (5, 7):
+        put_mask(mask / "1.png", corner) if kind == "folder" else draw(mask, rectangle(corner, corner, 9, 9))
+        if corner == 5:
+            prepare_fields(data, given, quiet=True)
+            shutil.rmtree(edited.with_suffix("")) if kind == "folder" else edited.with_suffix(".geojson").unlink()
+            put_mask(edited, 3)  # as `correct` does
+    kept = edited.read_bytes()
+    assert main.main(["prepare", "--data", str(data), *([] if raw else ["--source", str(source)])]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"put it beside the second as {one}.png and take {mask.name} away" in line and "copy it over" not in line
+    shutil.copy(edited, source / "Masks")
+    shutil.rmtree(mask) if mask.is_dir() else mask.unlink()
+    prepare_fields(data, given, quiet=True)
+    assert edited.read_bytes() == kept and (data / f"Raw data/Masks/{one}.png").read_bytes() == kept
+    assert prepare_fields(data, given, quiet=True).written == 0
+
+
 def test_pictures_of_another_source_are_added_and_none_is_lost(tmp_path):
     data, _, _, parts = prepared(tmp_path)
     other = make_source(tmp_path / "other", [(40, 40)] * 2, seed=5)
