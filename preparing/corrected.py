@@ -11,6 +11,8 @@ import json
 import re
 import shutil
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from pairing.objects import components
 from pairing.outlines import filled
 from pairing.pairs import Pair
 from preparing import earlier
-from preparing.field_table import note_mask, note_not_known, read_fields, standing_fields
+from preparing.field_table import clear_half_written, note_mask, note_not_known, read_fields, standing_fields
 from preparing.split import parts_of_new
 from preparing.standing import EARLIER, place_away, put_away, refuse_shared_mask
 from preparing.told import PREPARED, read_noted, refuse_unfinished, stack_of
@@ -91,7 +93,7 @@ def prepare_corrected(data_dir, folder, pictures=None):
     Parameters
     ----------
     data_dir : path of the data folder; made where it is missing.
-    pictures : folder in which pictures are looked for by name that are not where they were.
+    pictures : folder in which pictures are looked for that are not where they were, by name and by content.
 
     A mask that stood there before is moved to `Earlier masks`; what was ignored in it stays ignored where no corrected
     cell lies. A new picture of a slide or patient that is tested on becomes a test field.
@@ -106,9 +108,11 @@ def prepare_corrected(data_dir, folder, pictures=None):
             f"{pictures}: no such folder; expected the one with the pictures that were predicted. Check --source."
         )
     found, left = find_corrected(folder)
-    found = [(one, _picture(one, folder, pictures)) for one in found]
+    sums = cache(sha256)
+    found = [(one, _picture(one, folder, pictures, sums)) for one in found]
     with in_turn(data_dir):
         refuse_unfinished(data_dir)
+        clear_half_written(data_dir)
         if earlier.records(data_dir):
             raise InputError(
                 f"{data_dir}: cut into tiles by an earlier version; expected whole fields, which can be corrected. Run "
@@ -208,19 +212,27 @@ def _stem_among(file, stems):
     return max(fitting, key=len, default=None)
 
 
-def _picture(one, folder, pictures):
-    """Where the picture of a `Corrected` is. Raises `InputError` where it is not found, or another one is."""
+def _picture(one, folder, pictures, sums):
+    """Where the picture of a `Corrected` is, also under another name. sums : a function, of a path its SHA-256.
+
+    Raises `InputError` where it is not found, or another one is.
+    """
     if one.image_sha256 is None:
         raise InputError(
             f"{one.mask}: cells of a slide, {one.image.name}; expected those of a picture. Draw Region* areas around "
             f"corrected cells in QuPath, export them, and give: prepare --source {typed(one.image)} --annotations FILE"
         )
-    places = [Path(pictures), Path(pictures, "Images")] if pictures else []
-    places = [one.image, *(place / one.image.name for place in (*places, folder, folder.parent))]
+    folders = [Path(pictures), Path(pictures, "Images")] if pictures else []
+    places = [one.image, *(place / one.image.name for place in (*folders, folder, folder.parent))]
     there = [place for place in places if place.is_file()]
-    same = [place for place in there if sha256(place) == one.image_sha256]
-    if same:
-        return same[0]
+    ending = one.image.suffix.lower()
+    renamed = (
+        path for place in (one.image.parent, *folders, folder) for path in sorted(place.glob("*"))
+        if path.suffix.lower() == ending and path.is_file()
+    )  # fmt: skip
+    for path in chain(there, renamed):
+        if sums(path) == one.image_sha256:
+            return path
     seen = f"{there[0]} is another picture now" if there else f"it is not at {one.image.parent} any more"
     raise InputError(
         f"{one.image.name}, of which {one.mask} holds the corrected cells: {seen}; expected the picture that was "
@@ -270,7 +282,7 @@ def _known_field(data_dir, noted, one, picture, standing, row):
     if sha256(pair.image) != one.image_sha256:
         raise InputError(
             f"{pair.image}: another picture named like {picture}, whose corrected cells are in {one.mask}; expected "
-            "different names. Rename one of the pictures."
+            f"different names. Rename {picture.name} where it lies; it is known by its content. Nothing was changed."
         )
     ours = noted.get("corrected", {}).get(stem_of(pair.image), {"sha256": [], "earlier": None})
     field = Field(part, pair.image.name, pair.group, is_new=False, standing=pair.mask)

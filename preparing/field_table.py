@@ -109,6 +109,13 @@ def fields_text(rows):
     return text.getvalue()
 
 
+def clear_half_written(data_dir):
+    """Remove what a program that was killed as it wrote a record left beside it; for who works there alone."""
+    for name in map(Path, (FIELD_TABLE, PREPARED)):
+        for path in Path(data_dir).glob(f".{name.stem}.????????{name.suffix}"):  # as `files.replacing` names it
+            path.unlink()
+
+
 def note_mask(data_dir, part, file, mask, group=None):
     """Note in `fields.csv` that the picture `file` of "train" or "test" has the mask `mask` now; a name or None: none.
 

@@ -17,7 +17,7 @@ from pairing.groups import FIELD_TABLE, grouped_by
 from pairing.masks import MaskCoding
 from pairing.survey import survey
 from preparing import earlier
-from preparing.field_table import Field, fields_text, name_of
+from preparing.field_table import Field, clear_half_written, fields_text, name_of
 from preparing.finding import CUT, fields_of, find
 from preparing.split import before, change_lines, parts_of
 from preparing.standing import KEEP, SAME, TAKE, Copies, files_of, named, put_away
@@ -97,6 +97,7 @@ def prepare_fields(data_dir, source=None, annotations=None, quiet=False, **optio
     """
     data_dir = Path(data_dir)
     with in_turn(data_dir):
+        clear_half_written(data_dir)
         known = before(data_dir)
         told, lines = told_again(known.noted, options)
         pairing, copied_from = find(data_dir, source, annotations)
@@ -178,6 +179,10 @@ class _Preparing:
             )
         pieces = pieces + [self._piece(row, coding, contents) for row in others]
         written = self._write(rows, noted, gone, raw_gone)
+        if written and self.known.rows and not changes and not self.copies.copied:
+            changes.append(
+                "no picture or mask has changed; records alone are written: options, groups, where pictures came from"
+            )
         notes = [coding.explanation, *seen.notes(coding)]
         return Prepared(rows, pieces, coding, notes, changes, empty, written)
 

@@ -151,6 +151,14 @@ def test_the_advice_on_two_edits_of_other_endings_keeps_the_first_and_damages_no
     assert prepare_fields(data, given, quiet=True).written == 0
 
 
+def test_it_is_said_where_records_alone_are_written(tmp_path):
+    data, source, _, _ = prepared(tmp_path, count=3)
+    done = prepare_fields(data, source.rename(tmp_path / "elsewhere"), quiet=True)
+    assert done.written == 1 and [line.partition(";")[0] for line in done.changes] == [
+        "no picture or mask has changed"
+    ]  # fmt: skip
+
+
 def test_pictures_of_another_source_are_added_and_none_is_lost(tmp_path):
     data, _, _, parts = prepared(tmp_path)
     other = make_source(tmp_path / "other", [(40, 40)] * 2, seed=5)

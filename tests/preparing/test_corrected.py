@@ -333,3 +333,43 @@ def test_one_picture_under_two_names_is_one_field(tmp_path):
     correct(masks, pictures[0].stem, "QuPath")
     with pytest.raises(InputError, match="one corrected mask"):
         prepare_corrected(data, masks)
+
+
+@pytest.mark.parametrize("where", ["where it lies", "in --source"])
+def test_a_clash_of_names_ends_when_the_predicted_picture_is_renamed(tmp_path, capsys, where):
+    data, pictures = tmp_path / "data", pictures_in(tmp_path)
+    prepare_fields(data, make_source(tmp_path / "others", [(40, 50)] * 4, seed=5), quiet=True)
+    masks = predicted(tmp_path / "my_masks", pictures)
+    correct(masks, pictures[1].stem, "QuPath")
+    command, before = ["prepare", "--corrected", str(masks), "--data", str(data)], listing(data)
+    capsys.readouterr()
+    assert main.main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"Rename {pictures[1].name} where it lies" in line and listing(data) == before
+    (tmp_path / "else").mkdir()
+    target = (tmp_path / "else" if where == "in --source" else pictures[1].parent) / "another.tif"
+    content = pictures[1].rename(target).read_bytes()
+    more = ["--source", str(target.parent)] if where == "in --source" else []
+    assert main.main([*command, *more]) == 0
+    (row,) = [row for row in rows_of(data) if row["file"] == "another.tif"]
+    assert (data / f"{row['part'].capitalize()} data/Images/another.tif").read_bytes() == content
+    assert len(rows_of(data)) == 5
+
+
+@pytest.mark.parametrize("again", ["corrected", "prepare"])
+def test_killed_while_it_writes_a_record_it_leaves_nothing_once_it_is_run_again(tmp_path, again):
+    pictures, data = pictures_in(tmp_path), tmp_path / "data"
+    prepare_fields(data, tmp_path / "pictures", quiet=True)
+    masks = predicted(tmp_path / "my_masks", pictures)
+    correct(masks, pictures[1].stem, "QuPath")
+    own = data / ".fields.mine.csv"
+    own.touch()
+    program = (
+        "import os, sys, preparing.corrected as c, preparing.field_table as f\n"
+        "f.fields_text = lambda rows: os._exit(9)\n"
+        "c.prepare_corrected(sys.argv[1], sys.argv[2])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(data), str(masks)], cwd=ROOT)
+    assert killed.returncode == 9 and len(list(data.glob(".fields.*.csv"))) == 2
+    prepare_corrected(data, masks) if again == "corrected" else prepare_fields(data, quiet=True)
+    assert [path.name for path in data.glob(".fields.*.csv")] == [own.name]
