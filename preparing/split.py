@@ -11,7 +11,7 @@ from preparing.field_table import name_of, read_fields, standing_fields
 from preparing.recognised import Recognised, recognise
 from preparing.standing import KEPT_IN
 from preparing.told import read_noted
-from reading.files import InputError, as_one_name, counted, some, stem_of
+from reading.files import InputError, as_one_name, counted, sha256, some, stem_of
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,8 @@ def parts_of_new(data_dir, pairs):
 
     A picture is learnt from, unless its slide or patient is one of those that are tested on. Groups are by the
     --group-by that `prepare` was told. Else a picture is of the group of those that are named as it is, but for
-    numbers behind the group's name; or the names of all pictures together tell (`groups.groups_of`).
+    numbers behind the group's name; or the names of all pictures together tell (`groups.groups_of`). A copy of one that
+    stands here goes where that is.
 
     pairs : list of `pairs.Pair`. Raises `InputError` where --group-by gives one no group.
     """
@@ -177,6 +178,14 @@ def parts_of_new(data_dir, pairs):
         same = (group in (pair.group, now) for (pair, _), now in zip(others, groups, strict=False))
         parts = {part for (_, part), is_same in zip(others, same, strict=True) if is_same}
         found.append(("test" if parts == {"test"} else "train", group))
+    for number, pair in enumerate(pairs):
+        size = pair.image.stat().st_size
+        same = [
+            (part, there.group)
+            for there, part in others
+            if there.image.stat().st_size == size and sha256(there.image) == sha256(pair.image)
+        ]
+        found[number] = min(same, key=lambda each: each[0] != "test", default=found[number])
     return found
 
 

@@ -84,7 +84,7 @@ class Copies:
             else:
                 there = None
         if there is not None and there.name == name and self._same_pixels(source, there):
-            return SAME, recorded or self.hash(there), name
+            return SAME, self.hash(there), name  # the record may be older, where a prepare was killed
         standing = None if there is None or self._half_moved(place) else self.hash(there)
         verdict = decide(now, recorded, standing)
         if verdict == STRANGER:

@@ -1,13 +1,15 @@
 """Pictures that `prepare` knows by their content: renumbered, copied, gone and back; each stays in its part."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import main
-from pairing.pairs import find_pairs
+from pairing.pairs import Pair, find_pairs
 from preparing.prepare import prepare_fields
+from preparing.split import parts_of_new
 from reading.files import InputError, as_one_name, sha256
 from reading.images import write_png
 from tests.preparing.test_again import killed, of_part
@@ -106,6 +108,42 @@ def test_a_renumbering_that_is_killed_is_finished_by_the_next(tmp_path, monkeypa
     prepare_fields(data, source, quiet=True)
     assert is_as_its_source(data, source) and len(rows_of(data)) == 4
     assert {row["image_sha256"]: row["part"] for row in rows_of(data)}.items() <= before.items()
+
+
+def test_tiles_that_a_killed_prepare_had_renamed_are_known_later(tmp_path, monkeypatch):
+    data, source = tmp_path / "data", source_of(tmp_path / "s", "abcde")
+    done = prepare_fields(data, source, tile_px=20, quiet=True)
+    one, two = sorted({row.field for row in done.rows if row.part == "train"})[:2]
+    for _ in range(2):
+        rename(source, {one: two, two: one})
+        with killed(monkeypatch, lambda target, moved: target.endswith("prepared.json")):
+            prepare_fields(data, source, quiet=True)
+        prepare_fields(data, source, quiet=True)
+        for row in rows_of(data):
+            assert row["image_sha256"] == sha256(data / f"{row['part'].capitalize()} data/Images" / row["file"])
+
+
+def test_a_copy_that_comes_without_prepare_goes_where_its_twin_is(tmp_path):
+    data, source = tmp_path / "data", source_of(tmp_path / "s", "abcde")
+    done = prepare_fields(data, source, quiet=True)
+    for row in done.rows:
+        copy = Path(shutil.copy(source / "Images" / row.file, tmp_path / f"copy of {row.file}"))
+        assert parts_of_new(data, [Pair(copy.stem, copy, None, copy.stem)]) == [(row.part, row.group)]
+
+
+def test_one_picture_in_both_parts_of_a_folder_of_before_is_said(tmp_path):
+    data = tmp_path / "data"
+    source = source_of(data / "Raw data", "abcde")
+    done = prepare_fields(data, quiet=True)
+    (tested,) = [row.file for row in done.rows if row.part == "test"]
+    learnt = next(row.file for row in done.rows if row.part == "train")
+    table, sums = data / "fields.csv", [sha256(source / "Images" / name) for name in (learnt, tested)]
+    for folder in (source, data / "Train data"):
+        shutil.copy(source / "Images" / tested, folder / "Images" / learnt)
+    table.write_text(table.read_text().replace(*sums))
+    (line,) = prepare_fields(data, quiet=True).changes
+    assert "learnt from and tested" in line
+    assert all(f"{Path(name).stem} ({part})" in line for name, part in ((tested, "test"), (learnt, "train")))
 
 
 @pytest.mark.parametrize("folder", ["Raw data", "of its part"])
