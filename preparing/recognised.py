@@ -65,8 +65,8 @@ def recognise(found, known, others, copies):
         if name in known.parts and name not in taken:
             seen.own[pair.stem] = rows.get(name)
     own = {as_one_name(stem) for stem in seen.own}
-    names = {as_one_name(pair.stem) for pair in found}
-    seen.displaced = [row for row in known.rows if row.field in names - own]
+    lost = {as_one_name(pair.stem) for pair in found} - own
+    seen.displaced = [row for row in known.rows if row.field in lost]
     new = {pair.stem: contents[pair.stem] for pair in by_name if pair.stem not in seen.own}
     seen.back = _back(new, copies) if new else {}
     return seen

@@ -126,12 +126,11 @@ def _with_groups(found, seen, others, told, copies):
         for stem, row in (seen.own | seen.renamed).items():
             if row and (stem in seen.renamed or row.group != shown(row)):
                 groups[stem] = row.group
-    rows = seen.own | seen.renamed
-    same = {}
+    rows, same, of_others = seen.own | seen.renamed, {}, {row.field for row in others}
     for pair in sorted(found, key=lambda pair: not rows.get(pair.stem)):
         same.setdefault(copies.hash(pair.image), []).append(pair.stem)
     for content, stems in same.items():
-        there = [row.group for row in seen.twins.get(content, ()) if row in others]
+        there = [row.group for row in seen.twins.get(content, ()) if row.field in of_others]
         there += [groups[stem] for stem in stems if rows.get(stem) and rows[stem].group == groups[stem]]
         parts = {row.part for row in seen.twins.get(content, ())}
         if len(parts) < 2 and (there or len(stems) > 1):
@@ -196,11 +195,11 @@ def _groups_beside(known, stems):
     but for numbers behind the group's name.
     """
     groups = groups_of([stem for stem, _ in known] + stems)
-    shapes = {_shape(stem, group): group for stem, group in known if stem.startswith(group)}
-    of_new = []
+    shapes = {_shape(stem, group) for stem, group in known if stem.startswith(group)}
+    names, of_new = {group for _, group in known}, []
     for stem, group in zip(stems, groups[len(known) :], strict=True):
-        like = [name for shape, name in shapes.items() if shape == _shape(stem, name)]
-        of_new.append(max(like, key=len, default=group))
+        like = (stem[:length] for length in range(len(stem), 0, -1))
+        of_new.append(next((name for name in like if name in names and _shape(stem, name) in shapes), group))
     return groups[: len(known)], of_new
 
 
