@@ -84,7 +84,8 @@ class Copies:
             else:
                 there = None
         if there is not None and there.name == name and self._same_pixels(source, there):
-            return SAME, self.hash(there), name  # the record may be older, where a prepare was killed
+            # Of the same bytes the record may be older: an earlier prepare was killed.
+            return SAME, now if self.hash(there) == now else recorded or self.hash(there), name
         standing = None if there is None or self._half_moved(place) else self.hash(there)
         verdict = decide(now, recorded, standing)
         if verdict == STRANGER:
