@@ -11,7 +11,7 @@ import copy
 from model import MOMENTUM, NormalizedConv2D
 from training.losses import Dice
 
-BATCHES = 20  # that the statistics are found from
+BATCHES = 10  # that the statistics are found from
 CLEARLY_WORSE = 0.05  # Dice
 
 
