@@ -23,7 +23,14 @@ from pairing.objects import components
 from pairing.outlines import filled
 from pairing.pairs import Pair
 from preparing import earlier
-from preparing.field_table import clear_half_written, note_mask, note_not_known, read_fields, standing_fields
+from preparing.field_table import (
+    clear_half_written,
+    note_mask,
+    note_not_known,
+    of_same_content,
+    read_fields,
+    standing_fields,
+)
 from preparing.split import parts_of_new
 from preparing.standing import EARLIER, place_away, put_away, refuse_shared_mask
 from preparing.told import PREPARED, read_noted, refuse_unfinished, stack_of
@@ -246,7 +253,8 @@ def _fields(data_dir, noted, found):
     there = {as_one_name(pair.stem): (pair, part) for pair, part in standing_fields(data_dir)}
     fields, new = [], {}
     for number, (one, picture) in enumerate(found):
-        standing = there.get(as_one_name(stem_of(picture))) or _same_picture(there.values(), one, picture)
+        same = of_same_content(there.values(), picture, one.image_sha256)  # a copy under another name
+        standing = there.get(as_one_name(stem_of(picture))) or next(same, None)
         row = rows.get(as_one_name(standing[0].stem if standing else stem_of(picture)))
         if row and row.cut_from:
             raise InputError(
@@ -267,13 +275,6 @@ def _fields(data_dir, noted, found):
             "Move the other out of the folder of corrected masks."
         )
     return fields
-
-
-def _same_picture(there, one, picture):
-    """The (pair, part) whose picture is a copy of this one under another name; None without."""
-    size = picture.stat().st_size
-    same = (each for each in there if each[0].image.stat().st_size == size)
-    return next((each for each in same if sha256(each[0].image) == one.image_sha256), None)
 
 
 def _known_field(data_dir, noted, one, picture, standing, row):

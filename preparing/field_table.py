@@ -10,7 +10,7 @@ from pairing.groups import FIELD_TABLE, read_table, with_tile_table
 from pairing.pairs import TEST, TRAIN, Pair, find_pairing, has_files
 from preparing.told import PREPARED, read_noted
 from reading import images
-from reading.files import NOT_KNOWN, InputError, as_one_name, is_numbered, replacing, stem_of, write_json
+from reading.files import NOT_KNOWN, InputError, as_one_name, is_numbered, replacing, sha256, stem_of, write_json
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,19 @@ def standing_fields(data_dir):
         if has_files(data_dir, f"{folder}/Images")
         for pair in with_tile_table(find_pairing(Path(data_dir, folder), masks="optional").pairs, data_dir)
     ]
+
+
+def of_same_content(fields, image, digest=None):
+    """Yield those of `standing_fields` whose picture has the bytes of another one.
+
+    fields : iterable of (`pairs.Pair`, part). image : path of the other. digest : its SHA-256 where it is known.
+    """
+    size = image.stat().st_size
+    for pair, part in fields:
+        if pair.image.stat().st_size == size:
+            digest = digest or sha256(image)
+            if sha256(pair.image) == digest:
+                yield pair, part
 
 
 def fields_text(rows):

@@ -7,11 +7,11 @@ import numpy as np
 
 from pairing.groups import TILE_TABLE, grouped_by, groups_of, split_by_group
 from preparing import earlier
-from preparing.field_table import name_of, read_fields, standing_fields
+from preparing.field_table import name_of, of_same_content, read_fields, standing_fields
 from preparing.recognised import Recognised, recognise
 from preparing.standing import KEPT_IN
 from preparing.told import read_noted
-from reading.files import InputError, as_one_name, counted, sha256, some, stem_of
+from reading.files import InputError, as_one_name, counted, some, stem_of
 
 
 @dataclass(frozen=True)
@@ -178,12 +178,7 @@ def parts_of_new(data_dir, pairs):
         parts = {part for (_, part), is_same in zip(others, same, strict=True) if is_same}
         found.append(("test" if parts == {"test"} else "train", group))
     for number, pair in enumerate(pairs):
-        size = pair.image.stat().st_size
-        same = [
-            (part, there.group)
-            for there, part in others
-            if there.image.stat().st_size == size and sha256(there.image) == sha256(pair.image)
-        ]
+        same = [(part, there.group) for there, part in of_same_content(others, pair.image)]
         found[number] = min(same, key=lambda each: each[0] != "test", default=found[number])
     return found
 
