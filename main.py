@@ -190,7 +190,6 @@ def train(data=None, run=None, runs=None, resume=False, minutes=None, from_card=
 
 def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING, page=True):
     """Write a mask for each image named, or for each test image, and the page that shows them."""
-    from measuring.cell_files import TABLE
     from pairing.groups import field_ranges
     from pairing.pairs import Pair
     from predicting.folder import Wanted, find_images, predict_paths
@@ -212,7 +211,7 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
         cells = predict_paths(lambda: open_predictor(model, as_trained, wanted.flips), found, out, wanted)
         print(f"{counted(len(found), 'mask')} written to {out} by {model}")
         if cells:
-            print(f"{counted(cells.total(), 'cell')}, one a row: {out / TABLE}")
+            print(*cells.summary(), sep="\n")
         if page:
             ranges = field_ranges(found)
             pairs = [Pair(stem_of(path), path, None, stem_of(path), ranges.get(path)) for path in found]

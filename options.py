@@ -14,7 +14,10 @@ GROUPS = {
     "cutting": (
         "seed", "classes", "foreground", "ignore", "tile_px", "overlap_px", "keep_empty", "test_share", "group_by",
     ),
-    "wanted": ("probability", "cells", "um_per_px", "min_area", "qupath", "flips", "mpp", "region"),
+    "wanted": (
+        "probability", "cells", "exclude_edges", "um_per_px", "min_area", "max_area", "qupath", "flips", "mpp",
+        "region",
+    ),
 }  # fmt: skip
 
 
@@ -200,6 +203,11 @@ def _showing():
     group.add_argument("--probability", action="store_true", help="write 16-bit probability images too")
     group.add_argument("--cells", action="store_true", help="separate, measure and export the cells too")
     group.add_argument(
+        "--exclude-edges",
+        action="store_true",
+        help="leave out cells that touch the edge of the picture, or of the region of a slide",
+    )
+    group.add_argument(
         "--um-per-px",
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="X",
@@ -210,6 +218,12 @@ def _showing():
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="A",
         help="smallest cell, in square micrometres where the size of a pixel is known, else in pixels",
+    )
+    group.add_argument(
+        "--max-area",
+        type=number(float("inf"), "a number above 0, such as 0.25"),
+        metavar="A",
+        help="largest cell, in the same unit (default: no limit)",
     )
     group.add_argument(
         "--qupath",

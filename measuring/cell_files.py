@@ -6,17 +6,19 @@ Outlines run along the edges of the pixels, so that every program finds exactly 
 import csv
 import json
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from measuring.cells import LABELS_SUFFIX, LARGEST_HOLE, find_cells, smallest_area_px, whole_components
 from measuring.measurements import measure
+from measuring.selection import areas, choose, largest_area_px, touch_edge
 from pairing.outlines import ANNOTATION, DETECTION
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL, NUCLEUS
 from reading import images, intensity, pixel_size
-from reading.files import MADE_BY, replacing, stem_of
+from reading.files import MADE_BY, counted, replacing, stem_of
 from reading.show import OUTLINE_COLOURS, display
 
 TABLE, COUNTS = "cells.csv", "cell_counts.csv"
@@ -26,20 +28,36 @@ FOR_QUPATH = {"annotations": ANNOTATION, "detections": DETECTION}  # what outlin
 WHERE_IT_IS = (0, 0, 1)  # left, top and scale of an image in itself
 
 
+@dataclass
+class Tally:
+    """What is counted of one image beside the cells that are kept.
+
+    um_per_px : micrometres per pixel, None where unknown. touching_edge : how many cells touch the edge, also where
+    they are left out. too_large : how many were left out since they are larger than the largest.
+    """
+
+    um_per_px: float | None
+    touching_edge: int = 0
+    too_large: int = 0
+
+
 class CellWriter:
     """Writes the cells of one image after another into a folder; `predicting.folder.predict_files` calls it.
 
     out_dir : path of the folder.
     um_per_px : micrometres per pixel of all images as they are stored; None: what each file states.
-    min_area : the smallest cell, in µm² where the size of a pixel is known, else in pixels; None: the default.
+    min_area, max_area : the smallest and the largest cell, in µm² where the size of a pixel is known, else in pixels;
+        None: the default, and no limit.
+    exclude_edges : leave out cells that touch the edge of their image.
     qupath : what outlines are in QuPath, of `FOR_QUPATH`; None: annotations, which people can correct, in pictures, and
         detections, of which it shows any number, in what comes in bands.
     made : {name of an image: paths of the files that hold its cells and that people correct}.
     """
 
-    def __init__(self, out_dir, um_per_px=None, min_area=None, qupath=None):
-        self.out_dir, self.um_per_px, self.min_area, self.qupath = Path(out_dir), um_per_px, min_area, qupath
-        self.tables, self.sizes, self.made = {}, {}, {}
+    def __init__(self, out_dir, um_per_px=None, min_area=None, max_area=None, exclude_edges=False, qupath=None):
+        self.out_dir, self.um_per_px, self.qupath = Path(out_dir), um_per_px, qupath
+        self.min_area, self.max_area, self.exclude_edges = min_area, max_area, exclude_edges
+        self.tables, self.tallies, self.made = {}, {}, {}
 
     def add(self, path, image, mask, probability):
         """Find, measure and write the cells of one image.
@@ -52,10 +70,12 @@ class CellWriter:
         path = Path(path)
         self._forget_earlier()
         size = self.um_per_px or pixel_size.um_per_px(path)
-        cells = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
+        found = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
+        tally = Tally(size)
+        cells, more = self._chosen(found, tally, (0, 0), mask.shape)
         outlines = polygonise(cells.labels)
         whole = None if cells.whole is None else polygonise(cells.whole)
-        table = measure(cells, image, probability, size, outlines)
+        table = measure(cells, image, probability, size, outlines) | more
         stem = self.out_dir / stem_of(path)
         made = [write_labels(stem, LABELS_SUFFIX, cells.labels), Path(f"{stem}.geojson")]
         if whole is not None:
@@ -64,7 +84,7 @@ class CellWriter:
         rois = Path(f"{stem}_rois.zip")
         made += [rois] if write_rois(rois, cells, outlines, whole) else []
         images.write_png(f"{stem}_overlay.png", draw(image, cells), MADE_BY)
-        self.tables[path.name], self.sizes[path.name], self.made[path.name] = table, size, made
+        self.tables[path.name], self.tallies[path.name], self.made[path.name] = table, tally, made
 
     def add_bands(self, path, bands, classes, um_per_px=None, light=None, place=WHERE_IT_IS):
         """Find and measure the cells of an image that comes in bands, such as a slide; write `<stem>.geojson`.
@@ -84,15 +104,22 @@ class CellWriter:
         """
         path, size = Path(path), self.um_per_px * place[2] if self.um_per_px else um_per_px
         tables, smallest, role = [], smallest_area_px(size, self.min_area), FOR_QUPATH[self.qupath or "detections"]
+        tally, extent = Tally(size), [0, 0]
         self._forget_earlier()
+
+        def read():
+            for band in bands:
+                extent[:] = extent[0] + len(band[0]), band[0].shape[1]
+                yield band
 
         def found():
             count = 0
-            for corner, mask, image, probability in whole_components(bands, max(smallest, LARGEST_HOLE)):
+            for corner, mask, image, probability in whole_components(read(), max(smallest, LARGEST_HOLE)):
                 cells = find_cells(mask, classes, smallest, probability)
+                cells, more = self._chosen(cells, tally, corner, extent)
                 outlines = polygonise(cells.labels)
                 whole = None if cells.whole is None else polygonise(cells.whole)
-                table = measure(cells, image, probability, size, outlines, corner, light)
+                table = measure(cells, image, probability, size, outlines, corner, light) | more
                 table["cell"] += count
                 count += len(cells)
                 tables.append(table)
@@ -103,8 +130,29 @@ class CellWriter:
         joined = {"cell": np.zeros(0, int)}
         if tables:
             joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-        self.tables[path.name], self.sizes[path.name], self.made[path.name] = joined, size, [target]
+        self.tables[path.name], self.tallies[path.name], self.made[path.name] = joined, tally, [target]
         return len(joined["cell"])
+
+    def _chosen(self, cells, tally, corner, extent):
+        """The cells that are kept, and columns of them for the table; those that are not are noted in the tally.
+
+        touches_edge : 1 where the cell touches the edge of its image, and so may be a part of a larger one, else 0.
+
+        corner, extent : see `selection.touch_edge`. Of bands the rows that have come so far are enough: what touches
+        the last of them is given out when no more come.
+        """
+        edge = touch_edge(cells, corner, extent)
+        too_large = areas(cells.labels) > largest_area_px(tally.um_per_px, self.max_area)
+        tally.touching_edge += np.count_nonzero(edge & ~too_large)
+        tally.too_large += np.count_nonzero(too_large)
+        kept = ~(too_large | edge) if self.exclude_edges else ~too_large
+        return choose(cells, kept), {"touches_edge": edge[kept].astype(np.int64)}
+
+    def left_out(self, image):
+        """What was left out by choice in an image, {what: number}, for the record; {} where nothing could be."""
+        size = self.tallies[image].um_per_px
+        chosen = {"edges": True} if self.exclude_edges else {}
+        return chosen | ({"above_px": largest_area_px(size, self.max_area)} if self.max_area else {})
 
     def _forget_earlier(self):
         """Before the first image: the tables speak of all images in the folder, and these change now."""
@@ -115,9 +163,23 @@ class CellWriter:
     def finish(self):
         """Write `cells.csv` and `cell_counts.csv`, of all images added."""
         write_table(self.out_dir / TABLE, self.tables)
-        counts = [len(table["cell"]) for table in self.tables.values()]
-        rows = zip(self.tables, counts, self.sizes.values(), strict=True)
-        _write_csv(self.out_dir / COUNTS, ["image", "cells", "um_per_px"], rows)
+        rows = [
+            [name, len(self.tables[name]["cell"]), tally.um_per_px, tally.touching_edge, tally.too_large]
+            for name, tally in self.tallies.items()
+        ]
+        _write_csv(self.out_dir / COUNTS, ["image", "cells", "um_per_px", "touching_edge", "too_large"], rows)
+
+    def summary(self):
+        """What was counted, and what was left out, in lines for people."""
+        lines = [f"{counted(self.total(), 'cell')}, one a row: {self.out_dir / TABLE}"]
+        tallies = self.tallies.values()
+        if self.exclude_edges:
+            edge = counted(sum(tally.touching_edge for tally in tallies), "cell")
+            lines.append(f"left out: {edge} at the edges (--exclude-edges)")
+        if self.max_area:
+            large = counted(sum(tally.too_large for tally in tallies), "cell")
+            lines.append(f"left out: {large} larger than the largest (--max-area {self.max_area:g})")
+        return lines
 
     def total(self):
         """The number of cells in all images added."""

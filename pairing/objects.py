@@ -146,3 +146,18 @@ def seams(labels):
     place = place.reshape(labels.shape)
     lost = np.bincount(place[found], minlength=len(sizes))
     return touching(np.where((2 * lost > sizes)[place], 0, labels))
+
+
+def left_out(labels, edges=False, above_px=None):
+    """The pixels of the objects that touch the image's edge, or are larger than a size: bool (height, width).
+
+    labels: integers (height, width), 0 on background, another number on each object. edges: whether those at the edge
+    are meant. above_px: pixels; None: none by their size.
+    """
+    out = set()
+    if edges:
+        out.update(*(side.tolist() for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1])))
+    if above_px is not None:
+        numbers, sizes = np.unique(labels, return_counts=True)
+        out.update(numbers[sizes > above_px].tolist())
+    return np.isin(labels, sorted(out - {0}))

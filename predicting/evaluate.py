@@ -15,6 +15,7 @@ from pairing.file_cache import FileCache
 from pairing.groups import with_tile_table
 from pairing.masks import MaskCoding
 from pairing.objects import components, true_objects
+from pairing.objects import left_out as pixels_left_out
 from pairing.pairs import find_pairing
 from pairing.survey import survey
 from predicting.at_start import open_start
@@ -78,6 +79,8 @@ def evaluate_folder(
     coding.check(found.mask_values)
     drawn = found.drawn()
     start = start and open_start(start, pairs, predicted, coding.classes)
+    if any(record.cells_left_out(path) for path in predicted.values()):
+        print("objects are counted as they were predicted: without those at the edges or above the largest size")
     results, steps = [], np.zeros((calibration.STEPS, 2), np.int64)
     kept_path = predicted_dir / PROBABILITIES
     with _open_probabilities(kept_path) as kept:
@@ -165,7 +168,8 @@ def _result(pair, path, record, coding, mask_values, contents):
     separate = _read_labels(path, prediction.shape) if labelled else None
     labels_of = partial(true_objects, pair, coding=coding, mask_values=mask_values, stored=stored)
     both = truth, prediction, ignored
-    result = _compare(*both, coding.classes) | _match(*both, coding.classes, labels_of, separate)
+    left = record.cells_left_out(path) if labelled else {}
+    result = _compare(*both, coding.classes) | _match(*both, coding.classes, labels_of, separate, left)
     if record.dark_foreground is not None and coding.classes == 1:
         by_threshold = otsu_mask(contents.image(pair), record.dark_foreground)
         result["otsu"] = metrics.confusion_counts(truth, by_threshold, ignored=ignored)
@@ -198,18 +202,23 @@ def _compare(truth, prediction, ignored, classes):
     }
 
 
-def _match(truth, prediction, ignored, classes, true_labels, predicted_labels):
+def _match(truth, prediction, ignored, classes, true_labels, predicted_labels, left_out):
     """The objects counted on one image, and by what the true ones were told apart.
 
     truth, prediction, ignored, classes: as of `_compare`; true_labels: function from the foreground of a class to
     (labels, source), as `objects.true_objects` gives them; predicted_labels: the predicted objects where they are
-    known, int (height, width), else None for components.
+    known, int (height, width), else None for components; left_out: of `Record.cells_left_out`, whose like among the
+    true objects are ignored.
     """
     matches, sources = [], set()
     for number in _numbers(classes):
         labels, source = true_labels(truth == number)
         predicted = components(prediction == number) if predicted_labels is None else predicted_labels
-        matches.append(objects.match_objects(labels, predicted, ignored))
+        unknown = ignored
+        if left_out:
+            unlike = pixels_left_out(labels, **left_out)
+            unknown = unlike if ignored is None else unlike | ignored
+        matches.append(objects.match_objects(labels, predicted, unknown))
         sources.add(source)
     return {"objects": np.array(matches), "sources": sources}
 

@@ -1,7 +1,7 @@
 """Images, slides and folders of them → masks in a folder, with the record of which model wrote them."""
 
 import zipfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from tqdm import tqdm
 
 from measuring.cell_files import COUNTS, TABLE, CellWriter
 from measuring.cells import LABELS_SUFFIX
+from measuring.selection import refuse_none_between
 from pairing.groups import field_ranges
 from pairing.naming import MASK_FOLDERS, of_cellpose
 from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
 from predicting.record import refuse_corrected, write_record
 from predicting.whole_slides import predict_whole
-from reading import images, intensity, slides
+from reading import images, intensity, pixel_size, slides
 from reading.files import (
     MADE_BY,
     InputError,
@@ -41,18 +42,25 @@ class Wanted:
     """What is written beside the masks, and how slides are read.
 
     probability : keep 16-bit probability images too. cells : separate, measure and export the cells.
-    um_per_px, min_area, qupath : as for `cell_files.CellWriter`; one of them asks for cells as well.
+    exclude_edges, um_per_px, min_area, max_area, qupath : as for `cell_files.CellWriter`; one of them asks for cells as
+        well.
     flips : average over mirror images. mpp, region : of slides, as for `large_images.open_source`.
     """
 
     probability: bool = False
     cells: bool = False
+    exclude_edges: bool = False
     um_per_px: float | None = None
     min_area: float | None = None
+    max_area: float | None = None
     qupath: str | None = None
     flips: bool = False
     mpp: float | None = None
     region: list | None = None
+
+    def with_cells(self):
+        """Whether cells are wanted, by name or by an option that is about them."""
+        return any((self.cells, self.exclude_edges, self.um_per_px, self.min_area, self.max_area, self.qupath))
 
 
 def find_images(given, command="predict"):
@@ -147,14 +155,15 @@ def predict_paths(open_model, paths, out_dir, wanted):
             raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
     if wanted.probability and whole:
         print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
-    with_cells = bool(wanted.cells or wanted.um_per_px or wanted.min_area or wanted.qupath)
-    _refuse_to_overwrite(paths, out_dir, with_cells)
+    _refuse_sizes(large, wanted)
+    _refuse_to_overwrite(paths, out_dir, wanted.with_cells())
     made, broken, cells = _missing(out_dir), [], None
     out_dir.mkdir(parents=True, exist_ok=True)
     try:
         predictor = open_model()
-        if with_cells:
-            cells = CellWriter(out_dir, wanted.um_per_px, wanted.min_area, wanted.qupath)
+        if wanted.with_cells():
+            sizes = wanted.um_per_px, wanted.min_area, wanted.max_area
+            cells = CellWriter(out_dir, *sizes, wanted.exclude_edges, wanted.qupath)
         try:
             if fields:
                 predict_files(predictor, fields, out_dir, wanted.probability, cells)
@@ -188,6 +197,20 @@ def refuse_shared_names(paths):
             f"{one} and {other} share the name {stem_of(other)}{case}; expected one image a name, since masks are "
             "named after them. Rename one, or predict them one by one with another --out for each."
         )
+
+
+def _refuse_sizes(large, wanted):
+    """Raise `InputError` where the largest cell that is wanted is smaller than the smallest one.
+
+    large : {path: whether it is read part by part}.
+    """
+    for path, in_parts in large.items() if wanted.max_area else ():
+        known = bool(wanted.um_per_px or wanted.mpp)
+        if not known and in_parts:
+            with closing(open_source(path)) as source:
+                known = source.mpp is not None
+        known = known or (not in_parts and pixel_size.um_per_px(path) is not None)
+        refuse_none_between(known, wanted.min_area, wanted.max_area, path)
 
 
 def _refuse_to_overwrite(paths, out_dir, with_cells):

@@ -27,7 +27,8 @@ class Record:
     listed : {name of a mask: {"sha256", "image", "image_path", "image_sha256", "cells", "cell_files"}}; None where the
         file was written by hand, for the masks of another program: it then speaks of all masks in the folder.
         image_path is absolute; cell_files are {name: SHA-256} of label image, GeoJSON and ROI set as they were written,
-        {} without cells; neither is there in records of earlier versions.
+        {} without cells; neither is there in records of earlier versions. "cells_left_out" is there where cells at the
+        edges or large ones were left out.
     all_cells : whether the cells of all masks were separated; None where the list says it of each.
     stack : how stacks of planes were read as one picture, `stacks.HOW`.
     flips : whether mirror images were averaged.
@@ -48,6 +49,10 @@ class Record:
     def cells(self, mask):
         """Whether `predict` separated the cells of a mask, and wrote them beside it; None: not known."""
         return self.all_cells if self.listed is None else self.listed.get(mask.name, {}).get("cells")
+
+    def cells_left_out(self, mask):
+        """Which cells of a mask `predict` left out by choice: {"edges": True, "above_px": largest area}, or less."""
+        return (self.listed or {}).get(mask.name, {}).get("cells_left_out", {})
 
     def speaks_of(self, mask):
         """Whether a mask file is one of those that the record lists."""
@@ -144,6 +149,7 @@ def write_record(predictor, folder, written, cells):
             "image_sha256": None if mask.suffix == ".tif" else sha256(image),
             "cells": cells is not None,
             "cell_files": {path.name: sha256(path) for path in cells.made[image.name]} if cells else {},
+            **({"cells_left_out": left} if cells and (left := cells.left_out(image.name)) else {}),
         }
         for mask, image in tqdm(written.items(), "checksums", unit="image", leave=False, delay=1, disable=None)
     }

@@ -20,6 +20,7 @@ import numpy as np
 from pairing import annotations
 from pairing.masks import read_stored_mask_of, values_to_ignore
 from pairing.objects import components
+from pairing.objects import left_out as pixels_left_out
 from pairing.outlines import filled
 from pairing.pairs import Pair
 from preparing import earlier
@@ -60,11 +61,13 @@ class Corrected:
     """A picture of a folder of predictions whose cells were corrected.
 
     image : where it lay. mask : the corrected file. image_sha256 : of the picture that was predicted; None of slides.
+    left_out : {"edges": True, "above_px": pixels}, or less: which cells `predict` left out by choice.
     """
 
     image: Path
     mask: Path
     image_sha256: str | None
+    left_out: dict
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,13 @@ def prepare_corrected(data_dir, folder, pictures=None):
                 "cells have none. Put corrected masks with classes into Raw data instead."
             )
         fields = _fields(data_dir, noted, found)
-        masks, unknown = [], []
+        masks, unknown, not_shown = [], [], []
         for (one, picture), field in zip(found, fields, strict=True):
-            mask, kept = _numbered(one, picture, _unknown_before(data_dir, noted, picture, field))
+            absent = _left_out(one, folder)
+            mask, kept, hidden = _numbered(one, picture, _unknown_before(data_dir, noted, picture, field), absent)
             masks.append(mask)
             unknown += [stem_of(field.file)] if kept else []
+            not_shown += [stem_of(field.file)] if hidden else []
         _write(data_dir, noted, [picture for _, picture in found], fields, masks)
     tested = [field for field in fields if field.part == "test"]
     said = {
@@ -153,6 +158,11 @@ def prepare_corrected(data_dir, folder, pictures=None):
     ]
     if unknown:
         lines.append(f"what was ignored in the earlier mask stays so where no corrected cell lies: {some(unknown, 6)}")
+    if not_shown:
+        lines.append(
+            "what was found but left out of the cells (--exclude-edges, --max-area) is ignored where no corrected cell "
+            f"lies: {some(not_shown, 6)}"
+        )
     return lines + ([f"not corrected, and left out: {some(left, 6)}"] if left else [])
 
 
@@ -171,7 +181,11 @@ def find_corrected(folder):
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))["predicted"]
         entries = {
-            stem_of(entry["image"]): (Path(entry.get("image_path") or entry["image"]), entry["image_sha256"])
+            stem_of(entry["image"]): (
+                Path(entry.get("image_path") or entry["image"]),
+                entry["image_sha256"],
+                entry.get("cells_left_out", {}),
+            )
             for entry in listed.values()
         }
         sums = {name: entry["sha256"] for name, entry in listed.items()}
@@ -198,7 +212,9 @@ def find_corrected(folder):
             f"{folder}: none of the files of cells of {some(left)} was changed since `predict` wrote them; expected at "
             "least one corrected, and saved in this folder under its name or that of the picture."
         )
-    return [Corrected(entries[stem][0], files[0], entries[stem][1]) for stem, files in sorted(changed.items())], left
+    return [
+        Corrected(image, files[0], *rest) for stem, files in sorted(changed.items()) for image, *rest in [entries[stem]]
+    ], left
 
 
 def _is_corrected(file, sums):
@@ -311,10 +327,22 @@ def _unknown_before(data_dir, noted, picture, field):
     return stored.ignored_by(values_to_ignore(noted.get("ignore"), stored.names))
 
 
-def _numbered(one, picture, unknown):
+def _left_out(one, folder):
+    """Where cells were found that `predict` left out of what people correct, bool (height, width); None: nowhere.
+
+    What is known is the mask, in which they lie together with those that touch them.
+    """
+    mask = folder / f"{stem_of(one.image)}_predict.png"
+    if not one.left_out or not mask.is_file():
+        return None
+    return pixels_left_out(components(images.read_mask(mask)), **one.left_out)
+
+
+def _numbered(one, picture, unknown, left_out):
     """The corrected cells as a PNG of uint16 (height, width): 1 … n, `NOT_KNOWN` where nothing is known.
 
-    unknown : where nothing was known before. Returns (content of the file, whether something of that stays so).
+    unknown : where nothing was known before. left_out : where cells were found that people did not see.
+    Returns (content of the file, whether something of `unknown` stays so, whether of `left_out`).
     """
     size = images.size(picture)
     stored = read_stored_mask_of(Pair(stem_of(picture), picture, one.mask, ""), size)
@@ -330,11 +358,11 @@ def _numbered(one, picture, unknown):
         labels = np.where(stored.values > 0, labels, 0)
     if labels.max() >= NOT_KNOWN:
         raise InputError(f"{one.mask}: {labels.max()} cells; expected fewer than {NOT_KNOWN}. Divide the picture.")
-    kept = np.zeros(size, bool) if unknown is None else unknown & (labels == 0)
-    ignored = kept if stored.ignored is None else kept | stored.ignored
+    kept, hidden = (np.zeros(size, bool) if one is None else one & (labels == 0) for one in (unknown, left_out))
+    ignored = kept | hidden if stored.ignored is None else kept | hidden | stored.ignored
     file = io.BytesIO()
     images.save_png(file, np.where(ignored, NOT_KNOWN, labels).astype(np.uint16), NUMBERED)
-    return file.getvalue(), kept.any()
+    return file.getvalue(), kept.any(), hidden.any()
 
 
 def _write(data_dir, noted, pictures, fields, masks):

@@ -13,7 +13,8 @@ FEWEST_BARS, MOST_BARS = 5, 20
 UNITS = {"px": "px", "px2": "px²", "um": "µm", "um2": "µm²", "deg": "°"}  # ends of column names
 # columns that number or place things; how they are distributed tells nothing
 _PLACES = re.compile(
-    r"(id|cell|object|label|number|class|row|column|[xy]|left|top|right|bottom|centroid.*|centre.*|center.*|bbox.*)"
+    r"(id|cell|object|label|number|class|row|column|[xy]|left|top|right|bottom|centroid.*|centre.*|center.*|bbox.*|"
+    r"touches_edge)"
     r"(_px|_um|_id)?"
 )
 
