@@ -1,7 +1,8 @@
 """From a mask to cells, one by one.
 
-Read cells.py first (mask → separate cells), then selection.py (which of them are kept), measurements.py (cells → the
-columns of cells.csv) and cell_files.py (the files for other programs).
+Read cells.py first (mask → separate cells), then selection.py (which of them are kept), divisions.py (how sure it is
+that they are separate), measurements.py (cells → the columns of cells.csv) and cell_files.py (the files for other
+programs).
 """
 
 from measuring.cell_files import CellWriter

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from measuring.cells import LABELS_SUFFIX, LARGEST_HOLE, find_cells, smallest_area_px, whole_components
+from measuring.divisions import division
 from measuring.measurements import measure
 from measuring.selection import areas, choose, largest_area_px, touch_edge
 from pairing.outlines import ANNOTATION, DETECTION
@@ -72,7 +73,7 @@ class CellWriter:
         size = self.um_per_px or pixel_size.um_per_px(path)
         found = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
         tally = Tally(size)
-        cells, more = self._chosen(found, tally, (0, 0), mask.shape)
+        cells, more = self._chosen(found, probability, tally, (0, 0), mask.shape)
         outlines = polygonise(cells.labels)
         whole = None if cells.whole is None else polygonise(cells.whole)
         table = measure(cells, image, probability, size, outlines) | more
@@ -116,7 +117,7 @@ class CellWriter:
             count = 0
             for corner, mask, image, probability in whole_components(read(), max(smallest, LARGEST_HOLE)):
                 cells = find_cells(mask, classes, smallest, probability)
-                cells, more = self._chosen(cells, tally, corner, extent)
+                cells, more = self._chosen(cells, probability, tally, corner, extent)
                 outlines = polygonise(cells.labels)
                 whole = None if cells.whole is None else polygonise(cells.whole)
                 table = measure(cells, image, probability, size, outlines, corner, light) | more
@@ -133,10 +134,11 @@ class CellWriter:
         self.tables[path.name], self.tallies[path.name], self.made[path.name] = joined, tally, [target]
         return len(joined["cell"])
 
-    def _chosen(self, cells, tally, corner, extent):
+    def _chosen(self, cells, probability, tally, corner, extent):
         """The cells that are kept, and columns of them for the table; those that are not are noted in the tally.
 
         touches_edge : 1 where the cell touches the edge of its image, and so may be a part of a larger one, else 0.
+        division : see `divisions.division`; NaN where the cell touches no other, of those that are left out too.
 
         corner, extent : see `selection.touch_edge`. Of bands the rows that have come so far are enough: what touches
         the last of them is given out when no more come.
@@ -146,7 +148,8 @@ class CellWriter:
         tally.touching_edge += np.count_nonzero(edge & ~too_large)
         tally.too_large += np.count_nonzero(too_large)
         kept = ~(too_large | edge) if self.exclude_edges else ~too_large
-        return choose(cells, kept), {"touches_edge": edge[kept].astype(np.int64)}
+        sure = division(cells, probability)[kept]
+        return choose(cells, kept), {"touches_edge": edge[kept].astype(np.int64), "division": sure}
 
     def left_out(self, image):
         """What was left out by choice in an image, {what: number}, for the record; {} where nothing could be."""
