@@ -1,8 +1,8 @@
 """From a mask to cells, one by one.
 
 Read cells.py first (mask → separate cells), then selection.py (which of them are kept), divisions.py (how sure it is
-that they are separate), measurements.py (cells → the columns of cells.csv) and cell_files.py (the files for other
-programs).
+that they are separate), measurements.py (cells → the columns of cells.csv), counting.py (how many there truly are) and
+cell_files.py (the files for other programs).
 """
 
 from measuring.cell_files import CellWriter

@@ -6,15 +6,15 @@ Outlines run along the edges of the pixels, so that every program finds exactly 
 import csv
 import json
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from measuring.cells import LABELS_SUFFIX, LARGEST_HOLE, find_cells, smallest_area_px, whole_components
+from measuring.counting import Tally, interval
 from measuring.divisions import division
 from measuring.measurements import measure
-from measuring.selection import areas, choose, largest_area_px, touch_edge
+from measuring.selection import areas, box_sizes, choose, largest_area_px, touch_edge
 from pairing.outlines import ANNOTATION, DETECTION
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL, NUCLEUS
@@ -27,19 +27,6 @@ LARGEST_ROI_PX = 2**15 - 1  # the corners of an ImageJ ROI's box are 16-bit numb
 WHOLE = 1  # class id, where there are three
 FOR_QUPATH = {"annotations": ANNOTATION, "detections": DETECTION}  # what outlines can be there
 WHERE_IT_IS = (0, 0, 1)  # left, top and scale of an image in itself
-
-
-@dataclass
-class Tally:
-    """What is counted of one image beside the cells that are kept.
-
-    um_per_px : micrometres per pixel, None where unknown. touching_edge : how many cells touch the edge, also where
-    they are left out. too_large : how many were left out since they are larger than the largest.
-    """
-
-    um_per_px: float | None
-    touching_edge: int = 0
-    too_large: int = 0
 
 
 class CellWriter:
@@ -72,8 +59,8 @@ class CellWriter:
         self._forget_earlier()
         size = self.um_per_px or pixel_size.um_per_px(path)
         found = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
-        tally = Tally(size)
-        cells, more = self._chosen(found, probability, tally, (0, 0), mask.shape)
+        tally = Tally(size, probability.shape[2], mask.shape, self.exclude_edges)
+        cells, more = self._chosen(found, probability, tally, (0, 0))
         outlines = polygonise(cells.labels)
         whole = None if cells.whole is None else polygonise(cells.whole)
         table = measure(cells, image, probability, size, outlines) | more
@@ -105,19 +92,19 @@ class CellWriter:
         """
         path, size = Path(path), self.um_per_px * place[2] if self.um_per_px else um_per_px
         tables, smallest, role = [], smallest_area_px(size, self.min_area), FOR_QUPATH[self.qupath or "detections"]
-        tally, extent = Tally(size), [0, 0]
+        tally = Tally(size, classes, inner=self.exclude_edges)
         self._forget_earlier()
 
         def read():
             for band in bands:
-                extent[:] = extent[0] + len(band[0]), band[0].shape[1]
+                tally.extent = tally.extent[0] + len(band[0]), band[0].shape[1]
                 yield band
 
         def found():
             count = 0
             for corner, mask, image, probability in whole_components(read(), max(smallest, LARGEST_HOLE)):
                 cells = find_cells(mask, classes, smallest, probability)
-                cells, more = self._chosen(cells, probability, tally, corner, extent)
+                cells, more = self._chosen(cells, probability, tally, corner)
                 outlines = polygonise(cells.labels)
                 whole = None if cells.whole is None else polygonise(cells.whole)
                 table = measure(cells, image, probability, size, outlines, corner, light) | more
@@ -134,22 +121,24 @@ class CellWriter:
         self.tables[path.name], self.tallies[path.name], self.made[path.name] = joined, tally, [target]
         return len(joined["cell"])
 
-    def _chosen(self, cells, probability, tally, corner, extent):
+    def _chosen(self, cells, probability, tally, corner):
         """The cells that are kept, and columns of them for the table; those that are not are noted in the tally.
 
         touches_edge : 1 where the cell touches the edge of its image, and so may be a part of a larger one, else 0.
         division : see `divisions.division`; NaN where the cell touches no other, of those that are left out too.
 
-        corner, extent : see `selection.touch_edge`. Of bands the rows that have come so far are enough: what touches
-        the last of them is given out when no more come.
+        corner : first row and column of the block in its image. Of bands the extent of those that have come so far is
+        enough: what touches the last row of them is given out when no more come.
         """
-        edge = touch_edge(cells, corner, extent)
+        edge = touch_edge(cells, corner, tally.extent)
         too_large = areas(cells.labels) > largest_area_px(tally.um_per_px, self.max_area)
         tally.touching_edge += np.count_nonzero(edge & ~too_large)
         tally.too_large += np.count_nonzero(too_large)
         kept = ~(too_large | edge) if self.exclude_edges else ~too_large
         sure = division(cells, probability)[kept]
-        return choose(cells, kept), {"touches_edge": edge[kept].astype(np.int64), "division": sure}
+        cells = choose(cells, kept)
+        tally.sizes.append(box_sizes(cells))
+        return cells, {"touches_edge": edge[kept].astype(np.int64), "division": sure}
 
     def left_out(self, image):
         """What was left out by choice in an image, {what: number}, for the record; {} where nothing could be."""
@@ -166,16 +155,43 @@ class CellWriter:
     def finish(self):
         """Write `cells.csv` and `cell_counts.csv`, of all images added."""
         write_table(self.out_dir / TABLE, self.tables)
-        rows = [
-            [name, len(self.tables[name]["cell"]), tally.um_per_px, tally.touching_edge, tally.too_large]
-            for name, tally in self.tallies.items()
-        ]
-        _write_csv(self.out_dir / COUNTS, ["image", "cells", "um_per_px", "touching_edge", "too_large"], rows)
+        rows = [self._count([name]) for name in self.tables]
+        for name, row in zip(self.tables, rows, strict=True):
+            tally = self.tallies[name]
+            left_out = {"touching_edge": tally.touching_edge, "too_large": tally.too_large}
+            row |= {"um_per_px": tally.um_per_px} | left_out
+        header = ["image", *(rows[0] if rows else ["cells"])]
+        values = ([name, *row.values()] for name, row in zip(self.tables, rows, strict=True))
+        _write_csv(self.out_dir / COUNTS, header, values)
+
+    def _count(self, names):
+        """The number of cells in some images together, with its interval, and both per mm²: {column: value or None}."""
+        tables, tallies = ([of[name] for name in names] for of in (self.tables, self.tallies))
+        cells, areas_mm2 = sum(len(table["cell"]) for table in tables), [tally.area_mm2() for tally in tallies]
+        limits = None
+        if all(tally.classes == 1 for tally in tallies):
+            limits = interval([table.get("confidence", np.zeros(0)) for table in tables])
+        counts = dict(zip(("cells", "cells_low", "cells_high"), (cells, *(limits or (None, None))), strict=True))
+        area = None if None in areas_mm2 else sum(areas_mm2)
+        per_mm2 = {
+            name.replace("cells", "cells_per_mm2"): None if area is None or count is None else count / area
+            for name, count in counts.items()
+        }
+        return counts | {"area_mm2": area} | per_mm2
 
     def summary(self):
         """What was counted, and what was left out, in lines for people."""
         lines = [f"{counted(self.total(), 'cell')}, one a row: {self.out_dir / TABLE}"]
-        tallies = self.tallies.values()
+        tallies, count = self.tallies.values(), self._count(list(self.tables))
+        if count["cells_low"] is not None:
+            per_mm2 = ""
+            if count["area_mm2"]:
+                density, low, high = (count[f"cells_per_mm2{end}"] for end in ("", "_low", "_high"))
+                per_mm2 = f"; per mm² {density:.3g}, {low:.3g} to {high:.3g}"
+            lines.append(
+                f"the true number: {count['cells_low']} to {count['cells_high']} (95 % interval, as measured on Pap "
+                f"smears){per_mm2}; of each image: {self.out_dir / COUNTS}"
+            )
         if self.exclude_edges:
             edge = counted(sum(tally.touching_edge for tally in tallies), "cell")
             lines.append(f"left out: {edge} at the edges (--exclude-edges)")

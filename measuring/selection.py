@@ -37,12 +37,19 @@ def refuse_none_between(known, min_area, max_area, name):
         )
 
 
-def boxes(labels):
-    """First row, first column, and those after the last, of each object: int64 (n, 4)."""
+def _boxes(cells):
+    """First row, first column, and those after the last, of each cell with its cytoplasm: int64 (n, 4)."""
     from scipy.ndimage import find_objects
 
+    labels = cells.labels if cells.whole is None else cells.whole
     found = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in find_objects(labels)]
     return np.array(found, np.int64).reshape(-1, 4)
+
+
+def box_sizes(cells):
+    """Height and width in pixels of the box around each cell, with its cytoplasm: int64 (n, 2)."""
+    boxes = _boxes(cells)
+    return boxes[:, 2:] - boxes[:, :2]
 
 
 def areas(labels):
@@ -58,7 +65,7 @@ def touch_edge(cells, corner, extent):
     cells : `cells.Cells`, of a block; corner : its first row and column in the image; extent : that one's height and
         width.
     """
-    top, left, bottom, right = boxes(cells.labels if cells.whole is None else cells.whole).T
+    top, left, bottom, right = _boxes(cells).T
     row, column = corner
     return (top + row == 0) | (left + column == 0) | (bottom + row == extent[0]) | (right + column == extent[1])
 

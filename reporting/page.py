@@ -32,10 +32,12 @@ from training import run_card
 
 TEMPLATE = "page_template.html"
 CELLS, COUNTS = "cells.csv", "cell_counts.csv"
+COUNTED = ("cells_low", "cells_high", "cells_per_mm2")  # columns of the latter that the page shows
 TITLES = {  # of the scores and columns, in the order of the table
     "dice": "Dice", "iou": "IoU", "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall",
     "f1": "Object F1", "ap": "Object AP", "hd95_px": "HD95, px", "true": "True objects",
-    "predicted": "Predicted objects", "count_error": "Error in count", "cells": "Cells", "regions": "Regions",
+    "predicted": "Predicted objects", "count_error": "Error in count", "cells": "Cells",
+    "cells_low": "Cells, 95 % from", "cells_high": "to", "cells_per_mm2": "Cells per mm²", "regions": "Regions",
     "area": "Marked area, %",
 }  # fmt: skip
 ORDERS = {  # of the gallery: a score or column with a direction, and the two in words
@@ -186,15 +188,21 @@ def _add_cells(path, entries):
         for entry in entries:
             if measured is None or entry["file"] in measured:
                 entry["values"]["cells"] = counts.get(entry["file"], 0)
+                entry["values"] |= (measured or {}).get(entry["file"], {})
     return columns
 
 
 def _measured(path):
-    """The names of the images that `cell_counts.csv` lists, also those without a cell; None without such a file."""
+    """What `cell_counts.csv` says of its images, also those without a cell: {name: {column of `COUNTED`: number}}.
+
+    None without such a file.
+    """
     if not path.is_file():
         return None
     with open(path, newline="", encoding="utf-8") as file:
-        return {row["image"] for row in csv.DictReader(file)}
+        return {
+            row["image"]: {name: float(row[name]) for name in COUNTED if row.get(name)} for row in csv.DictReader(file)
+        }
 
 
 def _short_facts(entry):
@@ -216,7 +224,10 @@ def _alternative(entry):
 
 
 def _regions(values):
-    return counted(values["cells"], "cell") if "cells" in values else counted(values["regions"], "region")
+    if "cells" not in values:
+        return counted(values["regions"], "region")
+    limits = [number(values[name]) for name in COUNTED[:2] if name in values]
+    return counted(values["cells"], "cell") + (f" (95 % interval {'–'.join(limits)})" if limits else "")
 
 
 def _for_script(entry):

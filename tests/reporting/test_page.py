@@ -239,6 +239,11 @@ def test_measurements_of_cells_are_drawn_and_counted(tmp_path):
     assert "area, µm²" in page.text and "median 20, middle half 15 to 25; 2 cells" in page.text
     cells = {entry["file"]: entry["values"]["cells"] for entry in json.loads(page.entries)}
     assert cells == {"good.png": 2, f"{ODD}.png": 1, "bad.png": 0}
+    (out / "cell_counts.csv").write_text("image,cells,cells_low,cells_high,cells_per_mm2\ngood.png,2,1,4,31.5\n")
+    page = Parsed(write_page(out, find_pairs(test_dir)))
+    known = {entry["file"]: entry for entry in json.loads(page.entries)}
+    assert "2 cells (95 % interval 1–4)" in known["good.png"]["facts"] and "Cells per mm²" in page.text
+    assert known["good.png"]["values"]["cells_per_mm2"] == 31.5 and "cells" not in known["bad.png"]["values"]
     record = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
     write_json(out / "predictions.json", record | {"cells": False})  # predicted again, without measuring
     assert "area, µm²" not in Parsed(write_page(out, find_pairs(test_dir))).text
