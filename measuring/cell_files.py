@@ -186,8 +186,8 @@ class CellWriter:
         if count["cells_low"] is not None:
             per_mm2 = ""
             if count["area_mm2"]:
-                density, low, high = (count[f"cells_per_mm2{end}"] for end in ("", "_low", "_high"))
-                per_mm2 = f"; per mm² {density:.3g}, {low:.3g} to {high:.3g}"
+                density, low, high = (_three_digits(count[f"cells_per_mm2{end}"]) for end in ("", "_low", "_high"))
+                per_mm2 = f"; per mm² {density}, {low} to {high}"
             lines.append(
                 f"the true number: {count['cells_low']} to {count['cells_high']} (95 % interval, as measured on Pap "
                 f"smears){per_mm2}; of each image: {self.out_dir / COUNTS}"
@@ -367,6 +367,10 @@ def _text(value):
     if value is None or value != value:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _three_digits(number):
+    return f"{float(f'{number:.3g}'):,.10g}"
 
 
 def draw(image, cells):

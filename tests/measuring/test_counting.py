@@ -77,7 +77,7 @@ def test_the_table_of_counts(tmp_path, classes, exclude):
     assert float(empty["area_mm2"]) == pytest.approx(60 * 80 * 0.25e-6)
     said = "\n".join(writer.summary())
     assert f"{2 * cells} cells, one a row" in said and ("95 % interval" in said) == (classes == 1)
-    assert ("; per mm² " in said) == (classes == 1)
+    assert ("; per mm² 1,670, " in said) == (classes == 1 and not exclude)
 
 
 def test_without_the_size_of_a_pixel_there_is_no_area(tmp_path):
