@@ -208,7 +208,7 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
     with nullcontext() if paths else while_whole(data):
         found = find_images(paths or [data / TEST_IMAGES])
     with in_turn(out), ExitStack() as as_trained:
-        cells = predict_paths(lambda: open_predictor(model, as_trained, wanted.flips), found, out, wanted)
+        cells = predict_paths(lambda: open_predictor(model, as_trained, **wanted.seeing()), found, out, wanted)
         print(f"{counted(len(found), 'mask')} written to {out} by {model}")
         if cells:
             print(*cells.summary(), sep="\n")
@@ -430,19 +430,19 @@ def chosen_model(model, runs):
     return model_file(model) if model else newest_model(runs or ROOT / "runs")
 
 
-def load_predictor(model, flips=False):
-    """The `Predictor` of a model file."""
+def load_predictor(model, **seeing):
+    """The `Predictor` of a model file; seeing : its other arguments."""
     with quiet_start():
         from predicting.predictor import Predictor
 
-        return Predictor(model, flips)
+        return Predictor(model, **seeing)
 
 
-def open_predictor(model, as_trained, flips=False):
-    """The `Predictor` of a model file; until `as_trained`, an ExitStack, ends, stacks are read as in its training."""
+def open_predictor(model, as_trained, **seeing):
+    """As `load_predictor`; until `as_trained`, an ExitStack, ends, stacks are read as in its training."""
     from reading import stacks
 
-    predictor = load_predictor(model, flips)
+    predictor = load_predictor(model, **seeing)
     as_trained.enter_context(stacks.as_trained(predictor.metadata.get("settings", {}).get("stack")))
     return predictor
 
@@ -459,7 +459,7 @@ def started_from(record):
     from training.run_folder import start_weights
 
     weights = None if record.listed is None else start_weights(record.model)
-    return weights and load_predictor(weights, record.flips)
+    return weights and load_predictor(weights, **record.seeing())
 
 
 def export_quietly(model):

@@ -16,7 +16,7 @@ GROUPS = {
     ),
     "wanted": (
         "probability", "cells", "exclude_edges", "um_per_px", "min_area", "max_area", "qupath", "flips", "mpp",
-        "region",
+        "region", "diameter",
     ),
 }  # fmt: skip
 
@@ -211,7 +211,7 @@ def _showing():
         "--um-per-px",
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="X",
-        help="size of a pixel, micrometres (default: as TIFF files state)",
+        help="size of a pixel, micrometres (default: as TIFF files state); a model that knows its own is brought to it",
     )
     group.add_argument(
         "--min-area",
@@ -314,6 +314,13 @@ def _suggesting():
 def _predicting():
     """How pictures are predicted."""
     group = _group()
+    group.add_argument(
+        "--diameter",
+        type=number(float("inf"), "a number above 0, such as 20"),
+        metavar="D",
+        help="pixels across a typical object in these pictures, where their magnification is not that of the pictures "
+        "learnt (default: as those, or by the size of a pixel where model and file know it)",
+    )
     group.add_argument("--flips", action="store_true", help="average over mirror images: four times slower")
     group.add_argument(
         "--mpp",

@@ -3,6 +3,8 @@
     python benchmarks/make_weights.py sample FOLDER      weights/sample.keras, from synthetic fields alone
     python benchmarks/make_weights.py pap_smear FOLDER   weights/pap_smear.keras, from there with 8 real training fields
 
+With --sizes nothing is trained: the sizes of the objects are written into the files that are there.
+
 FOLDER as for `python benchmarks/real_data.py cervix`. The test fields of the sample and of the real set are never
 trained on.
 """
@@ -12,21 +14,26 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from real_data import run, write_cervix
 from sparse_fields import make_field
 
+from pairing.examples import Examples
+from pairing.objects import sizes
+from pairing.survey import read_folder
 from predicting.export import export_onnx
 from preparing.sample import smooth, write_sample
 from reading import images
-from reading.files import write_json
+from reading.files import replacing, write_json
 from training.run import Run
 from training.settings import Settings
 from training.train import train
 from weights.files import load, save
 from weights.known_pictures import remember
+from weights.metadata import MEMBER, parse
 from weights.start import SAMPLE, WEIGHTS
 
 SAMPLES = {"sample": (0, 1, 2), "pap_smear": (0,)}  # seeds of the samples trained on
@@ -48,6 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", choices=SAMPLES)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--sizes", action="store_true", help="train nothing: only write the sizes of what was learnt")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -56,6 +64,8 @@ def main():
             add_sample(data, Path(folder) / str(seed), seed)
         if args.weights == "pap_smear":
             add_sparse(data)
+        if args.sizes:
+            return write_sizes(WEIGHTS / f"{args.weights}.keras", data)
         trained = Path(folder) / "run"
         card = train(Run(data, trained, SETTINGS[args.weights]))
         network, stored = load(trained / "model.keras")
@@ -77,10 +87,34 @@ def main():
         {
             "trained_on": f"{len(pictures)} fields",
             **{key: card[key] for key in keys},
+            "objects": card["objects"],
             "scores": {key: scores[key] for key in ("dice", "iou", "accuracy", "precision", "recall")},
         },
     )
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, Dice on the real test fields {scores['dice']:.4f}")
+
+
+def write_sizes(path, data):
+    """Note in a model file, its export and its card how large the objects of a data folder are; its weights stay."""
+    found = read_folder(data / "Train data", data, quiet=True)
+    coding = found.survey.coding()
+    examples = Examples(found.pairing.pairs, coding, 1, 256, False, found.survey.drawn(), found.contents)
+    for index in range(len(examples)):
+        examples[index]
+    objects = sizes(np.concatenate(list(examples.areas.values())))
+    with zipfile.ZipFile(path) as archive:
+        members = {info: archive.read(info) for info in archive.infolist()}
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for info, content in members.items():
+            if info.filename == MEMBER:
+                content = json.dumps(parse(content) | {"objects": objects}, indent=2)
+            archive.writestr(info, content)
+    export = path.with_suffix(".onnx")
+    if export.is_file():
+        export_onnx(path, export)
+    card = path.with_suffix(".json")
+    write_json(card, json.loads(card.read_text(encoding="utf-8")) | {"objects": objects})
+    print(f"{path}: {objects}")
 
 
 def add_sample(data, folder, seed):

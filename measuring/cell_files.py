@@ -47,18 +47,20 @@ class CellWriter:
         self.min_area, self.max_area, self.exclude_edges = min_area, max_area, exclude_edges
         self.tables, self.tallies, self.made = {}, {}, {}
 
-    def add(self, path, image, mask, probability):
+    def add(self, path, image, mask, probability, scale=1.0):
         """Find, measure and write the cells of one image.
 
         path : of the image file, which names the results.
         image : ndarray of shape (height, width, 1 or 3).
         mask : uint8 (height, width), class ids.
         probability : float (height, width, 1) of foreground, or (height, width, K) of K classes.
+        scale : how many times as large the network saw it (`cells.smallest_area_px`).
         """
         path = Path(path)
         self._forget_earlier()
         size = self.um_per_px or pixel_size.um_per_px(path)
-        found = find_cells(mask, probability.shape[2], smallest_area_px(size, self.min_area), probability)
+        smallest = smallest_area_px(size, self.min_area, scale)
+        found = find_cells(mask, probability.shape[2], smallest, probability, scale)
         tally = Tally(size, probability.shape[2], mask.shape, self.exclude_edges)
         cells, more = self._chosen(found, probability, tally, (0, 0))
         outlines = polygonise(cells.labels)
@@ -74,7 +76,7 @@ class CellWriter:
         images.write_png(f"{stem}_overlay.png", draw(image, cells), MADE_BY)
         self.tables[path.name], self.tallies[path.name], self.made[path.name] = table, tally, made
 
-    def add_bands(self, path, bands, classes, um_per_px=None, light=None, place=WHERE_IT_IS):
+    def add_bands(self, path, bands, classes, um_per_px=None, light=None, place=WHERE_IT_IS, scale=1.0):
         """Find and measure the cells of an image that comes in bands, such as a slide; write `<stem>.geojson`.
 
         No other file is written for it: a picture of that size does not fit into memory. The cells and their
@@ -87,11 +89,13 @@ class CellWriter:
         light : see `measurements.measure`; None for a grey image.
         place : of the bands in the file, see `reading.large_images`; the outlines lie on the file, the table on the
             bands.
+        scale : as in `add`.
 
         Returns the number of cells.
         """
         path, size = Path(path), self.um_per_px * place[2] if self.um_per_px else um_per_px
-        tables, smallest, role = [], smallest_area_px(size, self.min_area), FOR_QUPATH[self.qupath or "detections"]
+        tables, role = [], FOR_QUPATH[self.qupath or "detections"]
+        smallest = smallest_area_px(size, self.min_area, scale)
         tally = Tally(size, classes, inner=self.exclude_edges)
         self._forget_earlier()
 
@@ -103,7 +107,7 @@ class CellWriter:
         def found():
             count = 0
             for corner, mask, image, probability in whole_components(read(), max(smallest, LARGEST_HOLE)):
-                cells = find_cells(mask, classes, smallest, probability)
+                cells = find_cells(mask, classes, smallest, probability, scale)
                 cells, more = self._chosen(cells, probability, tally, corner)
                 outlines = polygonise(cells.labels)
                 whole = None if cells.whole is None else polygonise(cells.whole)

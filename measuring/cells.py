@@ -46,18 +46,19 @@ class Cells:
         return len(self.classes)
 
 
-def smallest_area_px(um_per_px=None, min_area=None):
+def smallest_area_px(um_per_px=None, min_area=None, scale=1.0):
     """The area in pixels below which an object is left out.
 
     um_per_px : micrometres per pixel, None where unknown.
     min_area : in µm² where `um_per_px` is given, else in pixels; None: `MIN_AREA_UM2` or `MIN_AREA_PX`.
+    scale : how many times as large the network saw the image; the default in pixels is of what it saw.
     """
     if um_per_px is None:
-        return MIN_AREA_PX if min_area is None else min_area
+        return MIN_AREA_PX / scale**2 if min_area is None else min_area
     return (MIN_AREA_UM2 if min_area is None else min_area) / um_per_px**2
 
 
-def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None):
+def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None, scale=1.0):
     """The separate cells of a predicted mask.
 
     Three classes are background, cytoplasm and nucleus: the objects are the nuclei, and each has its cytoplasm. Of any
@@ -70,13 +71,14 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None):
     min_area_px : see `separate`.
     probability : float ndarray of shape (height, width, classes), 0…1, that the mask was made from; None: the shape of
         an object alone tells where to divide it.
+    scale : see `separate`.
 
     Returns `Cells`.
     """
 
     def of_class(number):
         sure = None if probability is None else to_8_bits(probability[..., number if classes > 1 else 0])
-        return separate(mask == number, min_area_px, sure=sure)
+        return separate(mask == number, min_area_px, sure=sure, scale=scale)
 
     if classes == 3:
         labels = of_class(2)
@@ -91,12 +93,13 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None):
     return Cells(labels, np.array(numbers, np.uint8))
 
 
-def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
+def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None, scale=1.0):
     """The objects of one class: holes filled, touching objects divided, small ones left out.
 
     Where the probability is known, a small object (`LARGEST_PARTED`) is divided that falls apart as its threshold
     rises: into the leaves of its component tree (Salembier, Oliveras, Garrido, IEEE Transactions on Image Processing 7,
-    1998) that have the pixels of the smallest object, and at least `MIN_AREA_PX`, since noise makes small ones.
+    1998) that have the pixels of the smallest object, and at least `MIN_AREA_PX` of what the network saw, since noise
+    makes small ones.
 
     Each part is then divided by its shape, by the watershed of the distance to what is outside (Vincent and Soille,
     PAMI 13, 1991; Beucher and Lantuéjoul, 1979), from one seed an object. Two bulges are two seeds where the neck
@@ -110,6 +113,7 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
     min_area_px : objects of fewer pixels are left out; holes of at most so many are filled.
     neck : 0…1; 0 divides nothing, by its probability neither, 1 at every constriction.
     sure : uint8 ndarray of shape (height, width), 255 times the probability of the class; None: unknown.
+    scale : how many times as large the network saw the image than it is.
 
     Returns int32 (height, width): 0 on background, 1 … n on the objects in the order of their first pixels.
     """
@@ -128,7 +132,7 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None):
             continue
         parts = inside.astype(np.int32)
         if sure is not None and area <= LARGEST_PARTED * min_area_px:
-            parts = _fall_apart(sure[box], inside, max(min_area_px, MIN_AREA_PX))
+            parts = _fall_apart(sure[box], inside, max(min_area_px, MIN_AREA_PX / scale**2))
         boxes = find_objects(parts)
         for part, within in enumerate(boxes, start=1):
             depth = np.where(inside, distance[box], 0) if len(boxes) == 1 else _depth(parts[within] == part)

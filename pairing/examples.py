@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pairing.file_cache import FileCache
-from pairing.masks import StoredMask, mask_coding, values_to_ignore
-from pairing.objects import numbered_objects, seams
+from pairing.masks import IGNORED, StoredMask, mask_coding, values_to_ignore
+from pairing.objects import areas_of, numbered_objects, seams
 from reading import intensity
 from reading.arrays import as_image, as_mask
 from reading.files import InputError
@@ -39,6 +39,7 @@ class Examples:
     contents : `file_cache.FileCache`, where the files have been read already.
     store : `pixel_store.PixelStore`, for what memory has no room for; None: one among the temporary files.
     dark : an attribute to be set where it is known, as for `intensity.to_range`.
+    areas : an attribute; with `mask_values`, {index: pixels of each true object} of the images made so far.
     """
 
     def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None, store=None):
@@ -46,6 +47,7 @@ class Examples:
         self.classes, self.dark = coding.classes, None
         self.mask_values, self.contents = mask_values, contents or FileCache()
         self.store = store or PixelStore()
+        self.areas = {}
         self._cache, self._bytes, self._stored, self._lock = {}, 0, {}, threading.Lock()
 
     def __len__(self):
@@ -64,6 +66,8 @@ class Examples:
         low, high = intensity.intensity_range(image, pair.intensity_range, self.dark)
         if self.mask_values is not None:
             labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored.values)
+            objects = np.where(mask == IGNORED, 0, mask) if labels is None else labels
+            self.areas[index] = areas_of(objects == 2 if self.classes == 3 else objects)  # of three, the nuclei
         if self.fit:
             size = fitted_size(*mask.shape, self.crop_px)
             image, mask = resize(image, *size), resize(mask, *size, nearest=True)

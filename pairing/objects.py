@@ -125,6 +125,38 @@ def _numbered(parts, mask):
     return labels
 
 
+def areas_of(labels):
+    """The pixels of each object that the border of the image does not cut, each piece of a number by itself: (n,).
+
+    labels: integer ndarray of shape (height, width), 0 on background.
+    """
+    from skimage.measure import label
+
+    pieces = label(labels, connectivity=2)
+    counts = np.bincount(pieces.ravel())
+    counts[np.concatenate([[0], pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])] = 0
+    return counts[counts > 0]
+
+
+def sizes(areas):
+    """What is known of the size of objects: {"count", "median_px", "typical_px"}, None of none.
+
+    Both are diameters of circles of the same area. Half of the objects are larger than the median; half of what all
+    objects cover is in ones larger than the typical. The latter is what people call the size of a cell: the many lobes
+    and specks in some pictures change it little, while the median of the 8 real training fields of one magnification
+    is anything from 10 to 21 px (typical: 17 to 25 px).
+
+    areas : pixels of each object, (n,).
+    """
+    areas = np.sort(areas)
+    if not len(areas):
+        return None
+    covered = areas.cumsum()
+    typical = areas[np.searchsorted(covered, covered[-1] / 2)]
+    across = {"median_px": np.median(areas), "typical_px": typical}
+    return {"count": len(areas)} | {name: round(2 * float(np.sqrt(area / np.pi)), 2) for name, area in across.items()}
+
+
 def touching(labels):
     """The pixels of an object with one of another among their 8 neighbours: bool (height, width).
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from pairing.groups import field_ranges
 from reading import images
-from reading.files import counted
+from reading.files import InputError, counted
+from reading.pixel_size import um_per_px
 from scoring import metrics
 
 MOST_PIXELS = 200_000_000  # of all test images; two cores predict that in about a minute and a half
@@ -23,7 +24,8 @@ class AtStart:
 
     def add(self, path, image, truth, **ignoring):
         """Predict one image, ndarray (height, width, channels), and count its pixels against its truth."""
-        mask = self.predictor.mask(self.predictor.probability(image, self.ranges.get(path)))
+        scale = self.predictor.scale(um_per_px(path))
+        mask = self.predictor.mask(self.predictor.probability(image, self.ranges.get(path), scale))
         self.counts.append(metrics.confusion_counts(truth, mask, self.predictor.classes, **ignoring))
 
     def scores(self):
@@ -46,7 +48,11 @@ def open_start(open_predictor, pairs, predicted, classes):
             f"{MOST_PIXELS / 1e6:.0f}"
         )
         return None
-    predictor = open_predictor()
+    try:
+        predictor = open_predictor()
+    except InputError as error:  # such as of weights that do not know the size of their objects
+        print(f"the weights it started from are not scored: {error}")
+        return None
     if predictor and predictor.classes != classes:
         print(f"the weights it started from are not scored: they know {counted(predictor.classes, 'class', 'classes')}")
         return None

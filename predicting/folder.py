@@ -14,6 +14,7 @@ from measuring.selection import refuse_none_between
 from pairing.groups import field_ranges
 from pairing.naming import MASK_FOLDERS, of_cellpose
 from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
+from predicting.magnification import Stated
 from predicting.record import refuse_corrected, write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, pixel_size, slides
@@ -45,6 +46,7 @@ class Wanted:
     exclude_edges, um_per_px, min_area, max_area, qupath : as for `cell_files.CellWriter`; one of them asks for cells as
         well.
     flips : average over mirror images. mpp, region : of slides, as for `large_images.open_source`.
+    diameter : pixels across a typical object in the pictures, as for `magnification.Stated`.
     """
 
     probability: bool = False
@@ -57,6 +59,11 @@ class Wanted:
     flips: bool = False
     mpp: float | None = None
     region: list | None = None
+    diameter: float | None = None
+
+    def seeing(self):
+        """How the network is to see the pictures: keyword arguments of `predictor.Predictor`."""
+        return {"flips": self.flips, "stated": Stated(self.diameter, self.um_per_px)}
 
     def with_cells(self):
         """Whether cells are wanted, by name or by an option that is about them."""
@@ -287,12 +294,13 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
         for path in bar:
             try:
                 image = images.read(path)
+                scale = predictor.scale(pixel_size.um_per_px(path))
             except InputError as error:
                 unreadable.append(error)
                 continue
             two_channels += [path.name] if intensity.has_two_channels(image) else []
             spread = predictor.spread(image, ranges.get(path))
-            probability = predictor.probability(image, spread)
+            probability = predictor.probability(image, spread, scale)
             if not spread.has_contrast():
                 flat.append(path.name)
             mask = predictor.mask(probability)
@@ -313,7 +321,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             with archive.open(f"{stem_of(path)}.npy", "w") as file:
                 np.lib.format.write_array(file, intensity.to_8_bits(foreground))
             if cells:
-                cells.add(path, image, mask, probability)
+                cells.add(path, image, mask, probability, scale)
             written[target] = path
         if paths and not written:  # the folder stays as it was
             raise InputError(f"{unreadable[0]} (no mask was written)")

@@ -1,28 +1,33 @@
 """A trained model as a function from an image of any size to probabilities and a mask.
 
 An image is padded by reflection, predicted in overlapping windows and cropped: each image comes back at its own size.
+One of another magnification is brought to that which the network learnt before (`scale`), and its probabilities back.
 Intensities are normalised from the whole image, never from a window.
 """
 
 import numpy as np
 
 from predicting.engine import open_network
-from predicting.sliding_window import GRID_PX, OVERLAP_PX, Layout, average_flips, predict_in_windows
+from predicting.magnification import Stated, of_use, scale_of
+from predicting.sliding_window import GRID_PX, OVERLAP_PX, Layout, average_flips, predict_bands, predict_in_windows
 from reading import intensity
 from reading.arrays import as_image
-from reading.resize import fitted_size, resize
+from reading.resize import Rescaled, fitted_size, resize
 from weights.model_files import model_file
 
 
 class Predictor:
     """A trained model with what it must know about its input, read from one file."""
 
-    def __init__(self, path, flips=False):
+    def __init__(self, path, flips=False, stated=Stated()):  # noqa: B008 - it cannot be changed
         """Load `path`, a model.keras of this project, its export, or an .h5/.hdf5 file of the classic lineage.
 
         A run folder stands for the model in it.
 
         flips : average over the image and its three mirror images; takes four times as long.
+        stated : `magnification.Stated`, of the images that it will be given.
+
+        Raises `InputError` where the model cannot make use of what is stated.
         """
         self.path, self.flips = model_file(path), flips
         network, metadata = open_network(self.path)
@@ -35,6 +40,7 @@ class Predictor:
             "threshold": 0.5,
             "depth": 4,
         } | metadata
+        self.stated = of_use(self.metadata, stated, self.path)
         self.classes, self.channels = self.metadata["classes"], self.metadata["channels"]
         self.threshold = self.metadata["threshold"]
         grid = max(GRID_PX, 2 ** self.metadata["depth"])
@@ -42,23 +48,43 @@ class Predictor:
         self.layout = Layout(overlap=overlap, grid=grid, smallest=self.metadata["crop_px"])
         self.background = np.eye(self.classes, dtype=np.float32)[0] * (self.classes > 1)
 
-    def probability(self, image, intensity_range=None):
+    def scale(self, um_per_px=None, reduced=1):
+        """How many times as large the network is to see an image: `magnification.scale_of`, as for its parameters."""
+        return scale_of(self.metadata, self.stated, um_per_px, reduced)
+
+    def probability(self, image, intensity_range=None, scale=1.0):
         """Probabilities, float32 (height, width, classes), of one image.
 
         image : ndarray, grey (height, width) or (height, width, 1), or colour (height, width, 3), of real numbers; bool
             counts as 0 and 255. Raises `InputError` for other shapes, such as RGBA, and for NaN. One of one value holds
             nothing: the network is not asked.
         intensity_range : for a tile, the spread of its field (`pairs.Pair.intensity_range`); None: the image's own.
+        scale : how many times as large the network is to see it, of `scale`.
         """
         image = as_image(image)
         if intensity.is_constant(image):
             return np.tile(self.background, (*image.shape[:2], 1))
         seen = self.network_input(image, intensity_range)
+        if scale != 1:
+            frame = Rescaled(*seen.shape[:2], scale)
+            read = frame.reader(lambda row, column, tall, wide: seen[row : row + tall, column : column + wide])
+            return np.concatenate([band for _, band in self.rescaled_bands(frame, read)])
         result = predict_in_windows(self.predict_window, seen, self.background, self.layout)
         return resize(result, *image.shape[:2])
 
+    def rescaled_bands(self, frame, read, first=0):
+        """Probabilities of an image of another magnification, band by band, at its own size.
+
+        frame : `resize.Rescaled`. read : of the image as the network sees it, as for `sliding_window.predict_bands`.
+        first : number of the band to start with. Yields as `Rescaled.back`.
+        """
+        rows, _ = self.layout.starts(frame.seen_height)
+        size = frame.seen_height, frame.seen_width
+        bands = predict_bands(self.predict_window, read, *size, self.background, self.layout, max(0, first - 1))
+        yield from frame.back(bands, rows, first)
+
     def network_input(self, image, intensity_range=None):
-        """What the network gets of an image, float32: normalised, at the size at which it was trained."""
+        """What the network gets of an image, float32: normalised, single cells at the size at which it was trained."""
         seen = intensity.to_channels(image, self.channels)
         seen = self.normalise(seen, self.to_range(self.spread(seen, intensity_range)))
         return resize(seen, *fitted_size(*image.shape[:2], self.metadata["crop_px"])) if self.metadata["fit"] else seen

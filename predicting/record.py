@@ -6,11 +6,12 @@ changed by hand, or that belongs to another picture of the same name is told fro
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from predicting.magnification import Stated
 from reading import stacks
 from reading.files import InputError, sha256, stem_of, typed, write_json
 
@@ -32,6 +33,7 @@ class Record:
     all_cells : whether the cells of all masks were separated; None where the list says it of each.
     stack : how stacks of planes were read as one picture, `stacks.HOW`.
     flips : whether mirror images were averaged.
+    stated : `magnification.Stated` of the pictures, as far as it decided how the model saw them.
     """
 
     path: Path
@@ -45,6 +47,11 @@ class Record:
     all_cells: bool | None
     stack: str | int | None = None
     flips: bool = False
+    stated: Stated = Stated()  # noqa: RUF009 - it cannot be changed
+
+    def seeing(self):
+        """How the network saw the pictures: keyword arguments of `predictor.Predictor`."""
+        return {"flips": self.flips, "stated": self.stated}
 
     def cells(self, mask):
         """Whether `predict` separated the cells of a mask, and wrote them beside it; None: not known."""
@@ -96,7 +103,7 @@ def read_record(folder):
         for entry in (listed or {}).values():
             entry["sha256"], entry["image"], entry["image_sha256"]
         more = {key: found.get(key) for key in ("model_sha256", "dark_foreground", "stack")}
-        more["flips"] = bool(found.get("flips"))
+        more |= {"flips": bool(found.get("flips")), "stated": Stated(**found.get("stated") or {})}
         return Record(path, str(found.get("model", "")), **known, **more, listed=listed, all_cells=found.get("cells"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged; expected what `predict` writes there. Run `predict` again.") from error
@@ -139,6 +146,7 @@ def write_record(predictor, folder, written, cells):
         "model_sha256": sha256(predictor.path),
         "flips": predictor.flips,
         "stack": stacks.HOW,
+        "stated": asdict(predictor.stated) if predictor.stated != Stated() else None,
         **{key: predictor.metadata.get(key) for key in KEPT},
     }
     entries = {
@@ -160,7 +168,7 @@ def _earlier(path, record):
     """The masks that the same model wrote in the same way before, as far as they are still there."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if any(found.get(key) != record[key] for key in ("model_sha256", "flips", "stack")):
+        if any(found.get(key) != record[key] for key in ("model_sha256", "flips", "stack", "stated")):
             return {}
         return {name: entry for name, entry in found["predicted"].items() if (path.parent / name).is_file()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or another program's

@@ -19,44 +19,55 @@ from reading.files import InputError, replacing, sha256, stem_of
 from reading.intensity import to_8_bits
 from reading.large_images import SMALL, open_source
 from reading.pyramid import Bands, write_pyramid
-from reading.resize import resize
+from reading.resize import Rescaled, resize
 
 MEASURED_ROWS = 256  # of a slide 100,000 px wide they are 75 MB of pixels
 FLAT = 0.1  # of the slide's range of intensities; what stays closer to its background, SMALL times reduced, is empty
 
 
-def probability_bands(predictor, source, first=0):
+def probability_bands(predictor, source, first=0, frame=None):
     """The probabilities of a source (reading/large_images.py), band by band from the top.
 
     Tiles that are all background, as a look at `SMALL` times reduced pixels tells, are not predicted.
+
+    frame : `resize.Rescaled`, where the network is to see it at another magnification; None: pixel by pixel.
 
     Yields (row, probability): the first row, and float32 (rows, width, classes). `first`, number of the first band.
     """
     spread_out = intensity.to_channels(source.spread_pixels(), predictor.channels)
     intensity_range = predictor.to_range(source.spread(predictor.channels))
     empty = _most_common(predictor.normalise(spread_out, intensity_range))
+    end = (frame.seen_height, frame.seen_width) if frame else (source.height, source.width)
 
     def normalised(pixels):
         return predictor.normalise(intensity.to_channels(pixels, predictor.channels), intensity_range)
 
     def is_empty(small, row, column, height, width):
         outer = OUTER_PX // SMALL  # inside the image it does not count
-        rows = slice(outer if row else 0, None if row + height == source.height else -outer)
-        columns = slice(outer if column else 0, None if column + width == source.width else -outer)
+        rows = slice(outer if row else 0, None if row + height == end[0] else -outer)
+        columns = slice(outer if column else 0, None if column + width == end[1] else -outer)
         return np.abs(small[rows, columns] - empty).max() < FLAT
 
+    def read_pixels(*place):
+        return normalised(source.read(*place))
+
+    read_seen = frame.reader(read_pixels) if frame else read_pixels
+
     def read(*place):
-        small = source.read_small(*place)
+        small = None if frame else source.read_small(*place)
         if small is not None and is_empty(normalised(small), *place):
             return None
-        image = normalised(source.read(*place))
+        image = read_seen(*place)
         height, width = (max(1, n // SMALL) for n in image.shape[:2])
         if small is None and is_empty(resize(image, height, width).reshape(height, width, -1), *place):
             return None
         return image
 
-    predict, background = predictor.predict_window, predictor.background
-    yield from predict_bands(predict, read, source.height, source.width, background, predictor.layout, first)
+    if frame:
+        yield from predictor.rescaled_bands(frame, read, first)
+    else:
+        predict, background = predictor.predict_window, predictor.background
+        yield from predict_bands(predict, read, source.height, source.width, background, predictor.layout, first)
 
 
 def predict_whole(predictor, path, target, wanted, cells=None):
@@ -73,12 +84,13 @@ def predict_whole(predictor, path, target, wanted, cells=None):
     """
     path = Path(path)
     with closing(open_source(path, wanted.mpp, wanted.region)) as source:
-        options = [wanted.mpp, wanted.region, wanted.flips, cells is not None]
-        _predict_source(predictor, source, path, target, options, cells)
+        scale = predictor.scale(source.mpp, source.place[2])
+        options = [wanted.mpp, wanted.region, wanted.flips, cells is not None, scale]
+        _predict_source(predictor, source, path, target, scale, options, cells)
         return source.spread(predictor.channels).has_contrast()
 
 
-def _predict_source(predictor, source, path, target, options, cells):
+def _predict_source(predictor, source, path, target, scale, options, cells):
     folder = target.with_name(f".{target.stem}.partial")
     plan = json.dumps(
         [sha256(predictor.path), path.stat().st_size, path.stat().st_mtime_ns, str(path.resolve()), options]
@@ -89,7 +101,9 @@ def _predict_source(predictor, source, path, target, options, cells):
         folder.mkdir(parents=True)
         with replacing(kept) as temporary:
             temporary.write_text(plan, encoding="utf-8")
-    rows, _ = predictor.layout.starts(source.height)
+    frame = None if scale == 1 else Rescaled(source.height, source.width, scale)
+    rows, _ = predictor.layout.starts(frame.seen_height if frame else source.height)
+    rows = frame.starts(rows) if frame else rows
     bands = Bands(folder, rows, source.height, source.width)
     probabilities = (
         Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
@@ -106,7 +120,7 @@ def _predict_source(predictor, source, path, target, options, cells):
         ):  # fmt: skip
             writing = None
             if first < len(rows):
-                for number, (_, probability) in enumerate(probability_bands(predictor, source, first), first):
+                for number, (_, probability) in enumerate(probability_bands(predictor, source, first, frame), first):
                     mask = predictor.mask(probability)
                     if writing:
                         writing.result()
@@ -119,7 +133,7 @@ def _predict_source(predictor, source, path, target, options, cells):
             grey = intensity.is_grey(source.spread_pixels())
             light = None if grey else intensity.light(source.spread(3))  # in colour, also where the network sees grey
             parts = _measured_bands(source, bands, probabilities, predictor.classes, path.name)
-            cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place)
+            cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place, scale)
     except InputError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -11,10 +11,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up noti
 
 import cv2
 import keras
+import numpy as np
 from tqdm import tqdm
 
 from data import IGNORED, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
 from pairing.groups import split_by_group
+from pairing.objects import sizes
 from pairing.pairs import TEST, TRAIN
 from pairing.survey import read_folder
 from reading import intensity
@@ -197,6 +199,7 @@ def _metadata(data, coding, fit, settings):
         "crop_px": settings.crop_px,
         "fit": fit,
         "normalisation": intensity.RULE,
+        "objects": None if fit else sizes(np.concatenate(list(data.examples.areas.values()))),
         "dark_foreground": data.dark,  # for the rule's floor, and for the baseline that `evaluate` sets beside scores
         "threshold": 0.5,
         "masks": asdict(coding),
