@@ -10,7 +10,10 @@ from pathlib import Path
 
 # Options that a command takes together, as one dictionary of those that were given.
 GROUPS = {
-    "learning": ("seed", "epochs", "steps", "batch", "classes", "foreground", "ignore", "filters", "loss", "init"),
+    "learning": (
+        "seed", "epochs", "steps", "batch", "classes", "foreground", "ignore", "filters", "loss", "init",
+        "um_per_px",
+    ),
     "cutting": (
         "seed", "classes", "foreground", "ignore", "tile_px", "overlap_px", "keep_empty", "test_share", "group_by",
     ),
@@ -35,24 +38,25 @@ def make_parser(description, commands):
     command is kept under "command".
     """
     common, seed, masks, fitting, showing, runs = _common(), _seed(), _masks(), _fitting(), _showing(), _runs()
-    network = _network()
+    network, pixel = _network(), _pixel_size()
     parser = Parser(
         prog="main.py",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common, seed, masks, fitting, runs, showing],
+        parents=[common, seed, masks, fitting, runs, showing, pixel],
         argument_default=argparse.SUPPRESS,
     )
     parents = {
         "prepare": [seed, masks, _cutting()],
         "check": [masks],
-        "train": [seed, masks, fitting, runs],
+        "train": [seed, masks, fitting, runs, pixel],
         "predict": [
             _pictures("*", "images or folders (default: Test data/Images)"),
             _writing(),
             showing,
             network,
             _predicting(),
+            pixel,
             runs,
         ],
         "suggest": [_pictures("+", "pictures without masks, or folders of them"), _suggesting(), network, runs],
@@ -81,7 +85,8 @@ def for_command(parser, command, given):
     taken, rest = {}, dict(given)
     parameters = inspect.signature(command).parameters
     for group in GROUPS.keys() & parameters.keys():
-        taken[group] = {name: rest.pop(name) for name in GROUPS[group] if name in rest}
+        taken[group] = {name: given[name] for name in GROUPS[group] if name in given}
+        rest = {name: value for name, value in rest.items() if name not in taken[group]}
     for name in rest.keys() - parameters.keys():
         parser.error(f"--{name.replace('_', '-')} received, which {command.__name__} does not take; leave it out")
     return taken | rest
@@ -208,12 +213,6 @@ def _showing():
         help="leave out cells that touch the edge of the picture, or of the region of a slide",
     )
     group.add_argument(
-        "--um-per-px",
-        type=number(float("inf"), "a number above 0, such as 0.25"),
-        metavar="X",
-        help="size of a pixel, micrometres (default: as TIFF files state); a model that knows its own is brought to it",
-    )
-    group.add_argument(
         "--min-area",
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="A",
@@ -230,6 +229,20 @@ def _showing():
         choices=("annotations", "detections"),
         help="what cells are in QuPath: annotations can be reshaped there, of detections it shows any number (default: "
         "annotations of pictures, detections of slides)",
+    )
+    return group
+
+
+def _pixel_size():
+    """How large the pixels of the pictures are."""
+    group = _group()
+    group.add_argument(
+        "--um-per-px",
+        type=number(float("inf"), "a number above 0, such as 0.25"),
+        metavar="X",
+        help="size of a pixel of all pictures, micrometres (default: as TIFF files state); where a "
+        "model knows its own, pictures "
+        "are brought to that",
     )
     return group
 

@@ -3,7 +3,7 @@
 import threading
 
 from correcting.working_copy import most_cells
-from measuring.cells import find_cells
+from measuring.cells import find_cells, smallest_area_px
 from pairing.masks import IGNORED, read_stored_mask_of
 from pairing.objects import true_objects
 from pairing.pairs import TEST, TRAIN, find_pairs
@@ -12,6 +12,7 @@ from predicting.predictor import Predictor
 from preparing.told import as_told, ignored
 from reading import images
 from reading.files import NOT_KNOWN, InputError
+from reading.pixel_size import um_per_px
 
 
 class Masks:
@@ -73,8 +74,10 @@ class Network:
                 f"{self.path}: a network of {predictor.classes} classes; expected one of one class, cells and "
                 "background. Correct several classes in QuPath (docs/own_images.md says how)."
             )
-        probability = predictor.probability(images.read(picture.path), picture.pair.intensity_range)
-        cells = find_cells(predictor.mask(probability), predictor.classes, probability=probability)
+        scale = predictor.scale(um_per_px(picture.path))
+        probability = predictor.probability(images.read(picture.path), picture.pair.intensity_range, scale)
+        smallest = smallest_area_px(scale=scale)
+        cells = find_cells(predictor.mask(probability), predictor.classes, smallest, probability, scale)
         return most_cells(cells.labels, picture.path)
 
     def mask(self, image, intensity_range=None):

@@ -38,6 +38,7 @@ class Examples:
         objects touch, if the masks number them (`objects.numbered_objects`); None: not to.
     contents : `file_cache.FileCache`, where the files have been read already.
     store : `pixel_store.PixelStore`, for what memory has no room for; None: one among the temporary files.
+    scales : an attribute, {path of an image: how many times as large it is made}, to be set before any is.
     dark : an attribute to be set where it is known, as for `intensity.to_range`.
     areas : an attribute; with `mask_values`, {index: pixels of each true object} of the images made so far.
     """
@@ -47,7 +48,7 @@ class Examples:
         self.classes, self.dark = coding.classes, None
         self.mask_values, self.contents = mask_values, contents or FileCache()
         self.store = store or PixelStore()
-        self.areas = {}
+        self.areas, self.scales = {}, {}
         self._cache, self._bytes, self._stored, self._lock = {}, 0, {}, threading.Lock()
 
     def __len__(self):
@@ -67,9 +68,12 @@ class Examples:
         if self.mask_values is not None:
             labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored.values)
             objects = np.where(mask == IGNORED, 0, mask) if labels is None else labels
-            self.areas[index] = areas_of(objects == 2 if self.classes == 3 else objects)  # of three, the nuclei
-        if self.fit:
+            areas = areas_of(objects == 2 if self.classes == 3 else objects)  # of three, the nuclei
+            self.areas[index] = areas * self.scales.get(pair.image, 1) ** 2
+        if self.fit or pair.image in self.scales:
             size = fitted_size(*mask.shape, self.crop_px)
+            if not self.fit:
+                size = [max(1, round(n * self.scales[pair.image])) for n in mask.shape]
             image, mask = resize(image, *size), resize(mask, *size, nearest=True)
         if labels is not None:
             labels = resize(labels.astype(np.float32), *mask.shape, nearest=True)

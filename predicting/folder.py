@@ -14,7 +14,7 @@ from measuring.selection import refuse_none_between
 from pairing.groups import field_ranges
 from pairing.naming import MASK_FOLDERS, of_cellpose
 from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
-from predicting.magnification import Stated
+from predicting.magnification import SizesFound, Stated
 from predicting.record import refuse_corrected, write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, pixel_size, slides
@@ -285,7 +285,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
     """
     refuse_shared_names(paths)
     out_dir, written, unreadable, flat, ranges = Path(out_dir), {}, [], [], field_ranges(paths)
-    two_channels = []
+    two_channels, found, scale = [], SizesFound(predictor), 1.0
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
         replacing(out_dir / PROBABILITIES) as temporary,
@@ -304,6 +304,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             if not spread.has_contrast():
                 flat.append(path.name)
             mask = predictor.mask(probability)
+            found.add(mask, scale)
             target = out_dir / f"{stem_of(path)}{SUFFIX}.png"
             if not written:
                 for name in (PROBABILITIES, PAGE):  # they speak of all masks in the folder, which change now
@@ -325,7 +326,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             written[target] = path
         if paths and not written:  # the folder stays as it was
             raise InputError(f"{unreadable[0]} (no mask was written)")
-    write_record(predictor, out_dir, written, cells)
+    write_record(predictor, out_dir, written, cells, found.others(scale))
     if two_channels:
         became = (
             "red and green" if predictor.channels == 3 else "one grey value, the second twice as bright as the first"

@@ -7,9 +7,12 @@ that was stated the micrometres of one of its pixels (`um_per_px`).
 from dataclasses import dataclass
 from math import log
 
+from pairing.objects import areas_of, sizes
 from reading.files import InputError
+from reading.pixel_size import ALIKE
 
-ALIKE = 1.05  # times as large or small is the same: training zooms by up to 1.25
+OTHER = 1.4  # times as large or small are other cells: no training field of benchmarks/magnification.py by itself,
+# nor all at 0.7 to 1.4 times their size by more than that, but all at half or twice
 MOST, LEAST = 8, 1 / 16  # times as large: beyond, a number is wrong, or hardly anything was photographed of an object
 
 
@@ -73,3 +76,28 @@ def scale_of(metadata, stated, um_per_px=None, reduced=1):
             f"{LEAST:.3g} to {MOST} times. {remedy}"
         )
     return 1.0 if abs(log(scale)) < log(ALIKE) else scale
+
+
+class SizesFound:
+    """Collects how large the objects found in pictures are, to compare them with those that the model learnt."""
+
+    def __init__(self, predictor):
+        self._predictor, self._areas = predictor, []
+
+    def add(self, mask, scale):
+        """mask : of `Predictor.mask`; scale : how many times as large the network saw its picture."""
+        areas = areas_of(mask == 2 if self._predictor.classes == 3 else mask)  # of three classes the nuclei, as learnt
+        self._areas += (areas * scale**2).tolist()
+
+    def others(self, scale):
+        """What `predictions.json` notes of objects of quite another size than those learnt; None where they are alike.
+
+        {"found_px", "learnt_px"}: their typical diameters, the first in pixels of pictures seen `scale` times as large.
+        """
+        learnt, found = self._predictor.metadata.get("objects"), sizes(self._areas)
+        if not learnt or not found or self._predictor.metadata["fit"]:
+            return None
+        seen, typical = found["typical_px"], learnt["typical_px"]
+        if abs(log(seen / typical)) < log(OTHER):
+            return None
+        return {"found_px": round(seen / scale, 1), "learnt_px": typical}

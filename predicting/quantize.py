@@ -18,6 +18,7 @@ from pairing.pairs import find_pairs
 from predicting.predictor import Predictor
 from reading import images
 from reading.files import replacing
+from reading.pixel_size import um_per_px
 from scoring import metrics
 
 CALIBRATION_TILES = 16
@@ -116,7 +117,8 @@ def _compare(exact, quantized, pairs, kind):
         truth = coding.class_ids(read_stored_mask_of(pair, image.shape[:2]))
         for i, predictor in enumerate((exact, quantized)):
             started = time.perf_counter()
-            mask = predictor.mask(predictor.probability(image, pair.intensity_range))
+            scale = predictor.scale(um_per_px(pair.image))
+            mask = predictor.mask(predictor.probability(image, pair.intensity_range, scale))
             if number:
                 seconds[i] += time.perf_counter() - started
                 counts[i] = counts[i] + metrics.confusion_counts(truth, mask, predictor.classes, truth == IGNORED)

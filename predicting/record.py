@@ -33,6 +33,7 @@ class Record:
     all_cells : whether the cells of all masks were separated; None where the list says it of each.
     stack : how stacks of planes were read as one picture, `stacks.HOW`.
     flips : whether mirror images were averaged.
+    others : of `magnification.SizesFound`, where what was found last has quite another size than what was learnt.
     stated : `magnification.Stated` of the pictures, as far as it decided how the model saw them.
     """
 
@@ -47,6 +48,7 @@ class Record:
     all_cells: bool | None
     stack: str | int | None = None
     flips: bool = False
+    others: dict | None = None
     stated: Stated = Stated()  # noqa: RUF009 - it cannot be changed
 
     def seeing(self):
@@ -102,7 +104,7 @@ def read_record(folder):
         listed = found.get("predicted")
         for entry in (listed or {}).values():
             entry["sha256"], entry["image"], entry["image_sha256"]
-        more = {key: found.get(key) for key in ("model_sha256", "dark_foreground", "stack")}
+        more = {key: found.get(key) for key in ("model_sha256", "dark_foreground", "stack", "others")}
         more |= {"flips": bool(found.get("flips")), "stated": Stated(**found.get("stated") or {})}
         return Record(path, str(found.get("model", "")), **known, **more, listed=listed, all_cells=found.get("cells"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -131,14 +133,14 @@ def refuse_corrected(folder, stems=None):
                 )
 
 
-def write_record(predictor, folder, written, cells):
+def write_record(predictor, folder, written, cells, others=None):
     """Add masks to the record of a folder, or begin a new one where that is another model's.
 
     Parameters
     ----------
     predictor : `predictor.Predictor`, which made them.
     written : {path of a mask: path of its image}. Of a slide the image is not read once more, for its checksum.
-    cells : `cell_files.CellWriter` that wrote their cells too; None where none did.
+    cells : `cell_files.CellWriter` that wrote their cells too; None where none did. others : see `Record`.
     """
     path = Path(folder) / RECORD
     record = {
@@ -147,6 +149,7 @@ def write_record(predictor, folder, written, cells):
         "flips": predictor.flips,
         "stack": stacks.HOW,
         "stated": asdict(predictor.stated) if predictor.stated != Stated() else None,
+        "others": others,
         **{key: predictor.metadata.get(key) for key in KEPT},
     }
     entries = {

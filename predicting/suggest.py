@@ -29,6 +29,7 @@ from reading import images
 from reading.files import InputError, counted, sha256, some
 from reading.intensity import sampling_step
 from reading.large_images import is_large
+from reading.pixel_size import um_per_px
 
 EDGE_PX = 5  # narrower doubt is that about the exact place of an outline, which every outline has
 EMPTY = (
@@ -155,7 +156,7 @@ def look_at(predictor, path, intensity_range=None):
     """The `Look` at one picture file. Raises `InputError` where it cannot be read."""
     image = images.read(path)
     spread = predictor.spread(image, intensity_range)
-    probability = predictor.probability(image, spread)
+    probability = predictor.probability(image, spread, predictor.scale(um_per_px(path)))
     unsure = unsure_of(probability)
     found = probability[..., 0] if probability.shape[2] == 1 else 1 - probability[..., 0]
     area = unsure.mean()

@@ -12,6 +12,7 @@ from reading.files import InputError
 from reading.tiff_files import is_tiff, tag_value
 
 LARGEST_PIXEL_UM = 10  # of a microscope; beyond is a resolution for printing
+ALIKE = 1.05  # times as large or small is the same magnification: training zooms by up to 1.25 anyway
 _UM = {"nm": 1e-3, "µm": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1, "mm": 1e3, "cm": 1e4, "inch": 25400}
 
 

@@ -54,6 +54,14 @@ def say_after_prediction(record, home, paths, cells, **given):
     was named, nothing for the test images. cells : whether they were written; several classes, and slides, are
     corrected in QuPath. given : the options as they were typed, `data` and `out` among them.
     """
+    if record.others and paths:
+        found, learnt = record.others["found_px"], record.others["learnt_px"]
+        again = " ".join(["predict", *map(typed, paths), *(["--cells"] if cells else [])])
+        command = with_options(again, **given, diameter=f"{found:g}")
+        print(
+            f"what was found is typically {found:g} pixels across, what the model learnt {learnt:g}; where the pictures "
+            f"have another magnification, say so, with the true size in place of {found:g} if you know it: {command}"
+        )
     slides = any(name.endswith(".tif") for name in record.listed)
     if not paths and has_files(home, Path("Test data", "Masks")):
         say_next("evaluate", data=home, out=given["out"])
@@ -62,4 +70,5 @@ def say_after_prediction(record, home, paths, cells, **given):
     elif cells:  # which are corrected in QuPath, and put into Raw data
         say_next("prepare", data=home)
     else:
-        say_next(" ".join(["predict", *map(typed, paths), "--cells"]), **given)
+        diameter = record.stated.diameter and f"{record.stated.diameter:g}"
+        say_next(" ".join(["predict", *map(typed, paths), "--cells"]), **given, diameter=diameter)

@@ -129,7 +129,7 @@ def settings_of(card):
     """The `settings.Settings` of a card, and a line for each that this version does not know."""
     known = {field.name for field in fields(Settings)}
     # all there was before there was a choice
-    stored = {"precision": FLOAT32, "stack": None, "ignore": None} | _with_tuples(card["settings"])
+    stored = {"precision": FLOAT32, "stack": None, "ignore": None, "um_per_px": None} | _with_tuples(card["settings"])
     lines = [f"setting {name}: unknown to this version of the program" for name in sorted(stored.keys() - known)]
     settings = Settings(**{name: value for name, value in stored.items() if name in known})
     for name in sorted(known - stored.keys()):

@@ -23,6 +23,7 @@ class Settings:
     foreground: tuple | None = None
     ignore: tuple | None = None  # values in the masks of pixels that are to be ignored
     stack: str | int | None = None  # how stacks of planes became one picture: `reading.stacks.HOW`
+    um_per_px: float | None = None  # micrometres of a pixel of all pictures; None: what their files state
     filters: int = 8
     depth: int = 4
     normalization: str = "batch"

@@ -28,6 +28,7 @@ from training import precision, run_card, run_folder
 from training.callbacks import ProgressBar
 from training.fitting import Fitting, seeded
 from training.losses import loss_name, make_loss
+from training.magnification import common_scale
 from training.settings import MIXED
 
 # oneDNN's buffers for the gradients of the kernels are kept, not allocated for each step anew (benchmarks/README.md)
@@ -85,10 +86,13 @@ def train(run, quiet=False, found=None, callbacks=()):
         say(line)
     fit = choose_fit(found.survey.sizes, settings.crop_px)
     store = PixelStore(run.folder.parent)  # on the disk of the runs, which has to have room anyway
-    data = _training_data(found, coding, fit, settings, store)
+    um_per_px, scales, line = common_scale([] if fit else found.pairing.pairs, settings.um_per_px)
+    if line:
+        say(line)
+    data = _training_data(found, coding, fit, settings, store, scales)
     _tell_about(data, found.survey, fit, settings, say)
     _tell_about_disk(store, say)
-    metadata = _metadata(data, coding, fit, settings)
+    metadata = _metadata(data, coding, fit, settings) | {"um_per_px": None if fit else um_per_px}
     with (
         run_folder.alone(run.folder),
         run_folder.plain_disk_errors(run.folder),
@@ -128,8 +132,8 @@ def _decided(settings):
     return replace(settings, precision=precision.fastest()) if settings.precision == "auto" else settings
 
 
-def _training_data(found, coding, fit, settings, store):
-    """The `TrainingData` of a `survey.FolderRead`."""
+def _training_data(found, coding, fit, settings, store, scales):
+    """The `TrainingData` of a `survey.FolderRead`; scales : of `magnification.common_scale`."""
     training, validation = split_by_group(found.pairing.pairs, settings.validation_share, settings.seed)
     channels = 3 if found.survey.colour else 1
     dark = _is_dark(validation or training, coding, found.contents)
@@ -137,7 +141,7 @@ def _training_data(found, coding, fit, settings, store):
     examples = Examples(training, **shape, mask_values=found.survey.drawn(), contents=found.contents)
     held_out = Examples(validation, **shape, contents=found.contents) if validation else None
     for parts in filter(None, (examples, held_out)):
-        parts.dark = dark
+        parts.dark, parts.scales = dark, scales
     batches = TrainingBatches(
         examples,
         PairedImageDataGenerator(**settings.augmentation),

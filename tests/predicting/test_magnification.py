@@ -10,8 +10,8 @@ import tifffile
 
 import main
 from predicting import whole_slides
-from predicting.folder import Wanted
-from predicting.magnification import Stated
+from predicting.folder import Wanted, predict_files
+from predicting.magnification import Stated, of_use
 from predicting.predictor import Predictor
 from reading import images
 from reading.files import InputError
@@ -132,3 +132,50 @@ def test_a_large_picture_in_bands_gives_what_it_gives_in_memory_also_after_a_sto
         assert written == sorted(set(written))
         np.testing.assert_array_equal(tifffile.imread(target, level=0), expected)
         shutil.rmtree(target.with_name(f".{diameter}.partial"), ignore_errors=True)
+
+
+def metric(**stated):
+    """The shipped weights as if they knew their µm per pixel, 0.5."""
+    predictor = opened()
+    predictor.metadata["um_per_px"] = 0.5
+    predictor.stated = of_use(predictor.metadata, Stated(**stated), PAP_SMEAR)
+    return predictor
+
+
+def test_the_size_of_a_pixel_decides_where_model_and_file_know_it():
+    assert metric().scale(0.25) == 0.5 and metric().scale(None) == 1
+    assert metric(um_per_px=1.0).scale(0.25) == 2 and metric(um_per_px=1.0).scale(0.25, reduced=2) == 4
+    assert metric().scale(0.51) == 1  # the same magnification
+    assert opened(um_per_px=1.0).scale(0.25) == 1  # a model that knows none
+    assert metric(diameter=2 * metric().metadata["objects"]["typical_px"]).scale(9) == 0.5
+    with pytest.raises(InputError, match=r"9 µm per pixel, which the file states: .*; expected .*[.] Say what is true"):
+        metric().scale(9)
+
+
+def test_a_tiff_s_own_resolution_brings_it_to_scale(tmp_path):
+    image, truth = smear(times=2)
+    sides = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}  # 0.25 µm
+    tifffile.imwrite(tmp_path / "a.tif", image, **sides)
+    predict_files(metric(), [tmp_path / "a.tif"], tmp_path / "out")
+    assert metric().scale(0.25) == 0.5
+    by_hand = metric().mask(metric().probability(image, scale=0.5))
+    np.testing.assert_array_equal(images.read_mask(tmp_path / "out" / "a_predict.png") > 0, by_hand > 0)
+    assert dice(truth, by_hand) > 0.9
+
+
+def test_one_line_says_that_cells_have_another_size_with_the_command(tmp_path, capsys):
+    image, _ = smear()
+    small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    for name, picture in (("small", small), ("own", image)):
+        images.write_png(tmp_path / f"{name}.png", picture)
+        arguments = ["predict", str(tmp_path / f"{name}.png"), "--out", str(tmp_path / name), "--model", str(PAP_SMEAR)]
+        assert main.main(arguments) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if "what the model learnt" in line]
+        if name == "own":
+            assert not lines
+            continue
+        (line,) = lines
+        command = line.partition("python main.py ")[2].split()
+        assert 6 < float(command[command.index("--diameter") + 1]) < 15
+        assert main.main(command) == 0
+        assert "what the model learnt" not in capsys.readouterr().out
