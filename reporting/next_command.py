@@ -59,7 +59,7 @@ def say_after_prediction(record, home, paths, cells, **given):
         again = " ".join(["predict", *map(typed, paths), *(["--cells"] if cells else [])])
         command = with_options(again, **given, diameter=f"{found:g}")
         print(
-            f"what was found is typically {found:g} pixels across, what the model learnt {learnt:g}; where the pictures "
+            f"what was found is typically {found:g} pixels across, what the model learnt {learnt:g}; where pictures "
             f"have another magnification, say so, with the true size in place of {found:g} if you know it: {command}"
         )
     slides = any(name.endswith(".tif") for name in record.listed)
