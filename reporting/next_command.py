@@ -56,8 +56,8 @@ def say_after_prediction(record, home, paths, cells, **given):
     """
     if record.others and paths:
         found, learnt = record.others["found_px"], record.others["learnt_px"]
-        again = " ".join(["predict", *map(typed, paths), *(["--cells"] if cells else [])])
-        command = with_options(again, **given, diameter=f"{found:g}")
+        again = " ".join(["predict", *map(typed, paths), *(["--cells"] if cells else []), f"--diameter {found:g}"])
+        command = with_options(again, **given)
         print(
             f"what was found is typically {found:g} pixels across, what the model learnt {learnt:g}; where pictures "
             f"have another magnification, say so, with the true size in place of {found:g} if you know it: {command}"
@@ -70,5 +70,5 @@ def say_after_prediction(record, home, paths, cells, **given):
     elif cells:  # which are corrected in QuPath, and put into Raw data
         say_next("prepare", data=home)
     else:
-        diameter = record.stated.diameter and f"{record.stated.diameter:g}"
-        say_next(" ".join(["predict", *map(typed, paths), "--cells"]), **given, diameter=diameter)
+        diameter = [f"--diameter {record.stated.diameter:g}"] if record.stated.diameter else []
+        say_next(" ".join(["predict", *map(typed, paths), "--cells", *diameter]), **given)
