@@ -1,6 +1,7 @@
 """Pictures of another magnification are brought to that which the model learnt, and everything back to their own."""
 
 import json
+import shlex
 import shutil
 
 import cv2
@@ -175,7 +176,7 @@ def test_one_line_says_that_cells_have_another_size_with_the_command(tmp_path, c
             assert not lines
             continue
         (line,) = lines
-        command = line.partition("python main.py ")[2].split()
+        command = shlex.split(line.partition("python main.py ")[2])
         assert 6 < float(command[command.index("--diameter") + 1]) < 15
         assert main.main(command) == 0
         assert "what the model learnt" not in capsys.readouterr().out
