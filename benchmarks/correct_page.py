@@ -1,4 +1,4 @@
-"""How long the page of `correct` computes for an act and the frame that shows it, and how soon an edit is saved.
+"""How long the page of `correct` computes for an act and its frame, and how soon edits and "done" are answered.
 
     python benchmarks/correct_page.py [--size 4096] [--cells 2000]
 
@@ -72,9 +72,13 @@ def measure(page, client):
     page.evaluate(
         """() => {
             window.saved = [];
-            const edits = list => list.getEntries().filter(({name}) => name.endsWith("/edits"));
-            const times = list => edits(list).map(({responseEnd, requestStart}) => responseEnd - requestStart);
-            new PerformanceObserver(list => window.saved.push(...times(list))).observe({type: "resource"});
+            window.marked = [];
+            new PerformanceObserver(list => {
+                for (const {name, responseEnd, requestStart} of list.getEntries()) {
+                    if (name.endsWith("/edits")) window.saved.push(responseEnd - requestStart);
+                    if (name.endsWith("/state")) window.marked.push(responseEnd - requestStart);
+                }
+            }).observe({type: "resource"});
         }"""
     )
     clock = Clock(page)
@@ -126,6 +130,12 @@ def measure(page, client):
         print(f"{name:20}{longest[0]:16.0f}{longest[1]:12.0f}")
     saved = page.evaluate("() => window.saved")
     print(f"{len(saved)} edits saved, each in {np.median(saved):.0f} ms (median; longest {max(saved):.0f})")
+    for _ in range(10):  # done, and open again
+        key("f")
+        page.wait_for_timeout(800)  # else it is the second of a double press
+        page.locator("#fields .facts", has_not_text="writing").wait_for()
+    marked = page.evaluate("() => window.marked")
+    print(f"{len(marked)} times done or open again, each in {np.median(marked):.0f} ms (median; {max(marked):.0f})")
 
 
 class Clock:

@@ -14,6 +14,7 @@ from correcting.training_fields import (
     is_astray,
     is_behind,
     is_changed_elsewhere,
+    refuse_field,
     remove_field,
     renamed,
     write_cells,
@@ -60,9 +61,10 @@ class Desk:
         self._alive = WeakValueDictionary()  # copies that somebody may still write to: none is opened twice
         self._heads, self._failed, self._edited = {}, {}, {}
         self._wanted, self._ending = [], False
+        self._behind = {}  # ids of pictures whose training fields are to be made or unmade, in order
         self.held, self.writing = False, threading.RLock()  # of training fields
         self._changed = threading.Condition()
-        self._worker = threading.Thread(target=self._work, daemon=True)
+        self._threads = [threading.Thread(target=task, daemon=True) for task in (self._work, self._write_fields)]
 
     def __enter__(self):
         refuse_read_only(self.folder, "Copy the folder to your disk, and name it with --data.")
@@ -81,14 +83,17 @@ class Desk:
         except BaseException:
             self._lock.release()
             raise
-        self._worker.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *error):
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        self._worker.join()
+        for thread in self._threads:
+            thread.join()
+        self.bring_all_in_line()
         for number in list(self._edited):
             self._settle(number)
         self._lock.release()
@@ -137,13 +142,32 @@ class Desk:
         return answer
 
     def set_done(self, number, done):
-        """Note whether a picture is done; what `POST …/state` answers."""
+        """Note whether a picture is done; what `POST …/state` answers.
+
+        The journal says it then, on the disk. The training field is made behind that, in the order of the answers, and
+        by the next start where the program is ended before.
+        """
         copy, picture = self._copy(number), self.pictures[number]
-        copy.note(done=done, path=str(picture.path.absolute()))
-        self._note_edit(number, copy)
-        self._bring_in_line(picture, copy)
+        try:
+            if done and not copy.head.get("training"):
+                refuse_field(self.data, picture)
+        except InputError as error:
+            picture.problem = str(error)
+        else:
+            picture.problem = None
+            copy.note(done=done, path=str(picture.path.absolute()))
+            self._note_edit(number, copy)
+            with self._changed:
+                self._behind[number] = True
+                self._changed.notify_all()
         field = self._field(picture)
-        return {key: field[key] for key in ("state", "cells", "problem")}
+        return {key: field[key] for key in ("state", "cells", "problem", "writing")}
+
+    @property
+    def is_writing(self):
+        """Whether training fields are on their way to the disk."""
+        with self._changed:
+            return bool(self._behind) and not self.held
 
     def use(self, network):
         """From now on pictures that nobody has edited come with the cells of another network."""
@@ -206,6 +230,7 @@ class Desk:
             "state": state,
             "cells": head.get("cells"),
             "problem": picture.problem,
+            "writing": picture.id in self._behind and not self.held,
         }
 
     def _copy(self, number):
@@ -298,22 +323,47 @@ class Desk:
         if copy.head["done"]:
             write_cells(f"{copy.stem}.geojson", copy)
 
+    def _write_fields(self):
+        """Make and unmake training fields in the order in which they were answered for, and nothing else meanwhile."""
+        while True:
+            with self._changed:
+                while not self._ending and (self.held or not self._behind):
+                    self._changed.wait(1)
+                if self._ending:
+                    return
+                number = next(iter(self._behind))
+            picture = self.pictures[number]
+            try:
+                self._bring_in_line(picture, self._copy(number))
+            except Exception as error:  # a fault of the program, or a damaged copy: others are written all the same
+                picture.problem = f"no training field yet: {type(error).__name__}: {error}"
+                self._behind.pop(number, None)
+
     def _bring_in_line(self, picture, copy):
         """Make or unmake the training field of a picture, as its working copy says; not while a training reads them."""
         with self.writing:
-            if self.held or not is_behind(copy.head):
+            if self.held:
                 return
-            try:
-                picture.problem = None
-                if copy.head["done"]:
-                    picture.problem = add_field(self.data, picture, copy)
-                else:
-                    remove_field(self.data, picture, copy)
-            except InputError as error:
-                copy.note(done=False, training=None, written=None)
-                picture.problem = str(error)
-            except OSError as error:  # tried again when it is edited, and at the next start
-                picture.problem = f"no training field yet: {error.filename or ''}: {error.strerror or error}"
+            done = not is_behind(copy.head) or self._try_to_write(picture, copy)
+            with self._changed:
+                if not done or not is_behind(copy.head):  # else it was answered anew meanwhile
+                    self._behind.pop(picture.id, None)
+
+    def _try_to_write(self, picture, copy):
+        """Whether it could be done; what was in the way is the picture's problem."""
+        try:
+            picture.problem = None
+            if copy.head["done"]:
+                picture.problem = add_field(self.data, picture, copy)
+            else:
+                remove_field(self.data, picture, copy)
+            return True
+        except InputError as error:
+            copy.note(done=False, training=None, written=None)
+            picture.problem = str(error)
+        except OSError as error:  # tried again when it is edited, and at the next start
+            picture.problem = f"no training field yet: {error.filename or ''}: {error.strerror or error}"
+        return False
 
     def hold(self, held):
         """While it is held no training field changes, since a training reads them; what was done then follows."""

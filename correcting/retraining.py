@@ -59,6 +59,7 @@ class Trainer:
         return self._told | {
             "fields": self._measured,
             "done": self._count(),
+            "writing": self.desk.is_writing,
             "seconds": 60 * MINUTES,
             "start": str(start) if start else "the weights that come with this program, where they fit",
         }
@@ -98,7 +99,7 @@ class Trainer:
         with self._lock:
             if self._told["state"] == "running":
                 raise Busy("a training runs already")
-            if not self._fields():
+            if not self.desk.is_writing and not self._fields():
                 raise Busy("nothing to train on yet: mark a field as done first")
             self._stopping = False
             self._told = {"state": "running", "line": "starting", "progress": 0.0, "before": None, "after": None}

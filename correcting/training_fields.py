@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from correcting.working_copy import free_name
+from pairing.groups import grouped_by
 from pairing.outlines import make_shape
 from pairing.pairs import TEST, TRAIN, find_pairing
 from pairing.polygons import polygonise
@@ -21,6 +22,7 @@ from pairing.qupath_geojson import CELL, write_geojson
 from preparing.field_table import note_mask, note_not_known, standing_fields
 from preparing.split import parts_of_new
 from preparing.standing import EARLIER, refuse_shared_mask
+from preparing.told import read_noted
 from reading import images
 from reading.files import NOT_KNOWN, NUMBERED, InputError, as_one_name, replacing, settle, sha256, stem_of, typed
 from reading.folder_lock import in_turn
@@ -42,8 +44,7 @@ def add_field(data, picture, copy):
     Returns a line for people on what is not as they expect, or None. Raises `InputError`, with nothing changed, where
     the picture cannot become a field.
     """
-    with copy.lock:
-        labels, version = copy.labels.copy(), copy.version
+    version, labels = copy.snapshot()
     content = _mask_file(labels)
     digest = hashlib.sha256(content).hexdigest()
     with in_turn(data):
@@ -82,6 +83,20 @@ def add_field(data, picture, copy):
     return None
 
 
+def refuse_field(data, picture):
+    """Raise `InputError` where it is plain at once, without reading other fields, that `add_field` would raise it."""
+    mask = picture.pair.mask
+    if picture.part == "new":
+        folders = [data / part / "Images" for part in (TRAIN, TEST)]
+        beside = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+        _refuse_same_name(picture.path, {stem_of(path): path for path in beside})
+        by = (read_noted(data) or {}).get("group_by")
+        if by is not None:
+            grouped_by([picture.pair], by)
+    elif mask is not None:
+        refuse_shared_mask(data, TEST if picture.part == "test" else TRAIN, mask)
+
+
 def remove_field(data, picture, copy):
     """Take a training field out again that `add_field` made; the earlier mask comes back.
 
@@ -109,10 +124,10 @@ def remove_field(data, picture, copy):
 
 def write_cells(path, copy):
     """Write the outlines of a `working_copy.WorkingCopy` as GeoJSON; of what is not known in it as `IGNORE`."""
-    with copy.lock:
-        labels = copy.labels.astype(np.int32)
+    _, labels = copy.snapshot()
     shapes = [
-        make_shape(IGNORE if number == NOT_KNOWN else CELL, parts) for number, parts in polygonise(labels).items()
+        make_shape(IGNORE if number == NOT_KNOWN else CELL, parts)
+        for number, parts in polygonise(labels.astype(np.int32)).items()
     ]
     write_geojson(path, shapes)
 
@@ -162,7 +177,7 @@ def _plan(data, picture):
     stem, mask, image = stem_of(picture.path), picture.pair.mask, None
     folder = TEST if picture.part == "test" else TRAIN
     if picture.part == "new":
-        _refuse_name(data, picture.path)
+        _refuse_same_name(picture.path, {pair.stem: pair.image for pair, _ in standing_fields(data)})
         ((part, group),) = parts_of_new(data, [picture.pair])
         picture.pair, folder = replace(picture.pair, group=group), TEST if part == "test" else TRAIN
         image = f"{folder}/Images/{picture.path.name}"
@@ -176,12 +191,12 @@ def _plan(data, picture):
     return {"image": image, "mask": place, "earlier": earlier, "sha256": []}
 
 
-def _refuse_name(data, path):
-    """Raise `InputError` where another picture has the name of a new one."""
-    for other, _ in standing_fields(data):
-        if as_one_name(other.stem) == as_one_name(stem_of(path)):
+def _refuse_same_name(path, others):
+    """Raise `InputError` where another picture has the name of a new one. others : {stem: path}."""
+    for stem, other in others.items():
+        if as_one_name(stem) == as_one_name(stem_of(path)):
             raise InputError(
-                f"{path}: {other.image} is another picture of this name; expected one picture a name, since masks are "
+                f"{path}: {other} is another picture of this name; expected one picture a name, since masks are "
                 "named after them. Rename this one, and open it anew."
             )
 

@@ -25,15 +25,18 @@ class GzippedLabels:
     """
 
     def __init__(self):
-        self._bands = {}
+        self._bands, self._stream = {}, None
 
     def forget(self, row, height):
         """Rows from `row` on have changed."""
+        self._stream = None
         for band in range(row // BAND_ROWS, (row + height - 1) // BAND_ROWS + 1):
             self._bands.pop(band, None)
 
     def stream(self, labels):
         """The bytes of a gzip file; labels: uint16 ndarray of shape (height, width)."""
+        if self._stream is not None:
+            return self._stream
         labels = np.ascontiguousarray(labels, "<u2")
         for band in range(-(-len(labels) // BAND_ROWS)):
             if band not in self._bands:
@@ -42,16 +45,21 @@ class GzippedLabels:
                 self._bands[band] = press.compress(rows) + press.flush(zlib.Z_FULL_FLUSH)
         parts = [self._bands[band] for band in sorted(self._bands)]
         end = struct.pack("<II", zlib.crc32(labels), labels.nbytes % 2**32)
-        return b"".join([GZIP_HEAD, *parts, DEFLATE_END, end])
+        self._stream = b"".join([GZIP_HEAD, *parts, DEFLATE_END, end])
+        return self._stream
 
 
 @dataclass(frozen=True)
 class Edit:
-    """New labels of a rectangle: uint16 ndarray `labels`, whose first pixel lies at `row`, `column`."""
+    """New labels of a rectangle: uint16 ndarray `labels`, whose first pixel lies at `row`, `column`.
+
+    pixels : as `count_pixels` counts them.
+    """
 
     row: int
     column: int
     labels: np.ndarray
+    pixels: np.ndarray
 
     @property
     def place(self):
@@ -77,7 +85,8 @@ def read_edit(told, shape):
     values, counts = runs[::2], runs[1::2]
     if values.max() > NOT_KNOWN or counts.max() > height * width or counts.sum() != height * width:
         raise _malformed("values above 65,535, or another number of pixels than the rectangle has")
-    return Edit(row, column, np.repeat(values.astype(np.uint16), counts).reshape(height, width))
+    labels = np.repeat(values.astype(np.uint16), counts).reshape(height, width)
+    return Edit(row, column, labels, np.bincount(values, counts, NOT_KNOWN + 1).astype(np.int64))
 
 
 def _whole(number):

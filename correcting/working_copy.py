@@ -72,9 +72,7 @@ class WorkingCopy:
         edit = read_edit(told, self.labels.shape)
         kept = {key: told[key] for key in ("row", "column", "height", "width", "runs")}
         with self.lock:
-            before = self.labels[edit.place]
-            changed = before != edit.labels
-            pixels = self.pixels - count_pixels(before[changed]) + count_pixels(edit.labels[changed])
+            pixels = self.pixels - count_pixels(self.labels[edit.place]) + edit.pixels
             cells = _cells(pixels)
             self._append(kept | {"cells": cells}, {"version": self.version + 1, "cells": cells})
             self.labels[edit.place], self.pixels = edit.labels, pixels
@@ -89,29 +87,36 @@ class WorkingCopy:
         """Write a line to the journal, and wait until it is on the disk; then take over new facts of the head."""
         if self._base is not None:
             _write(self.image, self._base)
-            _write(self.journal, _line(self.head))
+            _write(self.journal, _line(self.head) + _line(line))
             self._base = None
+        else:
+            self._append_to_file(_line(line))
+        self.head |= facts
+        self.lines += 1
+
+    def _append_to_file(self, content):
         size = os.path.getsize(self.journal)
         with open(self.journal, "ab", buffering=0) as file:
             try:
-                _write_all(file, _line(line))
+                _write_all(file, content)
                 os.fsync(file.fileno())
             except OSError:
                 os.truncate(file.fileno(), size)  # a full disk: no half line for later ones to follow
                 raise
-        self.head |= facts
-        self.lines += 1
 
     def compact(self):
         """Write the labels anew, and begin the journal anew."""
+        version, labels = self.snapshot()
+        _write(self.image, _png(labels))  # without the lock: edits go on meanwhile, and play on these labels too
         with self.lock:
-            version, labels = self.version, self.labels.copy()
-        content = _png(labels)
-        with self.lock:
-            if self.version == version and self.is_kept:
-                _write(self.image, content)
+            if self.version == version:
                 _write(self.journal, _line(self.head))
                 self.lines = 0
+
+    def snapshot(self):
+        """(version, a copy of the labels)."""
+        with self.lock:
+            return self.version, self.labels.copy()
 
     def set_aside(self, folder):
         """Move both files into a folder, out of the way of a new copy."""

@@ -2,55 +2,78 @@
 //
 // `now` holds the labels (0 nothing, 1… cells, 65535 ignored); acts change it. `before` is the state after the last act
 // that was finished: `finish()` compares the two and makes patches of what differs, `cancel()` puts `before` back.
-// A patch is a rectangle with runs of its labels before and after.
+// A patch is a rectangle with runs of its labels before and after: [value, count, value, count, …] row by row.
+// Of a cell whose parts lie far apart, the pieces are looked at, not all that lies between them.
 
-import {emptyMask, grown, holesOf, intersection, linePixels, partsOf, runsOf, spread, union}
+import {appendRun, eachSpan, emptyMask, grown, holesOf, intersection, linePixels, partsOf, putInto, spread, union}
   from "./geometry.js?token=__TOKEN__";
 
 export const IGNORED = 65535;
 const CRUMB = 5; // px: parts smaller than this are no cells of their own
 const GAP = 3; // px between cells that are joined: as much is filled
+const MOST_PIECES = 32; // of a cell; the pieces of one that is scattered more are one rectangle
 
 /** Whether two steps go into opposite directions, by more than 120 degrees. */
 const opposite = (one, two) => one.r * two.r + one.c * two.c < -.5 * one.distance * two.distance;
 
+/** Where the run of equal labels ends that begins at an index. pairs: the same labels, two in each number. */
+function runEnd(labels, pairs, at, end) {
+  const value = labels[at], pair = value | value << 16;
+  do {
+    if (!(at & 1)) while (at + 2 <= end && pairs[at >> 1] === pair) at += 2;
+    if (at === end || labels[at] !== value) return at;
+  } while (++at < end);
+  return at;
+}
+
+const pairsOf = labels => new Int32Array(labels.buffer, labels.byteOffset, labels.length >> 1);
+
 export class Cells {
   constructor(labels, height, width) {
-    Object.assign(this, {now: labels, before: labels.slice(), height, width});
+    const before = labels.slice();
+    Object.assign(this, {now: labels, before, height, width});
+    Object.assign(this, {pairsOfNow: pairsOf(labels), pairsOfBefore: pairsOf(before)});
     this.bounds = {row: 0, column: 0, height, width};
     this.sizes = new Uint32Array(IGNORED + 1);
-    this.boxes = new Map(); // of each cell
+    this.pieces = new Map(); // of each cell: rectangles more than GAP apart, so that every part lies in one of them
     this.acts = new Uint16Array(IGNORED + 1); // how many acts that are not undone changed the cell
     this.highest = 0;
-    this.measure(this.bounds);
-    for (const number of this.boxes.keys()) this.highest = Math.max(this.highest, number);
+    this.eachRun(this.bounds, (value, row, column, count) => {
+      this.sizes[value] += count;
+      this.enlarge(value, row, column, count);
+    });
+    for (const number of this.pieces.keys()) this.highest = Math.max(this.highest, number);
   }
 
-  /** Adds what lies in a rectangle to sizes and boxes. */
-  measure(box) {
+  /** Calls visit(value, row, column, length) for the runs of a rectangle that are not 0. */
+  eachRun(box, visit) {
+    const {now, width} = this;
     for (let r = box.row; r < box.row + box.height; r++) {
-      const end = r * this.width + box.column + box.width;
-      for (let i = end - box.width; i < end;) {
-        const value = this.now[i], start = i;
-        while (i < end && this.now[i] === value) i++;
-        if (!value) continue;
-        this.sizes[value] += i - start;
-        if (value !== IGNORED) this.enlarge(value, r, start % this.width, i - start);
+      const start = r * width, end = start + box.column + box.width;
+      for (let i = start + box.column; i < end;) {
+        const value = now[i], first = i;
+        i = runEnd(now, this.pairsOfNow, i, end);
+        if (value) visit(value, r, first - start, i - first);
       }
     }
   }
 
+  /** Notes that a run of pixels is a cell's. */
   enlarge(number, row, column, width) {
-    const box = this.boxes.get(number);
-    if (!box) return this.boxes.set(number, {row, column, height: 1, width});
-    const right = Math.max(box.column + box.width, column + width), bottom = Math.max(box.row + box.height, row + 1);
-    box.row = Math.min(box.row, row);
-    box.column = Math.min(box.column, column);
-    box.height = bottom - box.row;
-    box.width = right - box.column;
+    if (!number || number === IGNORED) return;
+    const pieces = this.pieces.get(number);
+    if (!pieces) return this.pieces.set(number, [{row, column, height: 1, width}]);
+    putInto(pieces, {row, column, height: 1, width}, GAP);
+    if (pieces.length > MOST_PIECES) this.pieces.set(number, [pieces.reduce(union)]);
   }
 
-  get count() { return this.boxes.size; }
+  /** The rectangle around a cell, undefined where there is none. */
+  boxOf(number) { return this.pieces.get(number)?.reduce(union); }
+
+  /** A rectangle, with the pieces of a cell that reach into it. */
+  around(number, box) { return putInto([...this.pieces.get(number) ?? []], box, GAP); }
+
+  get count() { return this.pieces.size; }
 
   at(row, column) {
     const inside = row >= 0 && column >= 0 && row < this.height && column < this.width;
@@ -65,20 +88,22 @@ export class Cells {
 
   /** All cells in reading order. */
   ordered() {
-    const boxes = [...this.boxes].map(([number, box]) => (
-      {number, y: box.row + box.height / 2, x: box.column + box.width / 2}));
+    const boxes = [...this.pieces.keys()].map(number => {
+      const box = this.boxOf(number);
+      return {number, y: box.row + box.height / 2, x: box.column + box.width / 2};
+    });
     const band = Math.max(1, this.typicalDiameter() * 2);
     return boxes.sort((a, b) => Math.floor(a.y / band) - Math.floor(b.y / band) || a.x - b.x).map(({number}) => number);
   }
 
   /** Diameter in pixels of a circle as large as the median cell; a fortieth of the field where there are none. */
   typicalDiameter() {
-    const sizes = [...this.boxes.keys()].map(number => this.sizes[number]).sort((a, b) => a - b);
+    const sizes = [...this.pieces.keys()].map(number => this.sizes[number]).sort((a, b) => a - b);
     return sizes.length ? 2 * Math.sqrt(sizes[sizes.length >> 1] / Math.PI) : Math.min(this.height, this.width) / 40;
   }
 
-  /** One cell as a mask with a rim of one pixel, from the labels of now or of before. */
-  maskOf(number, labels = this.now, box = this.boxes.get(number)) {
+  /** What is a cell's in a rectangle, as a mask with a rim of one pixel, from the labels of now or of before. */
+  maskOf(number, box, labels = this.now) {
     const mask = emptyMask(intersection(grown(box, 1), this.bounds));
     for (let r = 0, i = 0; r < mask.height; r++) {
       let at = (mask.row + r) * this.width + mask.column;
@@ -98,34 +123,37 @@ export class Cells {
 
   /** Makes patches of what changed inside of rectangles, and takes it as the state to go on from. */
   finish(rectangles) {
-    return rectangles.map(box => this.finishOne(box)).filter(Boolean);
+    const disjoint = [];
+    for (const box of rectangles) putInto(disjoint, box, 0);
+    return disjoint.map(box => this.finishOne(box)).filter(Boolean);
   }
 
   finishOne(rectangle) {
-    const box = this.changedIn(rectangle);
-    if (!box) return null;
-    const before = new Uint16Array(box.height * box.width), after = new Uint16Array(before.length);
+    const box = this.changedIn(rectangle), patch = {...box, before: [], after: []}, {before, now} = this;
     const lost = new Set(), numbers = new Set();
+    if (!box) return null;
     for (let r = 0; r < box.height; r++) {
       const start = (box.row + r) * this.width + box.column, end = start + box.width;
-      before.set(this.before.subarray(start, end), r * box.width);
-      after.set(this.now.subarray(start, end), r * box.width);
-      for (let at = start; at < end;) { // by runs of pixels that changed alike
-        const was = this.before[at], is = this.now[at], first = at;
-        while (at < end && this.before[at] === was && this.now[at] === is) at++;
+      for (let at = start, endOfWas = at, endOfIs = at; at < end;) { // by runs of pixels that changed alike
+        const was = before[at], is = now[at], first = at;
+        if (endOfWas === at) endOfWas = runEnd(before, this.pairsOfBefore, at, end);
+        if (endOfIs === at) endOfIs = runEnd(now, this.pairsOfNow, at, end);
+        at = Math.min(endOfWas, endOfIs);
+        appendRun(patch.before, was, at - first);
+        appendRun(patch.after, is, at - first);
         if (was === is) continue;
         this.sizes[was] -= at - first;
         this.sizes[is] += at - first;
         lost.add(was);
         numbers.add(was).add(is);
-        if (is && is !== IGNORED) this.enlarge(is, box.row + r, first % this.width, at - first);
-        this.before.fill(is, first, at);
+        this.enlarge(is, box.row + r, first % this.width, at - first);
+        before.fill(is, first, at);
       }
     }
-    for (const number of lost) if (this.boxes.has(number)) this.shrink(number);
+    for (const number of lost) if (this.pieces.has(number)) this.shrink(number);
     numbers.delete(0);
     numbers.delete(IGNORED);
-    return {...box, before: runsOf(before), after: runsOf(after), numbers: [...numbers]};
+    return {...patch, numbers: [...numbers]};
   }
 
   changedIn(rectangle) {
@@ -146,12 +174,12 @@ export class Cells {
   }
 
   shrink(number) {
-    const box = this.boxes.get(number);
-    this.boxes.delete(number);
+    const pieces = this.pieces.get(number);
+    this.pieces.delete(number);
     if (!this.sizes[number]) return;
-    this.each(box, (_, at) => {
-      if (this.now[at] === number) this.enlarge(number, Math.floor(at / this.width), at % this.width, 1);
-    });
+    for (const box of pieces) {
+      this.eachRun(box, (value, ...run) => { if (value === number) this.enlarge(number, ...run); });
+    }
   }
 
   cancel(box) {
@@ -174,11 +202,14 @@ export class Cells {
   // ------------------------------------------------------------------------------------------------------------- acts
 
   remove(numbers) {
-    return this.finish(numbers.map(number => {
-      const box = {...this.boxes.get(number)};
-      this.each(box, (_, at) => { if (this.now[at] === number) this.now[at] = 0; });
-      return box;
-    }));
+    return this.finish(numbers.flatMap(number => this.become(number, 0)));
+  }
+
+  /** Gives all pixels of a cell another value; the rectangles to finish. */
+  become(number, value) {
+    const {now} = this, boxes = this.pieces.get(number);
+    for (const box of boxes) this.each(box, (_, at) => { if (now[at] === number) now[at] = value; });
+    return boxes;
   }
 
   /** Takes away the ignored area around a pixel. */
@@ -206,11 +237,19 @@ export class Cells {
 
   /** Puts the pixels of a mask into a cell: free ones alone, or others' too. A stroke calls it again and again. */
   paint(mask, number, over) {
-    const {now} = this, {data} = mask;
-    for (let r = 0, i = 0; r < mask.height; r++) {
-      let at = (mask.row + r) * this.width + mask.column;
-      for (const end = at + mask.width; at < end; i++, at++) if (data[i] && (over || !now[at])) now[at] = number;
-    }
+    const {now} = this;
+    this.eachSpan(mask, (at, end) => {
+      if (over) now.fill(number, at, end);
+      else for (; at < end; at++) if (!now[at]) now[at] = number;
+    });
+  }
+
+  /** Calls visit(first, end) for every run of pixels of a mask within a row, as indices in the field. */
+  eachSpan(mask, visit) {
+    eachSpan(mask, (i, length) => {
+      const c = i % mask.width, at = (mask.row + (i - c) / mask.width) * this.width + mask.column + c;
+      visit(at, at + length);
+    });
   }
 
   /** Takes the pixels of a mask from a cell; from all of them where number is null. */
@@ -223,25 +262,25 @@ export class Cells {
   /** The end of what `paint` put into a cell inside of a rectangle: rings of the brush are filled, what others cut off
    *  is left out (unless `apart` may be), and cells that lost their middle come apart. */
   settle(rectangle, number, {apart, rings}) {
-    const old = this.boxes.get(number), box = union(rectangle, old ?? null);
+    const box = this.around(number, rectangle);
     if (number !== IGNORED) {
       if (rings) this.fillRings(box, number);
-      if (!apart) this.dropOffcuts(box, number, Boolean(old));
+      if (!apart) this.dropOffcuts(box, number, this.pieces.has(number));
     }
     return this.finish(this.partAll(box, number));
   }
 
   fillRings(box, number) {
-    const after = this.maskOf(number, this.now, box), isHole = holesOf(after);
+    const after = this.maskOf(number, box), isHole = holesOf(after);
     if (!isHole.includes(1)) return;
-    const before = this.maskOf(number, this.before, box), wasHole = holesOf(before);
+    const before = this.maskOf(number, box, this.before), wasHole = holesOf(before);
     this.each(after, (i, at) => {
       if (isHole[i] && !wasHole[i] && !before.data[i] && !this.now[at]) this.now[at] = number;
     });
   }
 
   dropOffcuts(box, number, old) {
-    const mask = this.maskOf(number, this.now, box), {numbers, sizes} = partsOf(mask);
+    const mask = this.maskOf(number, box), {numbers, sizes} = partsOf(mask);
     const keep = new Set();
     if (sizes.length < 3) return;
     if (old) this.each(mask, (i, at) => { if (numbers[i] && this.before[at] === number) keep.add(numbers[i]); });
@@ -264,14 +303,15 @@ export class Cells {
     const rectangles = [box];
     for (const number of losers) {
       if (!number || number === IGNORED || number === except) continue;
-      rectangles.push({...this.boxes.get(number)});
-      this.part(number);
+      const around = this.around(number, box);
+      rectangles.push(around);
+      this.part(number, around);
     }
     return rectangles;
   }
 
-  part(number) {
-    const before = this.maskOf(number, this.before), after = this.maskOf(number, this.now);
+  part(number, box) {
+    const before = this.maskOf(number, box, this.before), after = this.maskOf(number, box);
     const was = partsOf(before).numbers, is = partsOf(after), largest = new Map();
     const origin = new Int32Array(is.sizes.length);
     after.data.forEach((inside, i) => { if (inside) origin[is.numbers[i]] = was[i]; });
@@ -298,7 +338,7 @@ export class Cells {
       const most = wanted.reduce((a, b) => met.get(b) > met.get(a) ? b : a);
       cut = [most].filter(number => this.cut(number, this.lengthened(points, number)));
     }
-    const boxes = cut.map(number => ({...this.boxes.get(number)})), cells = new Set(cut);
+    const boxes = cut.flatMap(number => this.pieces.get(number)), cells = new Set(cut);
     for (const box of boxes)
       this.each(box, (_, at) => { if (this.now[at] !== this.before[at]) cells.add(this.now[at]); });
     return {patches: this.finish(boxes), cells: [...cells]};
@@ -311,7 +351,7 @@ export class Cells {
 
   /** The path, with both ends carried on straight to the border of a cell. */
   lengthened(points, number) {
-    const box = this.boxes.get(number), far = box.height + box.width;
+    const box = this.boxOf(number), far = box.height + box.width;
     const end = line => {
       const last = line[line.length - 1];
       const back = line.findLast(({x, y}) => Math.hypot(x - last.x, y - last.y) >= 3) ?? line[0];
@@ -324,10 +364,13 @@ export class Cells {
   }
 
   cut(number, pixels) {
-    const mask = this.maskOf(number), whole = mask.data.slice();
-    for (const [row, column] of pixels) {
+    const mine = pixels.filter(pixel => this.at(...pixel) === number);
+    if (!mine.length) return false;
+    const met = mine.reduce((box, [row, column]) => union(box, {row, column, height: 1, width: 1}), null);
+    const mask = this.maskOf(number, this.around(number, met)), whole = mask.data.slice();
+    for (const [row, column] of mine) {
       const r = row - mask.row, c = column - mask.column;
-      if (r >= 0 && c >= 0 && r < mask.height && c < mask.width) mask.data[r * mask.width + c] = 0;
+      mask.data[r * mask.width + c] = 0;
     }
     const {numbers, sizes} = partsOf(mask), before = partsOf({...mask, data: whole}).numbers;
     const origin = new Int32Array(sizes.length), pieces = new Map(); // part of before → its parts that are large enough
@@ -351,26 +394,23 @@ export class Cells {
   /** Makes one cell of several, which keeps the first one's number.
    *  Returns {patches, parts}: in how many parts it is. */
   join(numbers) {
-    const boxes = numbers.map(number => ({...this.boxes.get(number)}));
-    const apart = boxes.every((a, k) => boxes.slice(0, k).every(b => !intersection(grown(a, GAP), b)));
-    const gaps = this.gapsBetween(numbers, boxes);
-    numbers.forEach((number, k) => this.each(boxes[k], (_, at) => {
-      if (this.now[at] === number) this.now[at] = numbers[0];
-    }));
-    for (const at of gaps) this.now[at] = numbers[0];
+    const [first, ...others] = numbers, gaps = this.gapsBetween(numbers);
+    const boxes = others.flatMap(number => this.become(number, first));
+    for (const at of gaps) this.now[at] = first;
     const patches = this.finish(boxes.map(box => intersection(grown(box, GAP), this.bounds)));
-    const parts = box => partsOf(this.maskOf(numbers[0], this.now, box)).sizes.length - 1;
-    return {patches, parts: apart ? boxes.reduce((sum, box) => sum + parts(box), 0) : parts()};
+    const parts = box => partsOf(this.maskOf(first, box)).sizes.length - 1;
+    return {patches, parts: this.pieces.get(first).reduce((sum, box) => sum + parts(box), 0)};
   }
 
-  gapsBetween(numbers, boxes) {
+  gapsBetween(numbers) {
+    const boxes = numbers.flatMap(number => this.pieces.get(number).map(box => ({number, ...box})));
     const wanted = new Set(numbers), near = [], gaps = [];
     for (let r = -GAP; r <= GAP; r++) {
       for (let c = -GAP; c <= GAP; c++) near.push({r, c, distance: Math.hypot(r, c)});
     }
     boxes.forEach((a, k) => boxes.slice(0, k).forEach(b => {
-      const between = intersection(intersection(grown(a, GAP), this.bounds), grown(b, GAP));
-      if (between) this.each(between, (_, at) => {
+      const between = a.number !== b.number && intersection(grown(a, GAP), grown(b, GAP));
+      if (between) this.each(intersection(between, this.bounds), (_, at) => {
         if (this.now[at]) return;
         const row = Math.floor(at / this.width), column = at % this.width, nearest = new Map();
         for (const {r, c, distance} of near) {
@@ -391,16 +431,16 @@ export class Cells {
       this.paint(mask, IGNORED, true);
       return this.finish(this.partAll(mask));
     }
-    const inside = new Uint32Array(IGNORED + 1), {now} = this, {data} = mask;
-    for (let r = 0, i = 0; r < mask.height; r++) {
-      let at = (mask.row + r) * this.width + mask.column;
-      for (const end = at + mask.width; at < end; i++, at++) if (data[i]) inside[now[at]]++;
-    }
-    const gone = [...this.boxes.keys()].filter(number => inside[number] && 2 * inside[number] >= this.sizes[number]);
-    this.paint(mask, IGNORED, false);
-    const boxes = gone.map(number => ({...this.boxes.get(number)}));
-    gone.forEach((number, k) =>
-      this.each(boxes[k], (_, at) => { if (this.now[at] === number) this.now[at] = IGNORED; }));
-    return this.finish([mask, ...boxes]);
+    const inside = new Uint32Array(IGNORED + 1), {now} = this;
+    this.eachSpan(mask, (at, end) => {
+      while (at < end) {
+        const value = now[at], first = at;
+        at = runEnd(now, this.pairsOfNow, at, end);
+        inside[value] += at - first;
+        if (!value) now.fill(IGNORED, first, at);
+      }
+    });
+    const gone = [...this.pieces.keys()].filter(number => inside[number] && 2 * inside[number] >= this.sizes[number]);
+    return this.finish([mask, ...gone.flatMap(number => this.become(number, IGNORED))]);
   }
 }

@@ -48,7 +48,7 @@ export class Editor {
     const {marks} = this.view;
     marks.fill(0);
     if (this.cells) {
-      for (const number of this.cells.boxes.keys()) if (this.cells.acts[number]) marks[number] = CHANGED;
+      for (const number of this.cells.pieces.keys()) if (this.cells.acts[number]) marks[number] = CHANGED;
       for (const number of this.selected) marks[number] = SELECTED;
       if (this.aimed) marks[this.aimed] = AIMED;
     }
@@ -99,8 +99,8 @@ export class Editor {
   // --------------------------------------------------------------------------------------------------------- selection
 
   select(numbers) {
-    this.selected = new Set([...numbers].filter(number => this.cells.boxes.has(number)));
-    if (!this.cells.boxes.has(this.aimed)) this.aimed = 0;
+    this.selected = new Set([...numbers].filter(number => this.cells.pieces.has(number)));
+    if (!this.cells.pieces.has(this.aimed)) this.aimed = 0;
     this.refresh();
   }
 
@@ -124,7 +124,7 @@ export class Editor {
     const at = numbers.indexOf(last), first = steps > 0 ? 0 : numbers.length - 1;
     const number = numbers[at < 0 ? first : (at + steps + numbers.length) % numbers.length];
     this.select([number]);
-    this.view.reveal(this.cells.boxes.get(number));
+    this.view.reveal(this.cells.boxOf(number));
     this.say(`Cell ${numbers.indexOf(number) + 1} of ${numbers.length}, ${this.cells.sizes[number]} pixels.`);
     return number;
   }

@@ -1,10 +1,11 @@
 // The list of fields at the side: which there are, which is open, what is done.
 
-import {json, loadLabels, request} from "./server.js?token=__TOKEN__";
+import {json, loadLabels, pause, request} from "./server.js?token=__TOKEN__";
 import {levelsOf} from "./view.js?token=__TOKEN__";
 
 const $ = id => document.getElementById(id);
 const DOUBLE_MS = 600; // after a press of "done": another one is the second of a double click
+const FOLLOW_MS = 300; // between two questions whether training fields are written
 const STATES = {untouched: "untouched", begun: "begun", done: "done"};
 const PARTS = {train: "for training", test: "held out for testing", new: "new"};
 
@@ -15,6 +16,8 @@ export class Fields {
     this.opening = null; // AbortController of the field that is being opened
     this.coming = null; // that field
     this.marking = null; // {id, done}: what the program has been asked to mark, and has not answered yet
+    this.following = false; // the writing of training fields
+    this.answers = 0; // of the program to what was changed
     this.fresh = null; // {id, until}: no "done" for this field before that moment
     $("previous").addEventListener("click", () => this.go(-1));
     $("next").addEventListener("click", () => this.go(1));
@@ -32,6 +35,7 @@ export class Fields {
     this.all = fields;
     if (id !== undefined) this.editor.field = fields.find(field => field.id === id) ?? this.current;
     this.show();
+    this.follow();
   }
 
   /** The first field that is not done, or the first of all. */
@@ -110,14 +114,41 @@ export class Fields {
   }
 
   /** What the program answered to an edit or a change of state. */
-  answered(id, {cells, state, problem}) {
+  answered(id, {cells, state, problem, writing}) {
     const field = this.all.find(other => other.id === id);
+    this.answers++;
     if (!field) return;
+    field.writing = writing ?? field.writing;
     field.cells = cells ?? field.cells;
     if (problem !== undefined) field.problem = problem;
     field.state = state ?? (field.state === "untouched" ? "begun" : field.state);
     this.show();
     if (state !== undefined && this.marking?.id === id) this.marked(field);
+    this.follow();
+  }
+
+  /** Asks until all training fields are written. The program has answered before, and finishes them whatever ends it. */
+  async follow() {
+    if (this.following) return;
+    this.following = true;
+    while (this.all.some(({writing}) => writing)) {
+      const {answers} = this;
+      await pause(FOLLOW_MS);
+      const {fields} = await json("fields").catch(() => ({fields: []}));
+      if (answers !== this.answers || this.marking) continue; // it was asked before that was changed
+      for (const field of fields) if (!field.writing) this.written(field);
+      this.show();
+    }
+    this.following = false;
+  }
+
+  /** A training field is written, or could not be; known only then. */
+  written({id, state, part, problem}) {
+    const field = this.all.find(other => other.id === id);
+    if (!field?.writing) return;
+    const said = field.problem ?? "", words = state === field.state ? "is done, but" : "is not done:";
+    Object.assign(field, {state, part, problem, writing: false});
+    if (problem && problem !== said) this.say(`${field.name} ${words} ${problem}.`);
   }
 
   /** The field is done, or open again, or it could not become so. */
@@ -176,7 +207,8 @@ export class Fields {
     const cells = open ? this.editor.cells.count : field.cells;
     const count = cells == null ? [] : [cells === 1 ? "1 cell" : `${cells} cells`];
     const part = field.part === "test" ? ["test"] : [];
-    facts.textContent = [STATES[field.state], ...count, ...part].join(" · ");
+    const writing = field.writing ? ["writing …"] : [];
+    facts.textContent = [STATES[field.state], ...count, ...part, ...writing].join(" · ");
     problem.textContent = field.problem ?? "";
     if (open && button.ariaCurrent !== "true") item.scrollIntoView({block: "nearest"});
     button.ariaCurrent = String(open);

@@ -24,19 +24,40 @@ export function grown(box, pixels) {
     width: box.width + 2 * pixels};
 }
 
+/** Puts a rectangle into a list of disjoint ones, in place: those nearer than `gap` become one with it, which is
+ *  returned. */
+export function putInto(list, box, gap) {
+  let near;
+  do {
+    const {row, column, height, width} = box;
+    near = list.findIndex(other => other.row < row + height + gap && row < other.row + other.height + gap
+      && other.column < column + width + gap && column < other.column + other.width + gap);
+    if (near >= 0) [box] = [union(box, list[near]), list.splice(near, 1)];
+  } while (near >= 0);
+  list.push(box);
+  return box;
+}
+
 export function emptyMask({row, column, height, width}) {
   return {row, column, height, width, data: new Uint8Array(height * width)};
 }
 
-/** Values → [value, count, value, count, …]. */
-export function runsOf(values) {
-  const runs = [], {length} = values;
-  for (let i = 0; i < length;) {
-    const value = values[i], start = i;
-    while (i < length && values[i] === value) i++;
-    runs.push(value, i - start);
+/** Calls visit(first index in the mask, length) for every run of pixels of a mask within a row. */
+export function eachSpan({height, width, data}, visit) {
+  for (let r = 0; r < height; r++) {
+    const row = data.subarray(r * width, (r + 1) * width);
+    for (let first = row.indexOf(1), end; first >= 0; first = row.indexOf(1, end)) {
+      end = row.indexOf(0, first);
+      if (end < 0) end = width;
+      visit(r * width + first, end - first);
+    }
   }
-  return runs;
+}
+
+/** Appends a run to runs, to the last one where that has the same value. */
+export function appendRun(runs, value, count) {
+  if (runs.length && runs[runs.length - 2] === value) runs[runs.length - 1] += count;
+  else runs.push(value, count);
 }
 
 /** The pixels (row, column) of a line from pixel to pixel, both included; neighbours touch by a side or a corner. */

@@ -177,7 +177,7 @@ export class Input {
 
   /** On the selected cell where one is, else in the middle of what is seen. */
   startOfCrosshair() {
-    const box = this.editor.cells.boxes.get(this.editor.onlySelected);
+    const box = this.editor.cells.boxOf(this.editor.onlySelected);
     if (!box) return this.view.toPicture(this.view.width / 2, this.view.height / 2);
     return {x: box.column + box.width / 2, y: box.row + box.height / 2};
   }

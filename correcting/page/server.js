@@ -25,7 +25,7 @@ export async function request(path, {body, signal} = {}) {
 
 export const json = async (path, options) => (await request(path, options)).json();
 
-const pause = milliseconds => new Promise(resolve => { setTimeout(resolve, milliseconds); });
+export const pause = milliseconds => new Promise(resolve => { setTimeout(resolve, milliseconds); });
 
 /** Labels of a field as they are: {labels: Uint16Array, version}. Waits while the network predicts them. */
 export async function loadLabels(id, {signal, waiting} = {}) {

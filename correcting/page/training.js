@@ -85,12 +85,12 @@ export class Training {
     }
   }
 
-  /** What a training would be. A field that was done a moment ago is still on its way to the training fields. */
+  /** What a training would be. What was done a moment ago is still on its way to the training fields; a training waits
+   *  for it in any case. */
   async known() {
-    const coming = this.fields.all.some(({state, part}) => state === "done" && part !== "test");
     for (let tries = 0; ; tries++) {
       const known = await json("train");
-      if (known.done || !coming || tries > 20) return known;
+      if (!known.writing || tries > 20) return known;
       this.say("Making training fields of what is done …");
       await new Promise(resolve => { setTimeout(resolve, POLL_MS / 2); });
     }

@@ -559,11 +559,15 @@ ANY_ACTS = """async ([token, labels, acts]) => {
     const cells = new Cells(Uint16Array.from(labels.flat()), labels.length, labels[0].length);
     const patches = [], faults = [];
     const first = cells.now.join();
-    const facts = of => JSON.stringify([[...of.boxes].sort((a, b) => a[0] - b[0]), [...of.sizes.slice(1)]]);
+    const pieces = list => list.map(box => [box.row, box.column, box.height, box.width].join()).sort();
+    const facts = of => JSON.stringify([
+        [...of.pieces].map(([number, list]) => [number, pieces(list)]).sort((a, b) => a[0] - b[0]),
+        [...of.sizes.slice(1)],
+    ]);
     for (const {kind, points, flag} of acts) {
         const [{x, y}, to] = points, number = cells.at(Math.floor(y), Math.floor(x));
         const mask = fillPolygon(points, cells.bounds), stroke = sweep(points[0], to, 4, cells.bounds);
-        const cell = cells.boxes.has(number) ? number : 0, others = [...cells.boxes.keys()];
+        const cell = cells.pieces.has(number) ? number : 0, others = [...cells.pieces.keys()];
         if (kind === "remove" && cell) patches.push(...cells.remove([cell]));
         if (kind === "unignore") patches.push(...cells.unignore(Math.floor(y), Math.floor(x)));
         if (kind === "ignore" && mask) patches.push(...cells.ignore(mask, flag));
@@ -580,12 +584,30 @@ ANY_ACTS = """async ([token, labels, acts]) => {
         }
         if (cells.now.join() !== cells.before.join()) faults.push(`${kind}: unfinished`);
         const anew = new Cells(cells.now.slice(), cells.height, cells.width);
-        if (facts(cells) !== facts(anew)) faults.push(`${kind}: boxes, sizes`);
+        if (facts(cells) !== facts(anew)) faults.push(`${kind}: pieces, sizes`);
     }
     for (const patch of patches.toReversed()) cells.write(patch, patch.before);
     if (cells.now.join() !== first) faults.push("undo");
     return faults;
 }"""
+FAR_APART = """async token => {
+    const {Cells} = await import(`/page/cells.js?token=${token}`);
+    const side = 1000, labels = new Uint16Array(side * side);
+    for (const [number, at] of [[1, 5], [2, 500], [3, 990]]) {
+        for (let r = at; r < at + 5; r++) labels.fill(number, r * side + at, r * side + at + 5);
+    }
+    const cells = new Cells(labels, side, side);
+    const acts = [cells.join([1, 2]).patches, cells.join([1, 3]).patches, cells.remove([1])];
+    return acts.map(patches => patches.map(({row, column, height, width}) => [row, column, height, width]));
+}"""
+
+
+def test_cells_far_apart_are_joined_and_deleted_without_what_lies_between(page):
+    far = [[500, 500, 5, 5], [990, 990, 5, 5]]
+    joined = page.page.evaluate(FAR_APART, page.client.token)
+    assert joined == [far[:1], far[1:], [[5, 5, 5, 5], *far]]
+
+
 PLACES = st.builds(lambda x, y: {"x": x / 4, "y": y / 4}, st.integers(0, 95), st.integers(0, 79))
 AN_ACT = st.fixed_dictionaries(
     {

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from correcting import desk
 from correcting.desk import Desk
 from correcting.opening import Masks, Network
 from correcting.pictures import find_pictures
@@ -154,6 +156,23 @@ def test_stop_ends_it_and_what_was_done_meanwhile_follows(tmp_path):
         while not mask.exists() and time.monotonic() < until:
             time.sleep(0.05)
         assert read_mask(mask).astype(bool).sum() == 25
+
+
+def test_a_training_waits_for_what_is_done_and_not_written_yet(tmp_path, monkeypatch):
+    write_png(tmp_path / "Train data" / "Images" / "a.png", np.full((40, 30), 200, np.uint8))
+    free, mask = threading.Event(), tmp_path / "Train data" / "Masks" / "a.png"
+    write = desk.add_field
+    monkeypatch.setattr(desk, "add_field", lambda *given: free.wait(30) and write(*given))
+    with start(tmp_path, f"print('mask:', pathlib.Path({str(mask)!r}).exists())") as client:
+        assert client.labels(1)[0] == 0
+        assert client.json("POST", "/api/fields/1/state", {"done": True})[1]["state"] == "done"
+        assert client.json("GET", "/api/train")[1]["writing"] and not mask.exists()
+        assert client.json("POST", "/api/train", {})[0] == 202
+        time.sleep(0.3)
+        assert not (tmp_path / "Corrected" / "training.txt").exists(), "it has not begun"
+        free.set()
+        assert wait(client)[-1]["state"] == "finished" and not client.json("GET", "/api/train")[1]["writing"]
+    assert "mask: True" in (tmp_path / "Corrected" / "training.txt").read_text()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a program that is ended there takes its training along")

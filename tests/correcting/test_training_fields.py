@@ -1,14 +1,17 @@
 """What is done becomes a training field, and ceases to be one when it is taken back; nothing of the user's is lost."""
 
 import json
+import os
 import shutil
+import threading
+import time
 
 import cv2
 import numpy as np
 import pytest
 
 from checking.doctor import refuse_unfit
-from correcting import training_fields
+from correcting import desk, training_fields
 from correcting.desk import Desk
 from correcting.opening import Masks
 from correcting.pictures import find_pictures
@@ -21,8 +24,9 @@ from preparing.prepare import prepare_fields
 from preparing.sources import fill
 from preparing.told import Told, ignored, read_noted
 from reading.files import InputError, write_json
+from reading.folder_lock import in_turn
 from reading.images import read_mask, write_png
-from tests.correcting.served import NoNetwork, serving
+from tests.correcting.served import NoNetwork, running, serving
 from tests.helpers import listing, make_folder
 
 
@@ -35,9 +39,12 @@ def without_copies(folder):
 
 
 def set_done(client, name, done=True):
+    """Ask for it, and wait until it is written; the field then."""
     status, answer = client.json("POST", f"/api/fields/{client.field(name)['id']}/state", {"done": done})
     assert status == 200
-    return answer
+    while (field := client.field(name))["writing"]:
+        time.sleep(0.01)
+    return field
 
 
 def change(client, name):
@@ -210,13 +217,13 @@ def test_a_later_edit_of_a_done_field_reaches_its_mask(tmp_path):
 def test_while_a_training_reads_the_fields_none_changes(tmp_path):
     make_folder(tmp_path, count=3)
     before = listing(tmp_path)
-    desk = open_desk(tmp_path)
-    with serving(desk) as client:
-        desk.hold(True)
+    opened = open_desk(tmp_path)
+    with serving(opened) as client:
+        opened.hold(True)
         labels = change(client, "cell0.png")
         assert set_done(client, "cell0.png")["state"] == "done"
         assert without_copies(tmp_path) == before
-        desk.hold(False)
+        opened.hold(False)
         assert (read_mask(tmp_path / "Train data" / "Masks" / "cell0.png") == labels).all()
 
 
@@ -275,6 +282,71 @@ def die_after(patch, count):
 
     for name in ("_move", "replacing", "settle"):
         patch.setattr(training_fields, name, step(getattr(training_fields, name)))
+
+
+def slow_disk(patch):
+    """Training fields are written once the returned event is set."""
+    free = threading.Event()
+
+    def write(*given):
+        assert free.wait(30)
+        return training_fields.add_field(*given)
+
+    patch.setattr(desk, "add_field", write)
+    return free
+
+
+def test_done_is_answered_before_it_is_written_and_can_be_taken_back_meanwhile(tmp_path, monkeypatch):
+    data, new = make_folder(tmp_path / "data", count=2), tmp_path / "new.png"
+    write_png(new, np.full((40, 30), 200, np.uint8))
+    before, free = listing(data), slow_disk(monkeypatch)
+    with serving(open_desk(data, data / "Train data" / "Images", new)) as client:
+
+        def tell(number, done):
+            status, answer = client.json("POST", f"/api/fields/{number}/state", {"done": done})
+            assert status == 200
+            return answer["state"], answer["writing"]
+
+        labels = {number: client.labels(number)[1] for number in (1, 2, 3)}
+        assert [tell(number, True) for number in (1, 2, 3)] == [("done", True)] * 3
+        assert without_copies(data) == before, "answered before"
+        assert tell(2, False) == ("begun", True)
+        free.set()
+        while any(field["writing"] for field in client.json("GET", "/api/fields")[1]["fields"]):
+            time.sleep(0.01)
+        masks = data / "Train data" / "Masks"
+        assert (read_mask(masks / "cell0.png") == labels[1]).all()
+        assert (masks / "cell1.png").read_bytes() == before[masks / "cell1.png"]
+        assert (read_mask(masks / "new.png") == labels[3]).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a lock of another process is waited for in another way there")
+def test_what_was_answered_as_done_outlives_a_kill_before_it_was_written(tmp_path):
+    data, new = make_folder(tmp_path / "data", count=2), tmp_path / "new.png"
+    write_png(new, np.full((40, 30), 200, np.uint8))
+    masks, names, labels = data / "Train data" / "Masks", ("cell1.png", "new.png"), {}
+    told = data / "Train data" / "Images", new, "--data", data
+    with running(*told) as (process, client), in_turn(data):  # another program works there: nothing can be written
+        before = without_copies(data)
+        for name in names:
+            labels[name] = change(client, name)
+            answer = client.json("POST", f"/api/fields/{client.field(name)['id']}/state", {"done": True})[1]
+            assert answer["state"] == "done" and answer["writing"]
+        process.kill()
+        process.wait()
+        assert without_copies(data) == before
+    with serving(open_desk(data)):
+        for name in names:
+            assert (read_mask(masks / name) == labels[name]).all()
+    with serving(open_desk(data)) as client:
+        for name in names:
+            field = client.field(name)
+            assert (
+                field["state"] == "done"
+                and not field["writing"]
+                and (client.labels(field["id"])[1] == labels[name]).all()
+            )
+    assert (data / "Train data" / "Images" / "new.png").read_bytes() == new.read_bytes()
 
 
 def of_others(kind):
@@ -428,8 +500,8 @@ def test_corrections_follow_names_that_are_exchanged_by_hand(tmp_path):
         first = change(client, "cell0.png")
         set_done(client, "cell0.png")
         set_done(client, "cell1.png")
-    with serving(desk := open_desk(tmp_path)) as client:
-        desk.hold(True)
+    with serving(opened := open_desk(tmp_path)) as client:
+        opened.hold(True)
         first = np.where(first == 900, 901, first).astype(np.uint16)
         assert client.edit(1, client.labels(1)[0], 0, 0, first)[0] == 200
     images, masks = (tmp_path / "Train data" / kind for kind in ("Images", "Masks"))
