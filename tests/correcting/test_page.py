@@ -1,5 +1,6 @@
 """The page of `correct` in Chromium, by real clicks and keys: what the program has saved after each."""
 
+import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_fill_holes
 from skimage.measure import label
 
+from correcting import desk
 from correcting.desk import Desk
 from correcting.opening import Masks
 from correcting.pictures import find_pictures
 from pairing.pairs import TRAIN
+from reading.files import InputError
 from reading.images import write_png
 from tests.browser import chromium
 from tests.correcting.served import serving
@@ -448,6 +451,24 @@ def test_a_field_that_cannot_be_done_is_not_said_to_be(page):
     wide = "list => list.scrollWidth <= list.clientWidth"
     assert page.page.locator("#fields").evaluate(wide), "the reason goes over several lines"
     page.page.unroute("**/state")
+
+
+def test_a_field_is_shown_as_being_written_and_what_comes_of_it_is_said(page, monkeypatch):
+    free = threading.Event()
+
+    def refuse(*given):
+        assert free.wait(30)
+        raise InputError("names of masks that do not fit")
+
+    monkeypatch.setattr(desk, "add_field", refuse)
+    page.page.wait_for_timeout(DOUBLE)
+    page.keys("f")
+    page.page.locator("#fields .facts", has_text="done · 3 cells · writing …").wait_for()
+    free.set()
+    page.said("a.png is not done: names of masks that do not fit.")
+    assert states(page)[0] == "begun" and not page.page.locator("#fields", has_text="writing").count()
+    page.page.get_by_role("button", name="Previous").click()
+    page.said("a.png: 3 cells, begun")
 
 
 def test_what_is_given_up_for_another_tab_is_counted_and_no_field_called_done(page):
