@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from measuring.cells import MIN_AREA_PX, MIN_AREA_UM2
+from measuring.cells import smallest_area_px
 from reading.files import InputError
 
 
@@ -21,13 +21,13 @@ def largest_area_px(um_per_px=None, max_area=None):
     return max_area if um_per_px is None else max_area / um_per_px**2
 
 
-def refuse_none_between(known, min_area, max_area, name):
+def refuse_none_between(known, min_area, max_area, name, scale):
     """Raise `InputError` where no cell can be as large as the smallest and as small as the largest asked for.
 
     known : whether the size of a pixel of the picture called `name` is; min_area : as it was given, or None for the
-    default; max_area : as it was given.
+    default; max_area : as it was given; scale : how many times as large the network sees the picture.
     """
-    smallest = min_area if min_area is not None else MIN_AREA_UM2 if known else MIN_AREA_PX
+    smallest = smallest_area_px(1 if known else None, min_area, scale)  # in µm² where known: of pixels of 1 µm
     if max_area < smallest:
         unit = "µm²" if known else "pixels"
         chosen = "" if min_area is not None else ", the default"

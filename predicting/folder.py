@@ -162,12 +162,12 @@ def predict_paths(open_model, paths, out_dir, wanted):
             raise InputError(f"{fields[0]}: no slide; expected one with --mpp and --region. Leave these options out.")
     if wanted.probability and whole:
         print("--probability: kept for images, not for slides and large TIFFs, which get their masks alone")
-    _refuse_sizes(large, wanted)
     _refuse_to_overwrite(paths, out_dir, wanted.with_cells())
     made, broken, cells = _missing(out_dir), [], None
     out_dir.mkdir(parents=True, exist_ok=True)
     try:
         predictor = open_model()
+        _refuse_sizes(predictor, large, wanted)
         if wanted.with_cells():
             sizes = wanted.um_per_px, wanted.min_area, wanted.max_area
             cells = CellWriter(out_dir, *sizes, wanted.exclude_edges, wanted.qupath)
@@ -206,18 +206,21 @@ def refuse_shared_names(paths):
         )
 
 
-def _refuse_sizes(large, wanted):
+def _refuse_sizes(predictor, large, wanted):
     """Raise `InputError` where the largest cell that is wanted is smaller than the smallest one.
 
     large : {path: whether it is read part by part}.
     """
     for path, in_parts in large.items() if wanted.max_area else ():
-        known = bool(wanted.um_per_px or wanted.mpp)
-        if not known and in_parts:
-            with closing(open_source(path)) as source:
-                known = source.mpp is not None
-        known = known or (not in_parts and pixel_size.um_per_px(path) is not None)
-        refuse_none_between(known, wanted.min_area, wanted.max_area, path)
+        size, reduced = pixel_size.um_per_px(path), 1
+        try:
+            if in_parts:
+                with closing(open_source(path, wanted.mpp, wanted.region)) as source:
+                    size, reduced = source.mpp, source.place[2]
+            scale = predictor.scale(size, reduced)
+        except InputError:  # said of this one when its turn comes
+            continue
+        refuse_none_between(bool(wanted.um_per_px or size), wanted.min_area, wanted.max_area, path, scale)
 
 
 def _refuse_to_overwrite(paths, out_dir, with_cells):

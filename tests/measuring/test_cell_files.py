@@ -24,6 +24,7 @@ from pairing.outlines import rasterise as outline_mask
 from pairing.polygons import polygonise
 from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, predict_files, predict_paths
+from predicting.magnification import Stated
 from predicting.record import read_record
 from reading import images, intensity
 from reading.files import InputError, sha256
@@ -32,7 +33,7 @@ from reading.files import InputError, sha256
 class FakePredictor:
     """Bright is foreground; two classes above the background where `classes` is 3."""
 
-    path, threshold, flips = __file__, 0.5, False  # of a file: the record has its checksum
+    path, threshold, flips, stated = __file__, 0.5, False, Stated()  # of a file: the record has its checksum
 
     def __init__(self, classes=1):
         self.classes, self.metadata = classes, {"classes": classes, "threshold": 0.5, "masks": None}
@@ -40,7 +41,10 @@ class FakePredictor:
     def spread(self, image, known=None):
         return intensity.spread_of(image)
 
-    def probability(self, image, spread=None):
+    def scale(self, um_per_px=None, reduced=1):
+        return 1.0
+
+    def probability(self, image, spread=None, scale=1.0):
         if self.classes == 1:
             return image[..., :1] / np.float32(255)
         return np.eye(self.classes, dtype=np.float32)[image[..., 0] // 100]
@@ -391,7 +395,7 @@ def test_sizes_that_are_none_are_refused(capsys, option, value):
 
 
 def test_predict_counts_the_cells_of_an_image(tmp_path, smears, capsys, monkeypatch):
-    monkeypatch.setattr("predicting.predictor.Predictor", lambda model, flips: FakePredictor())
+    monkeypatch.setattr("predicting.predictor.Predictor", lambda model, **seeing: FakePredictor())
     assert main(["predict", str(smears[0]), "--out", str(tmp_path / "out"), "--cells", "--um-per-px", "0.5"]) == 0
     assert f"2 cells, one a row: {tmp_path / 'out' / 'cells.csv'}" in capsys.readouterr().out
     assert "area_um2" in (tmp_path / "out" / "cells.csv").read_text()

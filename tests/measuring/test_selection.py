@@ -17,6 +17,7 @@ from measuring.selection import choose, touch_edge
 from pairing.annotations import read_shapes
 from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, predict_paths
+from predicting.magnification import Stated
 from preparing.corrected import prepare_corrected
 from reading import images, intensity
 from reading.files import NOT_KNOWN, InputError
@@ -25,7 +26,7 @@ from reading.files import NOT_KNOWN, InputError
 class ByBrightness(SimpleNamespace):
     """A predictor: bright is foreground, of three classes grey cytoplasm and bright nucleus."""
 
-    path, threshold, flips = __file__, 0.5, False
+    path, threshold, flips, stated = __file__, 0.5, False, Stated()
 
     def __init__(self, classes=1):
         super().__init__(classes=classes, metadata={"classes": classes, "threshold": 0.5, "masks": None})
@@ -33,7 +34,10 @@ class ByBrightness(SimpleNamespace):
     def spread(self, image, known=None):
         return intensity.spread_of(image)
 
-    def probability(self, image, spread=None):
+    def scale(self, um_per_px=None, reduced=1):
+        return 1.0
+
+    def probability(self, image, spread=None, scale=1.0):
         if self.classes == 1:
             return image[..., :1] / np.float32(255)
         return np.eye(self.classes, dtype=np.float32)[image[..., 0] // 100]
@@ -85,7 +89,7 @@ def test_what_is_left_out_is_in_no_file(picture, tmp_path, options, areas, said)
 
 
 def test_what_was_left_out_is_said(picture, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("predicting.predictor.Predictor", lambda model, flips: ByBrightness())
+    monkeypatch.setattr("predicting.predictor.Predictor", lambda model, **seeing: ByBrightness())
     command = ["predict", str(picture), "--out", str(tmp_path / "out")]
     assert main([*command, "--exclude-edges", "--max-area", "399"]) == 0
     said = capsys.readouterr().out
@@ -102,7 +106,15 @@ def test_what_was_left_out_is_said(picture, tmp_path, capsys, monkeypatch):
 )
 def test_a_largest_size_below_the_smallest_is_refused_before_anything(picture, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
-        predict_paths(pytest.fail, [picture], tmp_path / "out", Wanted(**options))
+        predict_paths(ByBrightness, [picture], tmp_path / "out", Wanted(**options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_smallest_size_is_of_what_the_network_sees(picture, tmp_path):
+    predictor = ByBrightness()
+    predictor.scale = lambda um_per_px=None, reduced=1: 0.5  # of the 20 pixels that it sees, the picture has 80
+    with pytest.raises(InputError, match="--max-area 60 .* smallest cell has 80 pixels"):
+        predict_paths(lambda: predictor, [picture], tmp_path / "out", Wanted(max_area=60))
     assert not (tmp_path / "out").exists()
 
 
