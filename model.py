@@ -137,6 +137,33 @@ def unet(
     return model
 
 
+def with_apart(network):
+    """The same U-Net of one class with a second answer: the probability of foreground where no two objects touch.
+
+    Args:
+        network: keras.Model as `unet` makes it, with classes=1; its layers become those of the new one.
+
+    Returns:
+        UNet, a keras.Model: (batch, H, W, channels) float32 -> (batch, H, W, 2) float32, the probability of foreground
+        and the second answer, which comes from the same features by a 3x3 convolution of its own. Untrained it is the
+        first one.
+    """
+    head = network.get_layer("head")
+    if head.filters != 1:
+        raise ValueError(f"Received a network of {head.filters} classes, expected one of 1.")
+    filters = head.input.shape[-1]
+    own = layers.Conv2D(filters, 3, padding="same", name="apart_conv")
+    apart = layers.Conv2D(1, 1, dtype="float32", name="apart_head")
+    x = layers.ReLU(name="apart_conv_relu")(own(head.input))
+    x = layers.Concatenate(dtype="float32", name="answers")([head.output, apart(x)])
+    outputs = layers.Activation("sigmoid", dtype="float32", name="probability")(x)
+    kernel = np.zeros((3, 3, filters, filters), np.float32)
+    kernel[1, 1] = np.eye(filters)  # the features are not negative, so that they pass the ReLU as they are
+    own.kernel.assign(kernel)
+    apart.set_weights(head.get_weights())
+    return UNet(network.input, outputs, name="unet")
+
+
 def _check_whole(**arguments):
     for argument, value in arguments.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:

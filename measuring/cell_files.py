@@ -47,25 +47,26 @@ class CellWriter:
         self.min_area, self.max_area, self.exclude_edges = min_area, max_area, exclude_edges
         self.tables, self.tallies, self.made = {}, {}, {}
 
-    def add(self, path, image, mask, probability, scale=1.0):
+    def add(self, path, image, mask, probability, classes=None, scale=1.0):
         """Find, measure and write the cells of one image.
 
         path : of the image file, which names the results.
         image : ndarray of shape (height, width, 1 or 3).
         mask : uint8 (height, width), class ids.
-        probability : float (height, width, 1) of foreground, or (height, width, K) of K classes.
+        probability : float (height, width, 1) of foreground, or (height, width, K) of K classes; with a second answer
+            (`cells.find_cells`) a channel more.
+        classes : 1, or K of K classes; None: as many as the probability has channels.
         scale : how many times as large the network saw it (`cells.smallest_area_px`).
         """
-        path = Path(path)
+        path, classes = Path(path), classes or probability.shape[2]
         self._forget_earlier()
         size = self.um_per_px or pixel_size.um_per_px(path)
-        smallest = smallest_area_px(size, self.min_area, scale)
-        found = find_cells(mask, probability.shape[2], smallest, probability, scale)
-        tally = Tally(size, probability.shape[2], mask.shape, self.exclude_edges)
+        found = find_cells(mask, classes, smallest_area_px(size, self.min_area, scale), probability, scale)
+        tally = Tally(size, classes, mask.shape, self.exclude_edges)
         cells, more = self._chosen(found, probability, tally, (0, 0))
         outlines = polygonise(cells.labels)
         whole = None if cells.whole is None else polygonise(cells.whole)
-        table = measure(cells, image, probability, size, outlines) | more
+        table = measure(cells, image, probability[..., :classes], size, outlines) | more
         stem = self.out_dir / stem_of(path)
         made = [write_labels(stem, LABELS_SUFFIX, cells.labels), Path(f"{stem}.geojson")]
         if whole is not None:
@@ -111,7 +112,7 @@ class CellWriter:
                 cells, more = self._chosen(cells, probability, tally, corner)
                 outlines = polygonise(cells.labels)
                 whole = None if cells.whole is None else polygonise(cells.whole)
-                table = measure(cells, image, probability, size, outlines, corner, light) | more
+                table = measure(cells, image, probability[..., :classes], size, outlines, corner, light) | more
                 table["cell"] += count
                 count += len(cells)
                 tables.append(table)
@@ -139,7 +140,7 @@ class CellWriter:
         tally.touching_edge += np.count_nonzero(edge & ~too_large)
         tally.too_large += np.count_nonzero(too_large)
         kept = ~(too_large | edge) if self.exclude_edges else ~too_large
-        sure = division(cells, probability)[kept]
+        sure = division(cells, probability[..., -1:] if tally.classes == 1 else probability)[kept]
         cells = choose(cells, kept)
         tally.sizes.append(box_sizes(cells))
         return cells, {"touches_edge": edge[kept].astype(np.int64), "division": sure}

@@ -1,8 +1,8 @@
 """Mask → separate cells: holes filled, touching ones divided, specks left out, each nucleus joined to its cytoplasm.
 
 Objects are connected components, pixels touching by sides or corners, divided where they are narrow and where the
-network is less sure of them. Nothing here looks further than one component, so that a slide can be worked on band by
-band (`whole_components`) with the same result.
+network is less sure of them; those of which it is unsure as a whole are left out. Nothing here looks further than one
+component, so that a slide can be worked on band by band (`whole_components`) with the same result.
 """
 
 import itertools
@@ -19,6 +19,7 @@ LABELS_SUFFIX = "_labels"  # of label images: <stem>_labels.png
 MIN_AREA_PX = 20
 NECK = 0.9
 THRESHOLDS = tuple(range(140, 219, 13))  # of 255, 0.55 to 0.85: at these a small object may fall apart,
+BELIEVED = 0.6  # the mean probability of an object; below it most are specks, folds and bacteria
 LARGEST_PARTED = 10  # one of at most so many smallest areas; larger ones are nuclei whose texture would divide them
 # About the same where the size of a pixel is known: the epithelial nuclei of those fields (100 pixels and more) have
 # 313 pixels in the median, an intermediate cell's about 35 µm² (The Bethesda System, 3rd edition, 2015).
@@ -70,15 +71,22 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None, scale
     classes : 1 for foreground/background, or how many there are.
     min_area_px : see `separate`.
     probability : float ndarray of shape (height, width, classes), 0…1, that the mask was made from; None: the shape of
-        an object alone tells where to divide it.
+        an object alone tells where to divide it, and all are kept. With one class a second channel may be there, the
+        answer that keeps objects apart (`model.with_apart`): it tells where to divide.
     scale : see `separate`.
 
     Returns `Cells`.
     """
 
     def of_class(number):
-        sure = None if probability is None else to_8_bits(probability[..., number if classes > 1 else 0])
-        return separate(mask == number, min_area_px, sure=sure, scale=scale)
+        own = mask == number
+        if probability is None:
+            return separate(own, min_area_px, scale=scale)
+        sure = to_8_bits(probability[..., number if classes > 1 else 0])
+        if classes > 1:
+            return separate(own, min_area_px, sure=sure, scale=scale)
+        apart = np.where(own, to_8_bits(probability[..., 1]), 0) if probability.shape[2] > 1 else None
+        return _believed(separate(own, min_area_px, sure=sure, apart=apart, scale=scale), np.where(own, sure, 0))
 
     if classes == 3:
         labels = of_class(2)
@@ -93,7 +101,22 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None, scale
     return Cells(labels, np.array(numbers, np.uint8))
 
 
-def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None, scale=1.0):
+def _believed(labels, sure):
+    """The objects whose mean probability is at least `BELIEVED`, numbered on.
+
+    sure : uint8, 255 times the probability; 0 in holes that were filled, which do not count, since of an image in bands
+        it is not known there (`whole_components`).
+    """
+    places = np.flatnonzero(sure * (labels > 0))
+    numbers = labels.ravel()[places]
+    sums = np.bincount(numbers, sure.ravel()[places], labels.max() + 1)  # of whole numbers, so exact in any block
+    counts = np.bincount(numbers, minlength=labels.max() + 1)
+    kept = (counts > 0) & (sums >= 255 * BELIEVED * counts)
+    table = np.cumsum(kept, dtype=np.int32) * kept
+    return table[labels]
+
+
+def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None, apart=None, scale=1.0):
     """The objects of one class: holes filled, touching objects divided, small ones left out.
 
     Where the probability is known, a small object (`LARGEST_PARTED`) is divided that falls apart as its threshold
@@ -107,12 +130,16 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None, scale=1.0):
     Morphological Image Analysis, 2nd edition, section 6.3), the same for large and for small cells. Bulges narrower
     than a disc of the smallest area are roughness of the outline, no seeds.
 
+    Where the network has an answer that keeps objects apart, objects are divided by it: each of its regions above one
+    half is a seed. Of the parts only small ones are then divided as above, by that answer and their shape.
+
     Parameters
     ----------
     mask : bool ndarray of shape (height, width).
     min_area_px : objects of fewer pixels are left out; holes of at most so many are filled.
     neck : 0…1; 0 divides nothing, by its probability neither, 1 at every constriction.
     sure : uint8 ndarray of shape (height, width), 255 times the probability of the class; None: unknown.
+    apart : the same of the answer that keeps objects apart; None: there is none.
     scale : how many times as large the network saw the image than it is.
 
     Returns int32 (height, width): 0 on background, 1 … n on the objects in the order of their first pixels.
@@ -123,7 +150,11 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None, scale=1.0):
     mask = mask | ((holes > 0) & (holes <= min_area_px))
     labels = components(mask)
     distance = _depth(mask)
-    core = np.sqrt(max(1, min_area_px) / np.pi)
+    core, smallest, largest = (
+        np.sqrt(max(1, min_area_px) / np.pi),
+        max(min_area_px, MIN_AREA_PX / scale**2),
+        LARGEST_PARTED,
+    )
     count = int(labels.max())
     for number, box in enumerate(find_objects(labels), start=1):
         inside = labels[box] == number
@@ -131,16 +162,51 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None, scale=1.0):
         if area < 2 * min_area_px or neck == 0:
             continue
         parts = inside.astype(np.int32)
-        if sure is not None and area <= LARGEST_PARTED * min_area_px:
-            parts = _fall_apart(sure[box], inside, max(min_area_px, MIN_AREA_PX / scale**2))
+        if apart is not None:
+            parts = _from_seeds(apart[box], inside, smallest)
+            parts = _small_ones_apart(parts, largest * min_area_px, apart[box], smallest)
+        elif sure is not None and area <= largest * min_area_px:
+            parts = _fall_apart(sure[box], inside, smallest)
         boxes = find_objects(parts)
         for part, within in enumerate(boxes, start=1):
-            depth = np.where(inside, distance[box], 0) if len(boxes) == 1 else _depth(parts[within] == part)
-            divided = _divide(depth, core, neck)
+            own = parts[within] == part
+            if apart is not None and own.sum() > largest * min_area_px:
+                divided = own.astype(np.int32)
+            else:
+                depth = np.where(inside, distance[box], 0) if len(boxes) == 1 else _depth(own)
+                divided = _divide(depth, core, neck)
             new = divided > (part == 1)  # the first keeps the number of the whole
             labels[box][within][new] = divided[new] + (count - (part == 1))
             count += int(divided.max()) - (part == 1)
     return _renumbered(labels, min_area_px)
+
+
+def _from_seeds(apart, inside, smallest):
+    """The parts of one component, one for each region of `apart` above one half of `smallest` pixels: int32, 1 … n."""
+    from skimage.segmentation import watershed
+
+    _, seeds, facts, _ = cv2.connectedComponentsWithStats(
+        (inside & (apart >= 128)).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
+    )
+    large = facts[:, cv2.CC_STAT_AREA] >= smallest
+    large[0] = False
+    if large.sum() < 2:
+        return inside.astype(np.int32)
+    seeds = (np.cumsum(large, dtype=np.int32) * large)[seeds]
+    return watershed(-apart.astype(np.int16), seeds, mask=inside, connectivity=2)
+
+
+def _small_ones_apart(parts, largest, sure, smallest):
+    """The same parts, those of at most `largest` pixels divided by `_fall_apart`: int32, 1 … n."""
+    from scipy.ndimage import find_objects
+
+    found, count = np.zeros_like(parts), 0
+    for part, within in enumerate(find_objects(parts), start=1):
+        own = parts[within] == part
+        divided = _fall_apart(sure[within], own, smallest) if own.sum() <= largest else own.astype(np.int32)
+        found[within][own] = divided[own] + count
+        count += int(divided.max())
+    return found
 
 
 def _fall_apart(sure, inside, smallest):

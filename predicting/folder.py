@@ -325,7 +325,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             with archive.open(f"{stem_of(path)}.npy", "w") as file:
                 np.lib.format.write_array(file, intensity.to_8_bits(foreground))
             if cells:
-                cells.add(path, image, mask, probability, scale)
+                cells.add(path, image, mask, probability, predictor.classes, scale)
             written[target] = path
         if paths and not written:  # the folder stays as it was
             raise InputError(f"{unreadable[0]} (no mask was written)")

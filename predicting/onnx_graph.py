@@ -207,7 +207,12 @@ class _Writer:
             )
         name = self._node("Transpose", [x.name], "channels_last", perm=[0, 2, 3, 1])
         if x.packed:
-            name = self._node("Reshape", [name, self._constant("columns_shape", [0, 0, -1, *x.groups])], "columns")
+            if len(x.groups) > 1:  # answers of one channel each: bring those of a column together
+                by_group = self._constant("answers_shape", [0, 0, -1, len(x.groups), 2])
+                name = self._node("Reshape", [name, by_group], "by_answer")
+                name = self._node("Transpose", [name], "by_column", perm=[0, 1, 2, 4, 3])
+            shape = self._constant("columns_shape", [0, 0, -1, sum(x.groups)])
+            name = self._node("Reshape", [name, shape], "columns")
         return replace(x, name=self._node(kind.capitalize(), [name], "probability"), packed=False)
 
     # -------------------------------------------------------------------------------------------------------- the graph

@@ -39,6 +39,7 @@ class Predictor:
             "dark_foreground": None,
             "threshold": 0.5,
             "depth": 4,
+            "apart": False,
         } | metadata
         self.stated = of_use(self.metadata, stated, self.path)
         self.classes, self.channels = self.metadata["classes"], self.metadata["channels"]
@@ -46,7 +47,8 @@ class Predictor:
         grid = max(GRID_PX, 2 ** self.metadata["depth"])
         overlap = grid * -(-OVERLAP_PX // grid)
         self.layout = Layout(overlap=overlap, grid=grid, smallest=self.metadata["crop_px"])
-        self.background = np.eye(self.classes, dtype=np.float32)[0] * (self.classes > 1)
+        self.answers = self.classes + self.metadata["apart"]  # channels of what the network gives
+        self.background = np.eye(self.answers, dtype=np.float32)[0] * (self.classes > 1)
 
     def scale(self, um_per_px=None, reduced=1):
         """How many times as large the network is to see an image: `magnification.scale_of`, as for its parameters."""
@@ -54,6 +56,8 @@ class Predictor:
 
     def probability(self, image, intensity_range=None, scale=1.0):
         """Probabilities, float32 (height, width, classes), of one image.
+
+        Of a network that keeps objects apart a channel more, its second answer (`model.with_apart`).
 
         image : ndarray, grey (height, width) or (height, width, 1), or colour (height, width, 3), of real numbers; bool
             counts as 0 and 255. Raises `InputError` for other shapes, such as RGBA, and for NaN. One of one value holds
@@ -108,7 +112,7 @@ class Predictor:
         return image.astype(np.float32) / (255 if image.dtype == np.uint8 else 65535)  # the classic lineage's rule
 
     def mask(self, probability):
-        """Class ids, uint8 (height, width), from probabilities (height, width, classes)."""
+        """Class ids, uint8 (height, width), from what `probability` gives."""
         if self.classes == 1:
             return (probability[..., 0] >= self.threshold).astype(np.uint8)
         return probability.argmax(-1).astype(np.uint8)

@@ -101,12 +101,16 @@ def _named(pairs, stems):
 
 
 def _last_nodes(path):
-    """Names of the nodes from the last convolution on."""
+    """Names of the last convolutions, one for each answer, and of all nodes after which no convolution comes."""
     import onnx
 
-    nodes = list(onnx.load(path).graph.node)
-    last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
-    return [node.name for node in nodes[last:]]
+    before_a_convolution, last = set(), []  # names of values
+    for node in reversed(onnx.load(path).graph.node):
+        if before_a_convolution.isdisjoint(node.output):
+            last.append(node.name)
+        if node.op_type == "Conv" or not before_a_convolution.isdisjoint(node.output):
+            before_a_convolution.update(node.input)
+    return last
 
 
 def _compare(exact, quantized, pairs, kind):

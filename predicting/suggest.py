@@ -156,7 +156,7 @@ def look_at(predictor, path, intensity_range=None):
     """The `Look` at one picture file. Raises `InputError` where it cannot be read."""
     image = images.read(path)
     spread = predictor.spread(image, intensity_range)
-    probability = predictor.probability(image, spread, predictor.scale(um_per_px(path)))
+    probability = predictor.probability(image, spread, predictor.scale(um_per_px(path)))[..., : predictor.classes]
     unsure = unsure_of(probability)
     found = probability[..., 0] if probability.shape[2] == 1 else 1 - probability[..., 0]
     area = unsure.mean()

@@ -106,7 +106,7 @@ def _predict_source(predictor, source, path, target, scale, options, cells):
     rows = frame.starts(rows) if frame else rows
     bands = Bands(folder, rows, source.height, source.width)
     probabilities = (
-        Bands(folder, rows, source.height, source.width * predictor.classes, "probability") if cells else None
+        Bands(folder, rows, source.height, source.width * predictor.answers, "probability") if cells else None
     )
     first = bands.finished()
     done = source.height if first == len(rows) else rows[first]
@@ -132,7 +132,7 @@ def _predict_source(predictor, source, path, target, scale, options, cells):
         if cells:
             grey = intensity.is_grey(source.spread_pixels())
             light = None if grey else intensity.light(source.spread(3))  # in colour, also where the network sees grey
-            parts = _measured_bands(source, bands, probabilities, predictor.classes, path.name)
+            parts = _measured_bands(source, bands, probabilities, predictor, path.name)
             cells.add_bands(path, parts, predictor.classes, source.mpp, light, source.place, scale)
     except InputError:
         shutil.rmtree(folder, ignore_errors=True)
@@ -147,7 +147,7 @@ def _write(number, probability, probabilities, mask, bands, classes):
     bands.write(number, mask * np.uint8(255 if classes == 1 else 1))
 
 
-def _measured_bands(source, bands, probabilities, classes, name):
+def _measured_bands(source, bands, probabilities, predictor, name):
     """(mask, image, probability) of a few rows after the other, for `CellWriter.add_bands`."""
     with tqdm(total=len(bands), desc=f"{name}: cells", unit="band", leave=False, delay=1, disable=None) as bar:
         for number in range(len(bands)):
@@ -155,8 +155,8 @@ def _measured_bands(source, bands, probabilities, classes, name):
             for row in range(0, len(mask), MEASURED_ROWS):
                 part = slice(row, row + MEASURED_ROWS)
                 image = source.read(first + row, 0, len(mask[part]), source.width)
-                probability = kept[part].reshape(len(image), source.width, classes) / np.float32(255)
-                yield (mask[part] > 0 if classes == 1 else mask[part]).astype(np.uint8), image, probability
+                probability = kept[part].reshape(len(image), source.width, predictor.answers) / np.float32(255)
+                yield (mask[part] > 0 if predictor.classes == 1 else mask[part]).astype(np.uint8), image, probability
             bar.update()
 
 

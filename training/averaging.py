@@ -18,11 +18,13 @@ CLEARLY_WORSE = 0.05  # Dice
 def take_mean(network, start, batches):
     """Give `network`, a keras.Model, the mean of its weights and `start`, and statistics that fit them.
 
-    start : list of ndarrays, as of `get_weights`.
+    start : {name of a layer: list of ndarrays}, the weights that it started from; others keep what they learnt.
     batches : `data.TrainingBatches`; the first of its first epoch are looked at, whichever it is in.
     """
-    weights = zip(network.get_weights(), start, strict=True)
-    network.set_weights([(one + other) / 2 for one, other in weights])
+    for layer in network.layers:
+        if layer.name in start:
+            both = zip(layer.get_weights(), start[layer.name], strict=True)
+            layer.set_weights([(one + other) / 2 for one, other in both])
     if not any(isinstance(layer, NormalizedConv2D) for layer in network.layers):
         return
     first = copy.copy(batches)

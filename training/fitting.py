@@ -39,6 +39,7 @@ def new_network(settings, channels, batches, ignoring=False):
     try:
         with precision.layers_in(settings.precision), seeded(settings.seed):
             network = networks.unet(channels, settings.classes, **options, prior=_prior(batches, settings.classes))
+            network = networks.with_apart(network) if batches.seams > 0 else network
     except ValueError as error:  # of a run card that somebody wrote
         raise InputError(f"settings: {error}") from error
     dice = Dice(settings.classes, ignoring)
@@ -63,6 +64,11 @@ def seeded(seed):
         yield
     finally:
         random.setstate(before)
+
+
+def _weights_but(network, kept):
+    """{name of a layer: its weights} of all layers but those named."""
+    return {layer.name: layer.get_weights() for layer in network.layers if layer.weights and layer.name not in kept}
 
 
 def _prior(batches, classes):
@@ -139,13 +145,14 @@ class Fitting:
             self.say(advice)
         memory = budget.memory_needed(*size, self.held)
         self.keeper = KeepBest(folder / "model.keras", self.metadata, has_validation=self.checks is not None)
-        self.watchdog = Watchdog(*crop, settings.epochs * batches.steps, dice.foreground, dice.found, self.say)
+        steps = settings.epochs * batches.steps
+        self.watchdog = Watchdog(*crop, settings.classes, steps, dice.foreground, dice.found, self.say)
         done = checkpoints.restore(folder, self.network, self.say) if resume else None
         if done is None:
-            line, weights = start.start_from(settings.init, self.network, self._pictures)
+            line, weights, kept = start.start_from(settings.init, self.network, self._pictures)
             self.card |= {"start": line, "start_weights": start.noted(weights)}
             self.say(line)
-            self.start = self.network.get_weights() if weights else None
+            self.start = _weights_but(self.network, kept) if weights else None
         else:
             self.start = self._start_of_before()
         self._store()
@@ -189,8 +196,7 @@ class Fitting:
             self.say(f"{note['path']}, which the run started from, is gone or changed: its end is not compared with it")
             return None
         network, _ = new_network(self.run.settings, self.data.channels, self.batches, self.ignoring)
-        start.start_from(str(path), network, self._pictures)
-        return network.get_weights()
+        return _weights_but(network, start.start_from(str(path), network, self._pictures)[2])
 
     def _take_up(self, done):
         """(finished epochs, their history, their seconds) from the progress in a checkpoint, None for a new start."""

@@ -7,7 +7,7 @@ from pairing.masks import IGNORED
 from reading.files import InputError
 from training.settings import LOSSES
 
-SEAM_WEIGHT = 10  # of a pixel where objects touch
+SEAM_WEIGHT = 10  # of a pixel where objects touch, in the answer that keeps them apart
 
 
 def soft_dice_loss(truth, probability):
@@ -22,15 +22,17 @@ def soft_dice_loss(truth, probability):
 
 
 def make_loss(kind, classes, ignoring=False):
-    """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1 or K).
+    """The loss for masks (batch, H, W, 1) of class ids and probabilities (batch, H, W, 1, 2 or K).
 
     kind : "bce": cross-entropy, binary with one class; "dice_bce": the same plus `soft_dice_loss` of the foreground;
         or what `keras_loss` takes. Such a loss gets the truth as 0/1 of the shape of the probabilities, or as ids where
         it is a sparse one. One value a pixel comes back, (batch, H, W), so that Keras can weight padding with 0; a loss
         of whole images or batches counts the same in all of their pixels.
 
-    With one class, pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`: there is little of it, and it is what
-    keeps apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the distance).
+    With one class, everything above 0 is foreground. A second answer (`model.with_apart`) adds its cross-
+    entropy: in it pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`, since there is little of it, and it is
+    what keeps apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the
+    distance). Learnt as background in the first answer too, it tore small nuclei (benchmarks/README.md).
 
     With `ignoring`, pixels of `data.IGNORED` have no part in it: the others count so much more that Keras' mean over
     all pixels is the mean over those of the batch that are known. So a step is as long as where all are known, and a
@@ -50,19 +52,19 @@ def make_loss(kind, classes, ignoring=False):
         return ops.where(known, values, 0) / ops.where(share > 0, share, 1)
 
     def of_known(truth, probability, known=None):
-        weight = None
+        seams = 0
         if classes == 1:
-            weight = ops.where(ops.squeeze(truth, -1) > 1, float(SEAM_WEIGHT), 1.0)
-            truth = ops.cast(truth == 1, "float32")
+            seams = _of_seams(truth, probability)
+            truth, probability = ops.cast(truth > 0, "float32"), probability[..., :1]
         elif not sparse:
             truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), classes)
         if other is not None:
             values = other(truth, probability)
             if known is not None and len(values.shape) < 3:  # of whole images: what is unknown must not be in them
                 values = other(_known(truth, known), _known(probability, known))
-            return _of_each_pixel(values, weight, probability)
+            return _of_each_pixel(values, probability) + seams
         if classes == 1:
-            entropy = weight * keras.losses.binary_crossentropy(truth, probability)
+            entropy = keras.losses.binary_crossentropy(truth, probability) + seams
             foreground = truth, probability
         else:
             entropy = keras.losses.categorical_crossentropy(truth, probability)
@@ -80,14 +82,22 @@ def _known(array, known):
     return ops.where(known[..., None], array, 0)
 
 
-def _of_each_pixel(values, weight, probability):
+def _of_seams(truth, probability):
+    """The weighted cross-entropy of the answer that keeps objects apart, (batch, H, W); 0 where there is none."""
+    if probability.shape[-1] == 1:
+        return 0
+    weight = ops.where(ops.squeeze(truth, -1) > 1, float(SEAM_WEIGHT), 1.0)
+    return weight * keras.losses.binary_crossentropy(ops.cast(truth == 1, "float32"), probability[..., 1:])
+
+
+def _of_each_pixel(values, probability):
     """What a loss of Keras gives, of each channel, each pixel, each image or all of them, as (batch, H, W)."""
     rank = len(values.shape)
     if rank == 4:
         values = ops.mean(values, -1)
     elif rank < 3:
         return ops.reshape(values, (-1, 1, 1)) + ops.zeros_like(probability[..., 0])
-    return values if weight is None else values * weight
+    return values
 
 
 def keras_loss(loss, classes):
@@ -146,8 +156,8 @@ class Dice(keras.metrics.Metric):
     """2 tp / (2 tp + fp + fn), averaged over the foreground classes; 1 where there is nothing to find, nothing found.
 
     Pixels are counted over an epoch, then scored. `IoU` and `Accuracy` score the same counts, so that each batch is
-    counted once. With one class, pixels above 1 (`data.SEAM`) are background. With `ignoring`, those of `data.IGNORED`
-    do not count.
+    counted once. With one class, everything above 0 is foreground. With `ignoring`, pixels of `data.IGNORED` do not
+    count.
     """
 
     def __init__(self, classes, ignoring=False):
@@ -161,7 +171,8 @@ class Dice(keras.metrics.Metric):
             known = ops.cast(ops.squeeze(truth, -1) != IGNORED, "float32")
             sample_weight = known if sample_weight is None else known * ops.reshape(sample_weight, ops.shape(known))
         if self.classes == 1:
-            truth, predicted = ops.cast(truth == 1, "float32"), ops.cast(probability >= 0.5, "float32")
+            probability = probability[..., :1]
+            truth, predicted = ops.cast(truth > 0, "float32"), ops.cast(probability >= 0.5, "float32")
         else:
             predicted = ops.one_hot(ops.argmax(probability, -1), self.classes)
             truth = ops.one_hot(ops.squeeze(ops.cast(truth, "int32"), -1), self.classes)
@@ -228,7 +239,7 @@ class IoU(_FromDice):
 
 
 class Accuracy(_FromDice):
-    """The share of the pixels that are right; where objects touch, background is right."""
+    """The share of the pixels that are right."""
 
     def __init__(self, dice):
         super().__init__(dice, "accuracy")

@@ -174,8 +174,8 @@ def _tell_about(data, survey, fit, settings, say):
     )
     if batches.seams:
         say(
-            f"the masks number their objects: where two touch, the seam ({batches.seams:.1%} of the foreground) is "
-            "learnt as background, to keep them apart; validation and scores count it as foreground"
+            f"the masks number their objects: where two touch ({batches.seams:.1%} of the foreground) is learnt too, "
+            "as a second answer, which keeps them apart when cells are counted"
         )
 
 
@@ -206,6 +206,7 @@ def _metadata(data, coding, fit, settings):
         "objects": None if fit else sizes(np.concatenate(list(data.examples.areas.values()))),
         "dark_foreground": data.dark,  # for the rule's floor, and for the baseline that `evaluate` sets beside scores
         "threshold": 0.5,
+        "apart": bool(data.batches.seams > 0),
         "masks": asdict(coding),
         "training": [pair.stem for pair in data.training],
         "validation": [pair.stem for pair in data.validation],

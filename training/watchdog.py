@@ -68,12 +68,12 @@ def vitals_of(probability, masks):
     """The `Vitals` of an answer.
 
     Parameters: probability, float (n, height, width, 1 or K) in 0…1; masks, integer class ids (n, height, width, 1),
-    of which `IGNORED` ones do not count.
+    of which `IGNORED` ones do not count, and with one class all others above 0 are foreground.
     """
     known = np.asarray(masks)[..., 0] != IGNORED
     probability, truth = np.asarray(probability, np.float64)[known], np.asarray(masks)[..., 0][known]
     if probability.shape[-1] == 1:
-        probability, truth = np.concatenate([1 - probability, probability], -1), truth == 1
+        probability, truth = np.concatenate([1 - probability, probability], -1), truth > 0
     classes = range(probability.shape[-1])
     shares = [float(np.mean(truth == k)) for k in classes]
     logarithm = np.log(np.clip(probability, 1e-6, 1))
@@ -124,6 +124,7 @@ class Watchdog(keras.callbacks.Callback):
     Parameters
     ----------
     image, mask : the crop to look at, of `choose_crop`.
+    classes : int, 1 or K of K classes; a channel more is the answer that keeps objects apart, at which nobody looks.
     steps : int, of the whole training; nothing is held against a network for not learning in the first tenth, while
         the learning rate rises.
     foreground_seen, foreground_found : functions giving the number of pixels of each foreground class in the batches of
@@ -134,9 +135,9 @@ class Watchdog(keras.callbacks.Callback):
     every pixel. `lines` holds what was said.
     """
 
-    def __init__(self, image, mask, steps, foreground_seen, foreground_found, say=print):
+    def __init__(self, image, mask, classes, steps, foreground_seen, foreground_found, say=print):
         super().__init__()
-        self.image, self.mask, self.steps = image, mask, steps
+        self.image, self.mask, self.classes, self.steps = image, mask, classes, steps
         self.foreground_seen, self.foreground_found = foreground_seen, foreground_found
         self.say = say
         self.step = self.epoch = 0
@@ -226,7 +227,7 @@ class Watchdog(keras.callbacks.Callback):
             probability, *tops = self.probe(self.image, training=training)
         tops = [float(ops.convert_to_numpy(top)) for top in tops]
         dead = [name for name, top in zip(self.rectifiers, tops, strict=True) if top <= 0]
-        return vitals_of(ops.convert_to_numpy(probability), self.mask), dead
+        return vitals_of(ops.convert_to_numpy(probability)[..., : self.classes], self.mask), dead
 
     def _check_weights(self):
         for weight in self.model.weights:  # `self.model` brings JAX's weights up to date, for the probe too

@@ -21,7 +21,8 @@ def transfer(source, target):
 
     Between grey and colour the first convolution is converted: a colour image then gives what its luminance gave (ITU-R
     BT.601, as `intensity.to_channels` makes grey). Batch normalisation that the target does not have is multiplied into
-    kernel and bias. A head for another number of classes is not copied.
+    kernel and bias. A head for another number of classes is not copied. The answer that keeps objects apart
+    (`model.with_apart`) begins as the first one where the source has none.
 
     Args:
         source, target: keras.Model, as `unet` makes them; `target` is changed.
@@ -33,9 +34,11 @@ def transfer(source, target):
         InputError: where the networks differ in more than channels and classes; `target` is then as it was.
     """
     named = {layer.name: layer for layer in source.layers if layer.weights}
+    if "apart_head" not in named and "head" in named:
+        named["apart_head"] = named["head"]
     fitting, kept = [], []
     for layer in target.layers:
-        if not layer.weights:
+        if not layer.weights or (layer.name == "apart_conv" and layer.name not in named):
             continue
         weights = _weights(named[layer.name], layer) if layer.name in named else []
         if layer.name == "enc1_conv1" and weights:
@@ -43,7 +46,7 @@ def transfer(source, target):
         shapes = [tuple(w.shape) for w in layer.weights]
         if [w.shape for w in weights] == shapes:
             fitting.append((layer, weights))
-        elif layer.name == "head" and weights:
+        elif layer.name in ("head", "apart_head") and weights:
             kept.append(layer.name)
         else:
             received = [w.shape for w in weights] or "no such layer"

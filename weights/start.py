@@ -25,18 +25,18 @@ def start_from(init, network, pictures):
         would then measure what was learnt by heart.
     pictures : function giving the pictures at hand, images of shape (height, width, channels), asked only for "auto".
 
-    Returns (one line for people, the path of the weights, None for nothing). Raises `InputError` where a file that was
-    named cannot be read or does not fit.
+    Returns (one line for people, the path of the weights, None for nothing, and the names of the layers that kept what
+    they had, as `files.transfer` gives them). Raises `InputError` where a file that was named cannot be read or does
+    not fit.
     """
     from weights.files import load, transfer  # only now: `predict` asks for the path alone, before Keras loads
     from weights.known_pictures import any_known
 
     if init == "none":
-        return "starting from nothing (--init none)", None
+        return "starting from nothing (--init none)", None, []
     if init != "auto":
         path = model_file(init, NETWORKS)
-        transfer(load(path)[0], network)
-        return f"starting from {init}", path
+        return f"starting from {init}", path, transfer(load(path)[0], network)
     why_not = "no weights are shipped with this copy"
     for path in (PAP_SMEAR, SAMPLE):
         if not path.is_file():
@@ -46,12 +46,13 @@ def start_from(init, network, pictures):
             why_not = f"{path.name} was trained on some of these very pictures, or parts of them"
             continue
         try:
-            transfer(source, network)
+            kept = transfer(source, network)
         except InputError:
             why_not = f"{path.name} is a network of another shape"
             continue
-        return f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)", path
-    return f"starting from nothing: {why_not}", None
+        line = f"starting from {path.name}, trained on {TRAINED_ON[path.name]} (--init none starts from nothing)"
+        return line, path, kept
+    return f"starting from nothing: {why_not}", None, []
 
 
 def noted(path):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from measuring.cells import (
+    BELIEVED,
     MIN_AREA_PX,
     MIN_AREA_UM2,
     find_cells,
@@ -80,6 +81,29 @@ def test_an_even_probability_and_small_peaks_divide_nothing():
     # noise finds no parts where the smallest cell is small
     noise = np.random.default_rng(0).uniform(0.6, 0.9, (*mask.shape, 1))
     assert len(find_cells(mask[:, :20], min_area_px=2, probability=noise[:, :20])) == 1
+
+
+def test_the_answer_that_keeps_objects_apart_tells_where_to_divide():
+    mask, peaks = two_bumps()
+    even = np.full(mask.shape, 0.8)
+    found = find_cells(mask, 1, 120, np.stack([even, peaks], -1))
+    assert len(found) == 2 and (found.labels > 0).sum() == mask.sum()
+    assert len(find_cells(mask, 1, 120, np.stack([even, even], -1))) == 1
+
+
+@given(means=st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_objects_that_the_network_hardly_believes_are_left_out(means):
+    mask, probability = np.zeros((12, 90), np.uint8), np.zeros((12, 90, 2))
+    for number, mean in enumerate(means):
+        box = np.s_[2:10, 15 * number + 2 : 15 * number + 10]
+        mask[box], probability[box] = 1, mean
+    kept = [round(255 * mean) >= 255 * BELIEVED for mean in means]
+    for channels in (1, 2):
+        found = find_cells(mask, 1, 4, probability[..., :channels])
+        assert len(found) == sum(kept)
+        places = [found.labels[5, 15 * number + 5] for number in range(len(means))]
+        assert places == np.where(kept, np.cumsum(kept), 0).tolist()
+    assert len(find_cells(mask, 1, 4)) == len(means)
 
 
 def test_of_several_classes_each_is_divided_by_its_own_probability():
@@ -157,7 +181,8 @@ def test_bands_give_the_cells_of_the_whole(data, classes, seed):
     mask = np.digitize(noise, np.quantile(noise, steps)).astype(np.uint8)
     min_area = data.draw(st.integers(1, 30))
     cuts = sorted(data.draw(st.sets(st.integers(1, int(height) - 1), max_size=12)))
-    probability = np.stack([cv2.GaussianBlur(noise, (0, 0), 1 + i) for i in range(classes)], -1)
+    channels = classes + (classes == 1 and data.draw(st.booleans()))  # with the answer that keeps objects apart
+    probability = np.stack([0.3 + 0.7 * cv2.GaussianBlur(noise, (0, 0), 1 + i) for i in range(channels)], -1)
     bands = zip(np.split(mask, cuts), np.split(probability, cuts), strict=True)
 
     whole = find_cells(mask, classes, min_area, probability)

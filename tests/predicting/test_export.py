@@ -78,11 +78,13 @@ def assert_same(network, image):
     upsampling=st.sampled_from(networks.UPSAMPLINGS),
     rows=st.integers(1, 4),
     columns=st.integers(1, 4),
+    apart=st.booleans(),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_network_gives_the_same_by_onnx(seed, channels, classes, filters, depth, rows, columns, **kinds):
+def test_any_network_gives_the_same_by_onnx(seed, channels, classes, filters, depth, rows, columns, apart, **kinds):
     rng = np.random.default_rng(seed)
     network = networks.unet(channels, classes, filters=filters, depth=depth, dropout=0.5, **kinds)
+    network = networks.with_apart(network) if apart and classes == 1 else network
     scramble(network, rng)
     assert_same(network, rng.random((2, rows * 2**depth, columns * 2**depth, channels), np.float32))
     keras.utils.clear_session()

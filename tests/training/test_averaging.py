@@ -44,6 +44,10 @@ class Batches:
         return noise.astype(np.float32), np.zeros((4, 32, 32, 1), np.uint8)
 
 
+def by_layer(network):
+    return {layer.name: layer.get_weights() for layer in network.layers}
+
+
 def network(seed, normalization="batch"):
     keras.utils.set_random_seed(seed)
     return model.unet(filters=4, depth=2, normalization=normalization)
@@ -52,9 +56,20 @@ def network(seed, normalization="batch"):
 def test_the_mean_of_two_networks_without_normalisation_is_that_of_their_weights():
     one, other = (network(seed, "none") for seed in (0, 1))
     expected = [(a + b) / 2 for a, b in zip(one.get_weights(), other.get_weights(), strict=True)]
-    averaging.take_mean(one, other.get_weights(), Batches())
+    averaging.take_mean(one, by_layer(other), Batches())
     for found, mean in zip(one.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(found, mean)
+
+
+def test_layers_that_the_start_lacked_keep_what_they_learnt():
+    one, other = (network(seed, "none") for seed in (0, 1))
+    learnt, start = one.get_layer("head").get_weights(), by_layer(other)
+    del start["head"]
+    averaging.take_mean(one, start, Batches())
+    for found, before in zip(one.get_layer("head").get_weights(), learnt, strict=True):
+        np.testing.assert_array_equal(found, before)
+    averaged = one.get_layer("bottleneck_conv1").get_weights()[0]
+    assert not np.array_equal(averaged, network(0, "none").get_layer("bottleneck_conv1").get_weights()[0])
 
 
 def test_the_mean_of_two_networks_sees_pictures_as_it_did_in_training():
@@ -62,10 +77,10 @@ def test_the_mean_of_two_networks_sees_pictures_as_it_did_in_training():
     one, other = (network(seed) for seed in (0, 1))
     batches = Batches()
     batches.epoch = 7  # of a training that has come far
-    averaging.take_mean(one, other.get_weights(), batches)
+    averaging.take_mean(one, by_layer(other), batches)
     assert batches.epoch == 7
     again = network(0)
-    averaging.take_mean(again, other.get_weights(), Batches())
+    averaging.take_mean(again, by_layer(other), Batches())
     for found, same in zip(one.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(found, same)
     layer = one.get_layer("enc1_conv2")

@@ -270,14 +270,26 @@ def test_a_run_card_holds_a_loss_of_keras_to_the_letter(tmp_path):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_seam_is_background_of_more_weight(name):
+@pytest.mark.parametrize("ignoring", [False, True])
+def test_a_seam_is_foreground_and_in_the_second_answer_background_of_more_weight(name, ignoring):
     truth = np.array([1, 0, SEAM], np.uint8).reshape(1, 1, 3, 1)
-    probability = np.array([0.9, 0.2, 0.3], np.float32).reshape(1, 1, 3, 1)
-    entropy = np.array([-np.log(0.9), -np.log(0.8), losses.SEAM_WEIGHT * -np.log(0.7)])
-    # Dice of 0.9 of one true pixel against 1.4 predicted ones, each side with one added
-    dice = 1 - (2 * 0.9 + 1) / (1 + 1.4 + 1) if name == "dice_bce" else 0
-    found = ops.convert_to_numpy(losses.make_loss(name, 1)(truth, probability))
-    np.testing.assert_allclose(found[0, 0], entropy + dice, rtol=1e-5)
+    first, second = (np.array(values, np.float32).reshape(1, 1, 3, 1) for values in ([0.9, 0.2, 0.7], [0.8, 0.1, 0.3]))
+    entropy = -np.log([0.9, 0.8, 0.7])
+    # Dice of 1.6 of two true pixels against 1.8 predicted ones, each side with one added
+    expected = entropy + (1 - (2 * 1.6 + 1) / (2 + 1.8 + 1) if name == "dice_bce" else 0)
+    loss = losses.make_loss(name, 1, ignoring)
+    np.testing.assert_allclose(ops.convert_to_numpy(loss(truth, first))[0, 0], expected, rtol=1e-5)
+    apart = -np.log([0.8, 0.9, 0.7]) * [1, 1, losses.SEAM_WEIGHT]
+    both = ops.convert_to_numpy(loss(truth, np.concatenate([first, second], -1)))
+    np.testing.assert_allclose(both[0, 0], expected + apart, rtol=1e-5)
+
+
+def test_scores_are_of_the_first_answer():
+    truth = np.array([1, 0, SEAM, IGNORED], np.uint8).reshape(1, 1, 4, 1)
+    answers = np.array([[0.9, 0.0], [0.2, 0.9], [0.7, 0.1], [0.8, 0.8]], np.float32).reshape(1, 1, 4, 2)
+    dice = losses.Dice(1, ignoring=True)
+    dice.update_state(truth, answers)
+    assert float(dice.result()) == 1 and float(losses.Accuracy(dice).result()) == 1
 
 
 def touching_discs(folder, labelled):
@@ -302,12 +314,13 @@ def test_numbered_objects_that_touch_are_learnt_apart(tmp_path, capsys):
     found = []
     for labelled in (True, False):
         folder = touching_discs(tmp_path / str(labelled), labelled)
-        card = train.train(Run(folder, folder / "run", Settings(**UNTAUGHT | {"steps": 60})))
+        card = train.train(Run(folder, folder / "run", Settings(**UNTAUGHT | {"filters": 8, "steps": 120})))
         assert ("where two touch" in capsys.readouterr().out) == labelled
         assert card["scores"]["val_dice"] > 0.75  # of the whole discs
         predictor = Predictor(folder / "run" / "model.keras")
-        mask = predictor.mask(predictor.probability(read(folder / "Train data" / "Images" / "0.png")))
-        areas = np.bincount(components(mask).ravel())[1:]
+        answers = predictor.probability(read(folder / "Train data" / "Images" / "0.png"))
+        assert predictor.answers == answers.shape[2] == 1 + labelled
+        areas = np.bincount(components(answers[..., -1] >= 0.5).ravel())[1:]
         found.append(np.count_nonzero(areas > 10))  # a disc has 113 pixels; a speck of one pixel is no object
     assert found == [12, 6]
 

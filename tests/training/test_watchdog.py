@@ -121,6 +121,7 @@ def test_a_look_changes_nothing():
     dog = watchdog.Watchdog(
         np.random.default_rng(0).random((1, 16, 16, 1), "float32"),
         np.eye(16, dtype=np.uint8)[None, ..., None],
+        1,
         100,
         int,
         int,

@@ -8,7 +8,7 @@ import model as networks
 from preparing.sample import make_field
 from reading.files import InputError, fingerprint
 from weights import start
-from weights.files import save
+from weights.files import save, transfer
 from weights.known_pictures import remember
 
 
@@ -40,13 +40,13 @@ def same(one, other):
 
 def test_shipped_weights_are_taken_where_they_fit(shipped):
     network = untrained()
-    line, path = start.start_from("auto", network, lambda: [field(2)])
+    line, path, _ = start.start_from("auto", network, lambda: [field(2)])
     assert same(network, shipped[0]) and line.startswith("starting from pap_smear.keras")
 
 
 def test_shipped_weights_are_not_taken_for_the_pictures_they_were_trained_on(shipped):
     network = untrained()
-    line, path = start.start_from("auto", network, lambda: [field(2), shipped[1]])
+    line, path, _ = start.start_from("auto", network, lambda: [field(2), shipped[1]])
     assert same(network, untrained()) and "trained on some of these very pictures" in line
 
 
@@ -54,9 +54,9 @@ def test_the_second_weights_are_taken_where_the_first_have_seen_the_pictures(shi
     second = networks.unet(1, 1, filters=2, depth=1)
     save(second, tmp_path / "sample.keras", {"trained_on": [remember(field(3))]})
     network = untrained()
-    line, path = start.start_from("auto", network, lambda: [shipped[1]])
+    line, path, _ = start.start_from("auto", network, lambda: [shipped[1]])
     assert same(network, second) and line.startswith("starting from sample.keras")
-    line, path = start.start_from("auto", untrained(), lambda: [field(3), shipped[1]])
+    line, path, _ = start.start_from("auto", untrained(), lambda: [field(3), shipped[1]])
     assert line.startswith("starting from nothing")
 
 
@@ -88,3 +88,14 @@ def test_fingerprints_tell_pictures_apart():
     others = [picture + np.uint8(1), picture.reshape(4, 3, 1), picture.astype(np.uint16)]
     assert fingerprint(picture) == fingerprint(picture.copy())
     assert len({fingerprint(p) for p in (picture, *others)}) == 4
+
+
+def test_the_answer_that_keeps_objects_apart_comes_along_where_both_have_it():
+    one, other, new = (networks.with_apart(networks.unet(filters=2)) for _ in range(3))
+    plain = networks.unet(filters=2)
+    assert transfer(one, other) == []
+    assert transfer(one, plain) == [] and transfer(plain, new) == []
+    image = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
+    first, both, begun = (keras.ops.convert_to_numpy(network(image)) for network in (plain, one, new))
+    np.testing.assert_array_equal(first[..., 0], both[..., 0])
+    np.testing.assert_allclose(begun, np.concatenate([first, first], -1), atol=1e-6)  # until it has learnt another
