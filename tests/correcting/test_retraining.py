@@ -31,7 +31,10 @@ class Square:
         self.side = int(path.read_text())
         self.metadata = {"validation": ["cell1"]}
 
-    def probability(self, image, intensity_range=None):
+    def scale(self, um_per_px=None):
+        return 1.0
+
+    def probability(self, image, intensity_range=None, scale=1.0):
         found = np.zeros((*image.shape[:2], 1), np.float32)
         found[: self.side, : self.side] = 1
         return found
