@@ -61,12 +61,8 @@ class CellWriter:
         path, classes = Path(path), classes or probability.shape[2]
         self._forget_earlier()
         size = self.um_per_px or pixel_size.um_per_px(path)
-        found = find_cells(mask, classes, smallest_area_px(size, self.min_area, scale), probability, scale)
         tally = Tally(size, classes, mask.shape, self.exclude_edges)
-        cells, more = self._chosen(found, probability, tally, (0, 0))
-        outlines = polygonise(cells.labels)
-        whole = None if cells.whole is None else polygonise(cells.whole)
-        table = measure(cells, image, probability[..., :classes], size, outlines) | more
+        cells, outlines, whole, table = self._measured(mask, image, probability, tally, scale)
         stem = self.out_dir / stem_of(path)
         made = [write_labels(stem, LABELS_SUFFIX, cells.labels), Path(f"{stem}.geojson")]
         if whole is not None:
@@ -108,11 +104,8 @@ class CellWriter:
         def found():
             count = 0
             for corner, mask, image, probability in whole_components(read(), max(smallest, LARGEST_HOLE)):
-                cells = find_cells(mask, classes, smallest, probability, scale)
-                cells, more = self._chosen(cells, probability, tally, corner)
-                outlines = polygonise(cells.labels)
-                whole = None if cells.whole is None else polygonise(cells.whole)
-                table = measure(cells, image, probability[..., :classes], size, outlines, corner, light) | more
+                measured = self._measured(mask, image, probability, tally, scale, corner, light)
+                cells, outlines, whole, table = measured
                 table["cell"] += count
                 count += len(cells)
                 tables.append(table)
@@ -125,6 +118,16 @@ class CellWriter:
             joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         self.tables[path.name], self.tallies[path.name], self.made[path.name] = joined, tally, [target]
         return len(joined["cell"])
+
+    def _measured(self, mask, image, probability, tally, scale, corner=(0, 0), light=None):
+        """The cells of a block that are kept, their outlines, those of whole cells or None, and their table."""
+        size, classes = tally.um_per_px, tally.classes
+        found = find_cells(mask, classes, smallest_area_px(size, self.min_area, scale), probability, scale)
+        cells, more = self._chosen(found, probability, tally, corner)
+        outlines = polygonise(cells.labels)
+        whole = None if cells.whole is None else polygonise(cells.whole)
+        table = measure(cells, image, probability[..., :classes], size, outlines, corner, light) | more
+        return cells, outlines, whole, table
 
     def _chosen(self, cells, probability, tally, corner):
         """The cells that are kept, and columns of them for the table; those that are not are noted in the tally.

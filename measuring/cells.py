@@ -149,64 +149,49 @@ def separate(mask, min_area_px=MIN_AREA_PX, neck=NECK, sure=None, apart=None, sc
     holes = hole_sizes(mask)
     mask = mask | ((holes > 0) & (holes <= min_area_px))
     labels = components(mask)
-    distance = _depth(mask)
-    core, smallest, largest = (
-        np.sqrt(max(1, min_area_px) / np.pi),
-        max(min_area_px, MIN_AREA_PX / scale**2),
-        LARGEST_PARTED,
-    )
+    core = np.sqrt(max(1, min_area_px) / np.pi)
+    smallest, largest = max(min_area_px, MIN_AREA_PX / scale**2), LARGEST_PARTED * min_area_px
+    if apart is not None and neck > 0:
+        labels, sure = _by_seeds(labels, apart, smallest), apart
     count = int(labels.max())
     for number, box in enumerate(find_objects(labels), start=1):
         inside = labels[box] == number
         area = inside.sum()
-        if area < 2 * min_area_px or neck == 0:
+        if area < 2 * min_area_px or neck == 0 or (apart is not None and area > largest):
             continue
         parts = inside.astype(np.int32)
-        if apart is not None:
-            parts = _from_seeds(apart[box], inside, smallest)
-            parts = _small_ones_apart(parts, largest * min_area_px, apart[box], smallest)
-        elif sure is not None and area <= largest * min_area_px:
+        if sure is not None and area <= largest:
             parts = _fall_apart(sure[box], inside, smallest)
-        boxes = find_objects(parts)
-        for part, within in enumerate(boxes, start=1):
-            own = parts[within] == part
-            if apart is not None and own.sum() > largest * min_area_px:
-                divided = own.astype(np.int32)
-            else:
-                depth = np.where(inside, distance[box], 0) if len(boxes) == 1 else _depth(own)
-                divided = _divide(depth, core, neck)
+        for part, within in enumerate(find_objects(parts), start=1):
+            divided = _divide(_depth(parts[within] == part), core, neck)
             new = divided > (part == 1)  # the first keeps the number of the whole
             labels[box][within][new] = divided[new] + (count - (part == 1))
             count += int(divided.max()) - (part == 1)
     return _renumbered(labels, min_area_px)
 
 
-def _from_seeds(apart, inside, smallest):
-    """The parts of one component, one for each region of `apart` above one half of `smallest` pixels: int32, 1 … n."""
+def _by_seeds(labels, apart, smallest):
+    """The same objects, each with several regions of `apart` above one half, of `smallest` pixels, divided into theirs.
+
+    Parameters and result: int32 (height, width), 0 on background, 1 … n on the objects; `smallest` in pixels.
+    """
+    from scipy.ndimage import find_objects
     from skimage.segmentation import watershed
 
     _, seeds, facts, _ = cv2.connectedComponentsWithStats(
-        (inside & (apart >= 128)).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
+        ((labels > 0) & (apart >= 128)).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
     large = facts[:, cv2.CC_STAT_AREA] >= smallest
     large[0] = False
-    if large.sum() < 2:
-        return inside.astype(np.int32)
-    seeds = (np.cumsum(large, dtype=np.int32) * large)[seeds]
-    return watershed(-apart.astype(np.int16), seeds, mask=inside, connectivity=2)
-
-
-def _small_ones_apart(parts, largest, sure, smallest):
-    """The same parts, those of at most `largest` pixels divided by `_fall_apart`: int32, 1 … n."""
-    from scipy.ndimage import find_objects
-
-    found, count = np.zeros_like(parts), 0
-    for part, within in enumerate(find_objects(parts), start=1):
-        own = parts[within] == part
-        divided = _fall_apart(sure[within], own, smallest) if own.sum() <= largest else own.astype(np.int32)
-        found[within][own] = divided[own] + count
-        count += int(divided.max())
-    return found
+    seeds = np.where(large[seeds], seeds, 0)
+    divided, count = labels.copy(), int(labels.max())
+    for number, box in enumerate(find_objects(labels), start=1):
+        inside = labels[box] == number
+        own = np.where(inside, seeds[box], 0)
+        if len(np.unique(own)) > 2:
+            parts = watershed(-apart[box].astype(np.int16), own, mask=inside, connectivity=2)
+            divided[box][inside] = parts[inside] + count
+    return _renumbered(divided, 0)
 
 
 def _fall_apart(sure, inside, smallest):
