@@ -240,9 +240,8 @@ def _pixel_size():
         "--um-per-px",
         type=number(float("inf"), "a number above 0, such as 0.25"),
         metavar="X",
-        help="size of a pixel of all pictures, micrometres (default: as TIFF files state); where a "
-        "model knows its own, pictures "
-        "are brought to that",
+        help="size of a pixel of all pictures, micrometres (default: as TIFF files state); where a model knows its "
+        "own, pictures are brought to that",
     )
     return group
 

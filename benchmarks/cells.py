@@ -29,6 +29,7 @@ from pairing.objects import components
 from predicting.predictor import Predictor
 from preparing import download
 from reading.intensity import to_8_bits
+from scoring import metrics
 from scoring.objects import match_objects, object_scores
 from weights.start import PAP_SMEAR
 
@@ -78,22 +79,26 @@ def from_nothing(folder, seed, merged):
         data = Path(data)
         write_cervix(folder, data, numbered=not merged)
         card = train(Run(data, data / "run", Settings(seed=seed, init="none")), quiet=True)
-        predicted = list(fields(folder, "Test data", data / "run" / "model.keras"))
-    pixels = sum(
-        np.array([2 * np.count_nonzero(mask * (truth > 0)), np.count_nonzero(mask) + np.count_nonzero(truth)])
-        for _, truth, _, mask in predicted
-    )
-    ways = {
-        "regions": [(truth, components(mask)) for _, truth, _, mask in predicted],
-        "by shape": [(truth, cells.find_cells(mask).labels) for _, truth, _, mask in predicted],
-        "cells": [(truth, cells.find_cells(mask, probability=both).labels) for _, truth, both, mask in predicted],
-    }
-    line = f"seed {seed}, {card['seconds']:.0f} s, threshold {card['threshold']}: Dice {pixels[0] / pixels[1]:.3f}, F1"
-    for way, pairs in ways.items():
-        counts = np.array([match_objects(*pair) for pair in pairs])
-        scores = object_scores(counts[:, np.newaxis])
+        dice, ways = pooled(facts[1:] for facts in fields(folder, "Test data", data / "run" / "model.keras"))
+    line = f"seed {seed}, {card['seconds']:.0f} s, threshold {card['threshold']}: Dice {dice:.3f}, F1"
+    for way, scores in ways.items():
         line += f" {way} {scores['f1']:.3f} ({scores['predicted']} of {scores['true']})"
     print(line, flush=True)
+
+
+def pooled(predicted):
+    """The Dice of the pixels of some fields together, and of their objects {way of dividing: `object_scores`}.
+
+    predicted: iterable of (true labels, probability, predicted mask) of one class.
+    """
+    pixels, counts = 0, {"regions": [], "by shape": [], "cells": []}
+    for truth, probability, mask in predicted:
+        pixels = pixels + metrics.confusion_counts(truth, mask)[0]
+        counts["regions"].append(match_objects(truth, components(mask)))
+        counts["by shape"].append(match_objects(truth, cells.find_cells(mask).labels))
+        counts["cells"].append(match_objects(truth, cells.find_cells(mask, probability=probability).labels))
+    ways = {way: object_scores(np.array(of_way)[:, np.newaxis]) for way, of_way in counts.items()}
+    return metrics.scores_from_counts(pixels)["dice"], ways
 
 
 def print_table(found):

@@ -18,12 +18,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.cells import pooled
 from main import quiet_start
-from measuring.cells import find_cells
-from pairing.objects import components
 from preparing.sample import blob, fill, smooth, texture
 from reading import images
-from scoring.objects import match_objects, object_scores
 
 SIZE_PX, NUCLEI = 512, 170
 TRAINING, TEST = 8, 4
@@ -79,20 +77,15 @@ def write_folder(folder, colour, numbered):
         images.write_png(folder / "Train data" / "Masks" / f"{seed}.png", mask)
 
 
-def measure(model, colour):
-    """(Dice, F1 of connected regions, F1 of cells, cells found, true nuclei) on the test fields."""
+def predicted(model, colour):
+    """(true labels, probability, predicted mask) of each test field."""
     from predicting.predictor import Predictor
 
-    predictor, regions, found, pixels = Predictor(model), [], [], np.zeros(2)
+    predictor = Predictor(model)
     for seed in range(TRAINING, TRAINING + TEST):
         image, labels = make_field(seed, colour)
         probability = predictor.probability(image)
-        mask = predictor.mask(probability)
-        pixels += 2 * np.count_nonzero((labels > 0) & (mask > 0)), np.count_nonzero(labels) + np.count_nonzero(mask)
-        regions.append(match_objects(labels, components(mask)))
-        found.append(match_objects(labels, find_cells(mask, probability=probability).labels))
-    by_region, by_cell = (object_scores(np.sum(counts, 0)[np.newaxis, np.newaxis]) for counts in (regions, found))
-    return pixels[0] / pixels[1], by_region["f1"], by_cell["f1"], by_cell["predicted"], by_cell["true"]
+        yield labels, probability, predictor.mask(probability)
 
 
 def main():
@@ -112,10 +105,12 @@ def main():
                 write_folder(folder, args.colour, numbered)
                 settings = Settings(seed=seed, steps=args.steps, init="none")
                 card = train(Run(folder, folder / "run", settings), quiet=True)
-                dice, regions, found, count, true = measure(folder / "run" / "model.keras", args.colour)
+                dice, ways = pooled(predicted(folder / "run" / "model.keras", args.colour))
+            regions, found = ways["regions"], ways["cells"]
             print(
                 f"seed {seed}, {'numbered' if numbered else 'merged  '} masks, {card['seconds']:.0f} s: "
-                f"Dice {dice:.3f}, F1 of regions {regions:.3f}, of cells {found:.3f} ({count} found, {true} true)",
+                f"Dice {dice:.3f}, F1 of regions {regions['f1']:.3f}, of cells {found['f1']:.3f} "
+                f"({found['predicted']} found, {found['true']} true)",
                 flush=True,
             )
 

@@ -26,6 +26,7 @@ from pairing.objects import sizes
 from predicting.magnification import Stated
 from predicting.predictor import Predictor
 from preparing import download
+from scoring import metrics
 from scoring.objects import match_objects, object_scores
 from weights.start import PAP_SMEAR
 
@@ -50,7 +51,7 @@ def at_size(picture, labels, times):
 
 def row(name, predictor, pictures):
     """Print a line of the table."""
-    counts, areas, both, either = [], [], 0, 0
+    counts, areas, pixels = [], [], 0
     for picture, truth in pictures:
         scale = predictor.scale()
         probability = predictor.probability(picture[..., np.newaxis], scale=scale)
@@ -58,10 +59,10 @@ def row(name, predictor, pictures):
         labels = find_cells(mask, 1, smallest_area_px(scale=scale), probability, scale).labels
         counts.append(match_objects(truth, labels))
         areas.append(np.bincount(labels.ravel())[1:])
-        both, either = both + 2 * ((truth > 0) & (mask > 0)).sum(), either + (truth > 0).sum() + (mask > 0).sum()
+        pixels = pixels + metrics.confusion_counts(truth, mask)[0]
     scores, found = object_scores(np.array(counts)[:, np.newaxis]), sizes(np.concatenate(areas))
     print(
-        f"{name:20}{scores['f1']:8.3f}{both / either:8.3f}{scores['true']:7}{scores['predicted']:7}"
+        f"{name:20}{scores['f1']:8.3f}{metrics.scores_from_counts(pixels)['dice']:8.3f}{scores['true']:7}{scores['predicted']:7}"
         f"{found['typical_px'] if found else 0:8.1f}",
         flush=True,
     )

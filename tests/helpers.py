@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from predicting.magnification import Stated
+from reading import intensity
 from reading.images import write_png
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,3 +76,26 @@ def process_state():
 def listing(folder):
     """{path: its bytes} of all files below `folder`."""
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+class ByBrightness:
+    """Stands for a `Predictor`: bright is foreground, of three classes grey cytoplasm and bright nucleus."""
+
+    path, threshold, flips, stated = __file__, 0.5, False, Stated()  # of a file: the record has its checksum
+
+    def __init__(self, classes=1):
+        self.classes, self.metadata = classes, {"classes": classes, "threshold": 0.5, "masks": None}
+
+    def spread(self, image, known=None):
+        return intensity.spread_of(image)
+
+    def scale(self, um_per_px=None, reduced=1):
+        return 1.0
+
+    def probability(self, image, spread=None, scale=1.0):
+        if self.classes == 1:
+            return image[..., :1] / np.float32(255)
+        return np.eye(self.classes, dtype=np.float32)[image[..., 0] // 100]
+
+    def mask(self, probability):
+        return (probability[..., 0] >= 0.5 if self.classes == 1 else probability.argmax(-1)).astype(np.uint8)

@@ -29,10 +29,10 @@ def make_loss(kind, classes, ignoring=False):
         it is a sparse one. One value a pixel comes back, (batch, H, W), so that Keras can weight padding with 0; a loss
         of whole images or batches counts the same in all of their pixels.
 
-    With one class, everything above 0 is foreground. A second answer (`model.with_apart`) adds its cross-
-    entropy: in it pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`, since there is little of it, and it is
-    what keeps apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the
-    distance). Learnt as background in the first answer too, it tore small nuclei (benchmarks/README.md).
+    With one class, everything above 0 is foreground. A second answer (`model.with_apart`) adds its cross-entropy: in it
+    pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`, since there is little of it, and it is what keeps
+    apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the distance). Learnt
+    as background in the first answer too, it tore small nuclei (benchmarks/README.md).
 
     With `ignoring`, pixels of `data.IGNORED` have no part in it: the others count so much more that Keras' mean over
     all pixels is the mean over those of the batch that are known. So a step is as long as where all are known, and a

@@ -24,37 +24,10 @@ from pairing.outlines import rasterise as outline_mask
 from pairing.polygons import polygonise
 from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, predict_files, predict_paths
-from predicting.magnification import Stated
 from predicting.record import read_record
-from reading import images, intensity
+from reading import images
 from reading.files import InputError, sha256
-
-
-class FakePredictor:
-    """Bright is foreground; two classes above the background where `classes` is 3."""
-
-    path, threshold, flips, stated = __file__, 0.5, False, Stated()  # of a file: the record has its checksum
-
-    def __init__(self, classes=1):
-        self.classes, self.metadata = classes, {"classes": classes, "threshold": 0.5, "masks": None}
-
-    def spread(self, image, known=None):
-        return intensity.spread_of(image)
-
-    def scale(self, um_per_px=None, reduced=1):
-        return 1.0
-
-    def probability(self, image, spread=None, scale=1.0):
-        if self.classes == 1:
-            return image[..., :1] / np.float32(255)
-        return np.eye(self.classes, dtype=np.float32)[image[..., 0] // 100]
-
-    def mask(self, probability):
-        return (
-            (probability[..., 0] >= 0.5).astype(np.uint8)
-            if self.classes == 1
-            else probability.argmax(-1).astype(np.uint8)
-        )
+from tests.helpers import ByBrightness
 
 
 def scattered(seed, classes=1):
@@ -233,7 +206,7 @@ def read_csv(path):
 def test_all_images_together(tmp_path, smears):
     out = tmp_path / "out"
     writer = CellWriter(out)
-    predict_files(FakePredictor(), smears, out, cells=writer)
+    predict_files(ByBrightness(), smears, out, cells=writer)
     assert writer.total() == 4
     rows = read_csv(out / "cells.csv")
     assert [(row["image"], row["cell"]) for row in rows] == [(name, n) for name in ("a.png", "c, d.tif") for n in "12"]
@@ -253,8 +226,8 @@ def test_all_images_together(tmp_path, smears):
 def test_the_record_tells_what_of_the_cells_is_as_it_was_written(tmp_path, smears, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.chdir(tmp_path)
-    predict_files(FakePredictor(), [Path("in", "a.png")], out, cells=CellWriter(out))
-    predict_files(FakePredictor(), [Path("in", "b.png")], out)
+    predict_files(ByBrightness(), [Path("in", "a.png")], out, cells=CellWriter(out))
+    predict_files(ByBrightness(), [Path("in", "b.png")], out)
     listed = read_record(out).listed
     assert listed["a_predict.png"]["image_path"] == str(smears[0])
     names = ("a_labels.png", "a.geojson", "a_rois.zip")
@@ -264,17 +237,17 @@ def test_the_record_tells_what_of_the_cells_is_as_it_was_written(tmp_path, smear
 
 def test_cells_that_somebody_corrected_are_not_overwritten(tmp_path, smears):
     out, wanted = tmp_path / "out", Wanted(cells=True)
-    predict_paths(FakePredictor, smears, out, wanted)
+    predict_paths(ByBrightness, smears, out, wanted)
     corrected = out / "a.geojson"
     corrected.write_text(corrected.read_text().replace("cell", "nucleus"))
     before = corrected.read_bytes()
     with pytest.raises(InputError, match=r"a\.geojson: corrected since.*prepare --corrected"):
-        predict_paths(FakePredictor, smears, out, wanted)
-    predict_paths(FakePredictor, smears, out, Wanted())  # which writes masks alone
+        predict_paths(ByBrightness, smears, out, wanted)
+    predict_paths(ByBrightness, smears, out, Wanted())  # which writes masks alone
     assert corrected.read_bytes() == before
     corrected.write_text('{"type": "FeatureCollection", "features": []}')  # another program saved it anew
     with pytest.raises(InputError, match=r"a\.geojson: would be overwritten"):
-        predict_paths(FakePredictor, smears, out, wanted)
+        predict_paths(ByBrightness, smears, out, wanted)
 
 
 def test_three_classes_give_cells_with_nuclei(tmp_path):
@@ -282,7 +255,7 @@ def test_three_classes_give_cells_with_nuclei(tmp_path):
     field[5:35, 5:55] = 100
     field[15:22, 12:19] = field[15:22, 40:47] = 200
     images.write_png(tmp_path / "a.png", field)
-    predict_files(FakePredictor(3), [tmp_path / "a.png"], tmp_path / "out", cells=CellWriter(tmp_path / "out"))
+    predict_files(ByBrightness(3), [tmp_path / "a.png"], tmp_path / "out", cells=CellWriter(tmp_path / "out"))
     rows = read_csv(tmp_path / "out" / "cells.csv")
     areas = [float(row["cytoplasm_area_px"]) for row in rows]
     assert [row["area_px"] for row in rows] == ["49", "49"] and sum(areas) == 30 * 50 - 98
@@ -303,7 +276,7 @@ def test_cells_of_pictures_can_be_reshaped_in_qupath_unless_it_is_told_otherwise
     image[5:30, 5:30] = 100 if classes == 3 else 200
     image[10:20, 10:20] = 200
     images.write_png(tmp_path / "a.png", image[..., 0])
-    predict_files(FakePredictor(classes), [tmp_path / "a.png"], tmp_path, cells=CellWriter(tmp_path, qupath=qupath))
+    predict_files(ByBrightness(classes), [tmp_path / "a.png"], tmp_path, cells=CellWriter(tmp_path, qupath=qupath))
     assert kinds(tmp_path) == {kind or ("detection" if classes == 1 else "cell")}
 
 
@@ -313,7 +286,7 @@ def test_an_image_in_bands_gives_the_cells_and_numbers_of_the_whole(tmp_path, cl
     field = cv2.GaussianBlur(rng.random((90, 70)).astype(np.float32), (0, 0), 3)
     ranks = field.ravel().argsort().argsort().reshape(90, 70, 1)  # as many pixels of each grey value
     field = (ranks * 256 // ranks.size).astype(np.uint8)
-    predictor = FakePredictor(classes)
+    predictor = ByBrightness(classes)
     probability = predictor.probability(field)
     bands = [
         (predictor.mask(p), f, p)
@@ -351,10 +324,10 @@ def test_bands_without_a_cell_are_counted(tmp_path):
 
 def test_a_size_and_a_smallest_area_that_are_given_count(tmp_path, smears):
     writer = CellWriter(tmp_path / "out", um_per_px=0.1, min_area=6)  # the two have 500 pixels, 5 µm²
-    predict_files(FakePredictor(), smears, tmp_path / "out", cells=writer)
+    predict_files(ByBrightness(), smears, tmp_path / "out", cells=writer)
     assert writer.total() == 0
     writer = CellWriter(tmp_path / "out", um_per_px=0.1, min_area=2)
-    predict_files(FakePredictor(), smears, tmp_path / "out", cells=writer)
+    predict_files(ByBrightness(), smears, tmp_path / "out", cells=writer)
     assert writer.total() == 4 and {row["um_per_px"] for row in read_csv(tmp_path / "out" / "cell_counts.csv")} == {
         "0.1"
     }
@@ -364,7 +337,7 @@ def test_one_bad_image_does_not_keep_the_others_from_their_table(tmp_path, smear
     (tmp_path / "bad.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"bad\.png"):
         predict_files(
-            FakePredictor(), [tmp_path / "bad.png", *smears], tmp_path / "out", cells=CellWriter(tmp_path / "out")
+            ByBrightness(), [tmp_path / "bad.png", *smears], tmp_path / "out", cells=CellWriter(tmp_path / "out")
         )
     assert len(read_csv(tmp_path / "out" / "cells.csv")) == 4
 
@@ -378,7 +351,7 @@ def test_evaluate_counts_the_separate_cells(tmp_path, smears):
         images.write_png(tmp_path / "Masks" / "a" / f"{number}.png", np.uint8(255) * (truth == number))
     out = tmp_path / "out"
     for cells, f1 in ((None, 0), (CellWriter(out), 1)):  # two touching cells are one component
-        predict_files(FakePredictor(), [tmp_path / "Images" / "a.png"], out, cells=cells)
+        predict_files(ByBrightness(), [tmp_path / "Images" / "a.png"], out, cells=cells)
         card = evaluate_folder(tmp_path, out)
         assert card["objects"]["f1"] == f1 and card["objects"]["truth"] == "files" and card["dice"] == 1
     (out / "a_labels.png").unlink()
@@ -395,7 +368,7 @@ def test_sizes_that_are_none_are_refused(capsys, option, value):
 
 
 def test_predict_counts_the_cells_of_an_image(tmp_path, smears, capsys, monkeypatch):
-    monkeypatch.setattr("predicting.predictor.Predictor", lambda model, **seeing: FakePredictor())
+    monkeypatch.setattr("predicting.predictor.Predictor", lambda model, **seeing: ByBrightness())
     assert main(["predict", str(smears[0]), "--out", str(tmp_path / "out"), "--cells", "--um-per-px", "0.5"]) == 0
     assert f"2 cells, one a row: {tmp_path / 'out' / 'cells.csv'}" in capsys.readouterr().out
     assert "area_um2" in (tmp_path / "out" / "cells.csv").read_text()

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,33 +16,10 @@ from measuring.selection import choose, touch_edge
 from pairing.annotations import read_shapes
 from predicting.evaluate import evaluate_folder
 from predicting.folder import Wanted, predict_paths
-from predicting.magnification import Stated
 from preparing.corrected import prepare_corrected
-from reading import images, intensity
+from reading import images
 from reading.files import NOT_KNOWN, InputError
-
-
-class ByBrightness(SimpleNamespace):
-    """A predictor: bright is foreground, of three classes grey cytoplasm and bright nucleus."""
-
-    path, threshold, flips, stated = __file__, 0.5, False, Stated()
-
-    def __init__(self, classes=1):
-        super().__init__(classes=classes, metadata={"classes": classes, "threshold": 0.5, "masks": None})
-
-    def spread(self, image, known=None):
-        return intensity.spread_of(image)
-
-    def scale(self, um_per_px=None, reduced=1):
-        return 1.0
-
-    def probability(self, image, spread=None, scale=1.0):
-        if self.classes == 1:
-            return image[..., :1] / np.float32(255)
-        return np.eye(self.classes, dtype=np.float32)[image[..., 0] // 100]
-
-    def mask(self, probability):
-        return (probability[..., 0] >= 0.5 if self.classes == 1 else probability.argmax(-1)).astype(np.uint8)
+from tests.helpers import ByBrightness
 
 
 @pytest.fixture
