@@ -28,8 +28,8 @@ MAY_IMPORT = {
 }
 MAY_IMPORT_KERAS = {
     "model", "data", "training.train", "training.fitting", "training.losses", "training.callbacks", "training.watchdog",
-    "training.averaging", "training.budget", "training.checkpoints", "training.precision", "weights.files",
-    "predicting.export", "predicting.onnx_graph",
+    "training.averaging", "training.budget", "training.checkpoints", "training.precision", "training.stopping",
+    "weights.files", "predicting.export", "predicting.onnx_graph",
 }  # fmt: skip
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 500, 80, 8
 LONGER = {"data.flow": "takes what Keras' method takes"}  # functions that may be longer, or take more, and why

@@ -16,6 +16,7 @@ from keras import layers, ops
 
 from reading.files import InputError
 from reading.machine import memory_free
+from training import stopping
 
 # Measured with TensorFlow on a CPU, 2 to 16 filters, batches of 2 to 8: what its graphs and threads take, and the bytes
 # held at the peak of a step for each byte that the layers put out.
@@ -185,9 +186,9 @@ def rehearse(network, batches, checks, seconds):
     trial = copy.copy(batches)
     stopwatch = Stopwatch(checks)
     trial.steps = 4
-    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch])
+    stopping.fit(network, trial, [stopwatch])
     trial.steps = max(8, min(100, int(seconds / (stopwatch.timed / stopwatch.steps))))
-    network.fit(trial, shuffle=False, verbose=0, callbacks=[stopwatch])
+    stopping.fit(network, trial, [stopwatch])
     return stopwatch.speed()
 
 

@@ -17,7 +17,7 @@ import model as networks
 from data import ValidationBatches
 from reading.files import InputError, counted, write_json
 from scoring.calibration import validation_scores
-from training import averaging, budget, checkpoints, precision, run_card, run_folder
+from training import averaging, budget, checkpoints, precision, run_card, run_folder, stopping
 from training.callbacks import KeepBest
 from training.losses import Accuracy, Dice, IoU, make_loss, make_schedule, stored_loss
 from training.watchdog import LOOK_EVERY, DeadNetwork, Watchdog, choose_crop
@@ -161,14 +161,13 @@ class Fitting:
         todo, disk = (settings.epochs - batches.epoch, batches.steps), self.data.examples.store.bytes
         forecast = budget.Forecast(self.checks, *todo, memory, self.say, disk)
         try:
-            self.network.fit(
+            stopping.fit(
+                self.network,
                 batches,
+                [self.watchdog, self.keeper, checkpoint, forecast, *callbacks],
                 validation_data=self.checks,
                 initial_epoch=batches.epoch,
                 epochs=settings.epochs,
-                shuffle=False,  # the batches shuffle by themselves, from their own seed
-                verbose=0,
-                callbacks=[self.watchdog, self.keeper, checkpoint, forecast, *callbacks],
             )
         except DeadNetwork as death:
             self._end(death)

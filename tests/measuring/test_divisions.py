@@ -64,7 +64,7 @@ def test_place_and_orientation_do_not_matter(seed, turns, down, right):
     assert np.isnan(found).sum() + ((found >= 0) & (found <= 1)).sum() == labels.max()
     moved = [np.pad(np.rot90(array, turns), [(down, 0), (0, right)] + [(0, 0)] * (array.ndim - 2))
              for array in (labels, probability)]  # fmt: skip
-    np.testing.assert_allclose(of(*moved), found, rtol=1e-12)
+    np.testing.assert_allclose(of(*moved), found, atol=1e-12)  # one minus what may be all but one
 
 
 def test_nothing_to_divide():
