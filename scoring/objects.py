@@ -16,10 +16,10 @@ MATCH_IOU = 0.5
 PERCENTILE = 95
 
 
-def match_objects(truth, prediction, ignored=None):
+def match_objects(truth, prediction, ignored=None, overlap=MATCH_IOU):
     """How many objects were found, invented and missed.
 
-    A true and a predicted object are one where their intersection over union is above 0.5. No two predictions can
+    A true and a predicted object are one where their intersection over union is above `overlap`. No two predictions can
     fulfil that for one true object, nor the reverse: each of them would hold more than half of it, and they do not
     overlap. So the pairs are unique and no assignment has to be sought.
 
@@ -27,7 +27,7 @@ def match_objects(truth, prediction, ignored=None):
     counts neither as invented nor as missed, and two such that match do not count as found.
 
     truth, prediction: integer ndarrays of shape (height, width), 0 on background, another number on each object, in
-    any order and with gaps. ignored: bool (height, width), or None for none.
+    any order and with gaps. ignored: bool (height, width), or None for none. overlap: 0.5 to below 1.
     Returns an int64 ndarray (4,): tp matched, fp predicted without partner, fn true without partner, and 0, since there
     is no number of objects that are rightly not there.
     """
@@ -45,7 +45,7 @@ def match_objects(truth, prediction, ignored=None):
     matches = {
         t: p
         for (t, p), count in zip(pairs.T.tolist(), shared.tolist(), strict=True)
-        if count > MATCH_IOU * (true_sizes[t] + predicted_sizes[p] - count)
+        if count > overlap * (true_sizes[t] + predicted_sizes[p] - count)
     }
     known_true = {t for t, size in true_sizes.items() if 2 * size >= true_whole[t]}
     known_predicted = {p for p, size in predicted_sizes.items() if 2 * size >= predicted_whole[p]}

@@ -83,6 +83,8 @@ def test_matching_by_hand():
     truth = np.array([[1, 1, 1, 1, 0, 2, 2, 0, 0]])
     prediction = np.array([[7, 7, 7, 0, 0, 0, 8, 0, 9]])
     assert objects.match_objects(truth, prediction).tolist() == [1, 2, 1, 0]
+    assert objects.match_objects(truth, prediction, overlap=0.7).tolist() == [1, 2, 1, 0], "3/4 is above it"
+    assert objects.match_objects(truth, prediction, overlap=0.75).tolist() == [0, 3, 2, 0], "and not above this"
     # two halves of one object: neither holds more than half of it
     assert objects.match_objects(np.array([[1, 1, 1, 1]]), np.array([[1, 1, 2, 2]])).tolist() == [0, 2, 1, 0]
 
