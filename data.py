@@ -17,7 +17,7 @@ import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator, Iterator
 from tqdm import tqdm
 
-from pairing.examples import SEAM, ArrayExamples, Examples
+from pairing.examples import MERGED, SEAM, ArrayExamples, Examples
 from pairing.masks import IGNORED
 from reading import intensity
 from reading.files import some
@@ -25,6 +25,7 @@ from reading.warp import FILL_MODES, draw_matrix, warp
 
 __all__ = [
     "IGNORED",
+    "MERGED",
     "SEAM",
     "ArrayExamples",
     "Examples",
@@ -352,7 +353,8 @@ class TrainingBatches(keras.utils.PyDataset):
     Images take turns in proportion to their area, as far as it is known. Where a foreground class is rare, half of the
     crops are centred near a foreground pixel, of each class in the image equally often, `SEAM` being one. Pixels of
     which nothing is known are `IGNORED` in the masks; where an image has some, its other crops lie around what is
-    known, and none holds nothing else. The batch at (seed, epoch, index) is always the same.
+    known, and none holds nothing else. Where some masks have seams, the foreground of masks that number nothing is
+    `MERGED`. The batch at (seed, epoch, index) is always the same.
     """
 
     def __init__(self, examples, generator, crop_px, batch, steps, seed, workers=1):
@@ -380,6 +382,8 @@ class TrainingBatches(keras.utils.PyDataset):
         if examples.classes == 1 and pixels[SEAM] > 0:
             self.seams = pixels[SEAM] / pixels[1:].sum()
             pixels[1], pixels[SEAM] = pixels[1:].sum(), 0
+        numbered = getattr(examples, "numbered", {}) if self.seams else {}
+        self.merged = {index for index, own in numbered.items() if not own}  # whose masks alone number nothing
         self.class_shares = pixels / pixels.sum()
         self.foreground_share = pixels[1:].sum() / pixels.sum()
         rarest = pixels[1:][pixels[1:] > 0].min(initial=pixels.sum()) / pixels.sum()
@@ -408,6 +412,8 @@ class TrainingBatches(keras.utils.PyDataset):
             mask = self.generator.warp(example.mask, draw, nearest=True, height=size, width=size, centre=centre)
             if self._known[which] is None or (mask != IGNORED).any():
                 break
+        if which in self.merged:
+            mask = np.where(mask == 1, np.uint8(MERGED), mask)
         image = self.generator.warp(example.image, draw, height=size, width=size, centre=centre)
 
         def finish(values):

@@ -16,7 +16,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from preparing.sample import NUCLEUS, make_field
+from preparing.canvas import NUCLEUS
+from preparing.sample import make_field
 from reading.images import write_png
 
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.cells import pooled
 from main import quiet_start
-from preparing.sample import blob, fill, smooth, texture
+from preparing.canvas import blob, fill, smooth, texture
 from reading import images
 
 SIZE_PX, NUCLEI = 512, 170

@@ -25,7 +25,8 @@ from pairing.pairs import find_pairs
 from predicting.evaluate import evaluate_folder
 from predicting.folder import predict_files
 from predicting.predictor import Predictor
-from preparing.sample import NUCLEUS, make_field, write_sample
+from preparing.canvas import NUCLEUS
+from preparing.sample import make_field, write_sample
 from reading import images, show
 from reading.files import InputError
 from reporting import figures

@@ -26,7 +26,8 @@ from pairing.examples import Examples
 from pairing.objects import sizes
 from pairing.survey import read_folder
 from predicting.export import export_onnx
-from preparing.sample import smooth, write_sample
+from preparing.canvas import smooth
+from preparing.sample import write_sample
 from reading import images
 from reading.files import replacing, write_json
 from training.run import Run
@@ -121,10 +122,8 @@ def write_sizes(path, data):
 
 
 def add_sample(data, folder, seed):
-    """The training fields of the sample of a seed, under names of their own; in the masks 1 is nucleus, not 255."""
-    write_sample(folder, seed=seed)
-    for path in (folder / "Train data" / "Masks").iterdir():
-        images.write_png(path, (images.read_mask(path) > 0).astype(np.uint8))  # as in the label images beside them
+    """The training fields of the sample of a seed, nuclei numbered, under names of their own."""
+    write_sample(folder, seed=seed, numbered=True)
     for kind in ("Images", "Masks"):
         (data / "Train data" / kind).mkdir(parents=True, exist_ok=True)
         for path in (folder / "Train data" / kind).iterdir():

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from main import quiet_start
 from measuring import cells
 from predicting.predictor import Predictor
-from preparing.sample import smooth
+from preparing.canvas import smooth
 from weights.start import PAP_SMEAR
 
 NUCLEI = (0, 1, 2, 5, 10, 20, 50)

@@ -24,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from preparing.sample import NUCLEUS, make_field
+from preparing.canvas import NUCLEUS
+from preparing.sample import make_field
 from reading.images import write_png
 
 FIELDS = 5

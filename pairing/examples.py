@@ -16,6 +16,7 @@ from reading.resize import fitted_size, resize
 
 CACHE_BYTES = 3 * 2**27  # of images in memory, 384 MiB; what is beyond lies decoded on the disk
 SEAM = 2  # in the masks of one class that training sees: foreground where two objects touch
+MERGED = 3  # there: foreground of a mask among numbered ones that numbers nothing, so where objects touch is not known
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Examples:
     scales : an attribute, {path of an image: how many times as large it is made}, to be set before any is.
     dark : an attribute to be set where it is known, as for `intensity.to_range`.
     areas : an attribute; with `mask_values`, {index: pixels of each true object} of the images made so far.
+    numbered : an attribute; with `mask_values`, {index: whether the mask numbers its objects} of the same.
     """
 
     def __init__(self, pairs, coding, channels, crop_px, fit, mask_values=None, contents=None, store=None):
@@ -48,7 +50,7 @@ class Examples:
         self.classes, self.dark = coding.classes, None
         self.mask_values, self.contents = mask_values, contents or FileCache()
         self.store = store or PixelStore()
-        self.areas, self.scales = {}, {}
+        self.areas, self.numbered, self.scales = {}, {}, {}
         self._cache, self._bytes, self._stored, self._lock = {}, 0, {}, threading.Lock()
 
     def __len__(self):
@@ -67,6 +69,7 @@ class Examples:
         low, high = intensity.intensity_range(image, pair.intensity_range, self.dark)
         if self.mask_values is not None:
             labels, _ = numbered_objects(pair, mask, self.coding, self.mask_values, stored.values)
+            self.numbered[index] = labels is not None
             objects = np.where(mask == IGNORED, 0, mask) if labels is None else labels
             areas = areas_of(objects == 2 if self.classes == 3 else objects)  # of three, the nuclei
             self.areas[index] = areas * self.scales.get(pair.image, 1) ** 2

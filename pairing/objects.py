@@ -44,7 +44,8 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     - a label image that says so (`files.is_numbered`; "labels");
     - another label image: the folder's masks hold more than 16 different numbers or colours, none of them smoothed
       edges or values chosen with --foreground ("labels"). Fewer may be classes, and are not taken for objects, except
-      among files of other kinds in one of numbers 1 to n in one piece each.
+      among files of other kinds in one of numbers 1 to n in one piece each. A mask among them with one number in
+      several pieces numbers nothing.
 
     Parameters
     ----------
@@ -77,7 +78,9 @@ def numbered_objects(pair, mask, coding, mask_values, stored=None):
     if sure or (mixed and not annotations.is_outlines(pair.mask)):
         stored = read_mask_of(pair, mask.shape) if stored is None else stored
         if sure or _numbers_objects(stored, mask):
-            return _labels(stored, mask, mask_values, as_stored=not coding.background), "labels"
+            labels = _labels(stored, mask, mask_values, as_stored=not coding.background)
+            if not _one_number_in_pieces(labels):
+                return labels, "labels"
     return None, None
 
 
@@ -94,6 +97,13 @@ def _numbers_objects(stored, mask):
         and values[-1] == len(values)
         and all(components(stored == value).max() == 1 for value in values.tolist())
     )
+
+
+def _one_number_in_pieces(labels):
+    """Whether label images, int (height, width), hold one number above 0 only, in several pieces."""
+    places = labels > 0
+    lowest = labels.min(where=places, initial=np.iinfo(labels.dtype).max)
+    return places.any() and labels.max() == lowest and components(places).max() > 1
 
 
 def _labels(stored, mask, drawn, as_stored):

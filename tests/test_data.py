@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from data import IGNORED, SEAM, ArrayExamples, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
+from data import (
+    IGNORED,
+    MERGED,
+    SEAM,
+    ArrayExamples,
+    Examples,
+    PairedImageDataGenerator,
+    TrainingBatches,
+    ValidationBatches,
+)
 from pairing.masks import mask_coding
 from pairing.objects import touching
 from pairing.pairs import Pair, find_pairs
@@ -355,6 +364,25 @@ def test_where_numbered_objects_touch_is_a_seam(tmp_path, kind, fit):
     batches = TrainingBatches(examples, PairedImageDataGenerator(), 64, batch=1, steps=1, seed=0)
     assert batches.seams == pytest.approx((expected == SEAM).sum() / (expected > 0).sum())
     assert batches.foreground_share == pytest.approx((labels > 0).mean())
+
+
+def test_masks_that_number_nothing_among_others_that_do_are_merged(tmp_path):
+    labels = np.zeros((40, 60), np.uint8)
+    for number in range(20):
+        row, column = divmod(number, 5)
+        labels[10 * row : 10 * row + 8, 12 * column : 12 * column + 12] = number + 1
+    for name, mask in (("a", labels), ("b", np.uint8(255) * (labels > 0))):
+        write_png(tmp_path / "Images" / f"{name}.png", np.zeros((40, 60), np.uint8))
+        write_png(tmp_path / "Masks" / f"{name}.png", mask)
+    found = find_pairs(tmp_path)
+    for pairs, values in ((found, {0, 1, SEAM, MERGED}), (found[:1], {0, 1, SEAM}), (found[1:], {0, 1})):
+        seen = survey(pairs, quiet=True)
+        examples = Examples(pairs, seen.coding(), 1, 64, False, seen.drawn())
+        batches = TrainingBatches(examples, PairedImageDataGenerator(), 64, batch=4, steps=1, seed=0)
+        crops = batches[0][1][..., 0]
+        assert set(np.unique(crops).tolist()) == values
+        assert not (np.any(crops == MERGED, (1, 2)) & np.any((crops == 1) | (crops == SEAM), (1, 2))).any()
+        assert batches.foreground_share == pytest.approx((labels > 0).mean())
 
 
 # ------------------------------------------------------------------------------------------------ arrays in memory

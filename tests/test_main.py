@@ -422,7 +422,7 @@ def test_classes_given_to_prepare_are_remembered(tmp_path, monkeypatch, capsys):
 
 def test_the_classes_of_the_sample_are_remembered(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("preparing.sample.write_sample.__kwdefaults__", {
-        "seed": 0, "classes": 1, "colour": False, "train": (2, 1), "test": (1, 1), "size": 64,
+        "seed": 0, "classes": 1, "colour": False, "numbered": False, "train": (2, 1), "test": (1, 1), "size": 64,
     })  # fmt: skip
     assert main.main(["prepare", "--source", "sample", "--classes", "3", "--data", str(tmp_path)]) == 0
     assert main.main(["check", "--data", str(tmp_path)]) in (0, 2)

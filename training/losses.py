@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from pairing.examples import MERGED, SEAM
 from pairing.masks import IGNORED
 from reading.files import InputError
 from training.settings import LOSSES
@@ -30,9 +31,10 @@ def make_loss(kind, classes, ignoring=False):
         of whole images or batches counts the same in all of their pixels.
 
     With one class, everything above 0 is foreground. A second answer (`model.with_apart`) adds its cross-entropy: in it
-    pixels above 1 (`data.SEAM`) are background of `SEAM_WEIGHT`, since there is little of it, and it is what keeps
+    pixels of `data.SEAM` are background of `SEAM_WEIGHT`, since there is little of it, and it is what keeps
     apart objects that touch (Ronneberger et al., MICCAI 2015, section 3, whose weights fade with the distance). Learnt
-    as background in the first answer too, it tore small nuclei (benchmarks/README.md).
+    as background in the first answer too, it tore small nuclei (benchmarks/README.md). Images with pixels of
+    `data.MERGED` have no part in that answer, and the others of the batch count so much more.
 
     With `ignoring`, pixels of `data.IGNORED` have no part in it: the others count so much more that Keras' mean over
     all pixels is the mean over those of the batch that are known. So a step is as long as where all are known, and a
@@ -86,7 +88,10 @@ def _of_seams(truth, probability):
     """The weighted cross-entropy of the answer that keeps objects apart, (batch, H, W); 0 where there is none."""
     if probability.shape[-1] == 1:
         return 0
-    weight = ops.where(ops.squeeze(truth, -1) > 1, float(SEAM_WEIGHT), 1.0)
+    numbered = ops.cast(ops.logical_not(ops.any(truth == MERGED, (1, 2))), "float32")  # (batch, 1)
+    share = ops.mean(numbered)
+    weight = ops.where(ops.squeeze(truth, -1) == SEAM, float(SEAM_WEIGHT), 1.0) * numbered[..., None]
+    weight = weight / ops.where(share > 0, share, 1)
     return weight * keras.losses.binary_crossentropy(ops.cast(truth == 1, "float32"), probability[..., 1:])
 
 

@@ -173,9 +173,12 @@ def _tell_about(data, survey, fit, settings, say):
         + (f"small images, each scaled to fill {settings.crop_px} px" if fit else "images at their own scale")
     )
     if batches.seams:
+        some = (
+            f" but {len(batches.merged)} of {len(data.training)}, which have no part in this" if batches.merged else ""
+        )
         say(
-            f"the masks number their objects: where two touch ({batches.seams:.1%} of the foreground) is learnt too, "
-            "as a second answer, which keeps them apart when cells are counted"
+            f"the masks number their objects{some}: where two touch ({batches.seams:.1%} of the foreground) is learnt "
+            "too, as a second answer, which keeps them apart when cells are counted"
         )
 
 

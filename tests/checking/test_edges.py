@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from checking import doctor
-from preparing.sample import NUCLEUS, make_field
+from preparing.canvas import NUCLEUS
+from preparing.sample import make_field
 from tests.doctor_folders import TEST, TRAIN, complaints, store
 
 

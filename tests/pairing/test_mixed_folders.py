@@ -94,3 +94,11 @@ def test_each_file_is_counted_by_what_it_tells(tmp_path, programs):
         assert found[stem][0] == (3 if program is one_value else count), (stem, program.__name__)
     prepare_fields(tmp_path / "data", source, quiet=True, test_share=0)
     assert counts_in(tmp_path / "data" / "Train data") == found, "as of the pictures given whole"
+
+
+def test_a_mask_of_one_value_among_label_images_is_counted_by_its_regions(tmp_path):
+    one = np.uint16(1) * (labels(9) > 0)  # 1 is a number of the others too
+    for name, mask in (("a", labels(12)), ("b", labels(12) + np.uint16(12) * (labels(12) > 0)), ("c", one)):
+        write_png(tmp_path / "Images" / f"{name}.png", np.zeros(SIZE, np.uint8))
+        write_png(tmp_path / "Masks" / f"{name}.png", mask)
+    assert counts_in(tmp_path) == {"a": (12, "labels"), "b": (12, "labels"), "c": (3, "components")}

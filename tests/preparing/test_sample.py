@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pairing.objects import touching
 from preparing import sample
-from preparing.sample import make_field, make_specimen, write_sample
+from preparing.canvas import SMALLEST, Canvas
+from preparing.sample import make_field, make_specimen, numbered_field, write_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"train": (2, 2), "test": (1, 2), "size": 96}
@@ -84,6 +86,38 @@ def test_nuclei_are_darker_than_their_surroundings():
     assert np.mean(np.array(darker) > 10) > 0.95
 
 
+def test_each_nucleus_has_a_number_of_its_own_also_where_two_touch():
+    touch, sizes = [], []
+    for slide in range(4):
+        image, classes, nuclei = numbered_field(slide, 1, size=512)
+        plain = make_field(slide, 1, size=512)
+        np.testing.assert_array_equal(plain[0], image)
+        np.testing.assert_array_equal(plain[1], classes)
+        np.testing.assert_array_equal(nuclei > 0, classes == 2)
+        numbers, first = np.unique(nuclei[nuclei > 0], return_index=True)
+        assert numbers.tolist() == list(range(1, nuclei.max() + 1)) and (np.diff(first) > 0).all()
+        edges = np.concatenate([nuclei[0], nuclei[-1], nuclei[:, 0], nuclei[:, -1]])
+        inner = np.setdiff1d(numbers, edges)
+        sizes += np.bincount(nuclei.ravel())[inner].tolist()
+        touch += np.isin(inner, nuclei[touching(nuclei)]).tolist()
+    assert min(sizes) >= SMALLEST and np.mean(np.array(sizes) < 100) > 0.15  # lobes of leukocytes
+    assert 0.2 < np.mean(touch) < 0.6
+
+
+def test_the_upper_nucleus_is_whole_and_a_sliver_of_the_lower_one_is_its_own():
+    canvas = Canvas(np.random.default_rng(0), 64, 1)
+    parts = np.zeros((40, 40), int)
+    parts[10:20, 5:20], parts[10:20, 20:35] = 1, 2  # two that touch
+    canvas.mark_nuclei(parts, 20, 20)
+    canvas.mark_nuclei(parts == 1, 20, 26)  # one on both of them
+    inside = np.s_[sample.MARGIN : sample.MARGIN + 64, sample.MARGIN : sample.MARGIN + 64]
+    assert canvas.nuclei_within(inside)[10, 5:36].tolist() == [1] * 6 + [2] * 15 + [3] * 9 + [0]
+    canvas.mark_nuclei(parts == 1, 20, 21)  # leaves one column of the first
+    left = canvas.nuclei_within(inside)
+    assert left[10, 5:36].tolist() == [1] * 16 + [2] * 5 + [3] * 9 + [0]
+    assert (canvas.classes[inside] == 2).sum() == (left > 0).sum()
+
+
 def test_global_random_state_untouched():
     np.random.seed(5)
     before = np.random.get_state()[1].copy()
@@ -109,6 +143,17 @@ def test_write_sample_binary(tmp_path):
     assert files(tmp_path / "b") == written
     write_sample(tmp_path / "c", seed=2, **SMALL)
     assert files(tmp_path / "c") != written
+
+
+def test_write_sample_with_numbered_nuclei(tmp_path):
+    options = {"train": (1, 1), "test": (1, 1), "size": 512}
+    for numbered in (False, True):
+        write_sample(tmp_path / str(numbered), numbered=numbered, **options)
+    plain, numbers = (
+        read(tmp_path / kind / "Test data" / "Masks" / "slide01_field0.png") for kind in ("False", "True")
+    )
+    assert numbers.dtype == np.uint16 and numbers.max() > 3
+    np.testing.assert_array_equal(plain > 0, numbers > 0)
 
 
 def test_write_sample_three_classes_in_colour(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 from tqdm import tqdm
 
-from data import IGNORED, SEAM
+from data import IGNORED, MERGED, SEAM
 from pairing.objects import components, seams
 from predicting.predictor import Predictor
 from reading.files import InputError
@@ -282,6 +282,18 @@ def test_a_seam_is_foreground_and_in_the_second_answer_background_of_more_weight
     apart = -np.log([0.8, 0.9, 0.7]) * [1, 1, losses.SEAM_WEIGHT]
     both = ops.convert_to_numpy(loss(truth, np.concatenate([first, second], -1)))
     np.testing.assert_allclose(both[0, 0], expected + apart, rtol=1e-5)
+
+
+def test_images_that_number_nothing_have_no_part_in_the_second_answer():
+    truth = np.array([[[1, SEAM, 0, 1]], [[MERGED, 0, 0, MERGED]]], np.uint8)[..., None]
+    answers = np.random.default_rng(0).uniform(0.1, 0.9, (2, 1, 4, 2)).astype(np.float32)
+    loss = losses.make_loss("bce", 1)
+    both, first = (ops.convert_to_numpy(loss(truth, answers[..., :k])) for k in (2, 1))
+    alone, alone_first = (ops.convert_to_numpy(loss(truth[:1], answers[:1, ..., :k])) for k in (2, 1))
+    np.testing.assert_allclose(both[1], first[1], rtol=1e-5)
+    np.testing.assert_allclose((both - first).mean(), (alone - alone_first).mean(), rtol=1e-5)
+    np.testing.assert_allclose(loss(truth[1:], answers[1:]), first[1:], rtol=1e-5)
+    np.testing.assert_allclose(first[1, 0, 0], -np.log(answers[1, 0, 0, 0]), rtol=1e-5)  # to the mask it is foreground
 
 
 def test_scores_are_of_the_first_answer():
