@@ -217,7 +217,7 @@ def predict(paths=(), data=None, model=None, runs=None, out=None, wanted=NOTHING
             pairs = [Pair(stem_of(path), path, None, stem_of(path), ranges.get(path)) for path in found]
             print(f"to look at them, open {write_page(out, pairs)}")
             home = given["data"] or (data_of_model(model) if paths else None) or data
-            say_after_prediction(read_record(out), home, paths, cells, **given)
+            say_after_prediction(read_record(out), home, paths, wanted, **given)
 
 
 def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None):
@@ -251,10 +251,10 @@ def evaluate(data=None, out=None, classes=None, foreground=None, ignore=None):
         worst = min(scores["images"], key=lambda image: image["dice"])
         print(f"lowest Dice {worst['dice']:.3f}: {worst['name']}; scores of each image: {out / 'scores.json'}")
     print(f"to look at them, open {page}")
-    say_correct(record.classes, data, **how_named(record.model))
+    say_correct(record.classes, data, **how_named(record.model), **vars(record.stated))
 
 
-def correct(paths=(), data=None, model=None, runs=None, browser=True):
+def correct(paths=(), data=None, model=None, runs=None, browser=True, stated=NOTHING):
     """Correct cells in the browser, on a page of this computer alone; what is done becomes training data."""
     from correcting.serve import correct as serve_page
     from preparing.told import prepared_classes, stack_of
@@ -273,12 +273,13 @@ def correct(paths=(), data=None, model=None, runs=None, browser=True):
 
     chosen = model_file(model) if model else newest_model(runs)
     with as_one(stack_of(data)):
-        serve_page(data, paths, chosen, load_predictor, runs, browser)
+        serve_page(data, paths, chosen, load_predictor, runs, browser, stated)
 
 
-def suggest(paths, data=None, model=None, runs=None, out=None):
+def suggest(paths, data=None, model=None, runs=None, out=None, stated=NOTHING):
     """Say which of many pictures to annotate next, and where in them the network is in doubt."""
     from predicting.folder import list_pictures
+    from predicting.magnification import Stated
     from predicting.suggest import rank, to_rank
     from reading.files import InputError, counted, refuse_read_only
     from reading.folder_lock import in_turn, while_whole
@@ -286,7 +287,7 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
     from reporting.suggest_page import PAGE, TABLE, refuse_others_files, write_suggestions
     from training.run_folder import data_of_model
 
-    told = {"model": model, "runs": runs}
+    told = {"model": model, "runs": runs, **stated}
     model = chosen_model(model, runs)
     data = data or data_of_model(model) or ROOT / "data"
     out = out or data / "Suggested"
@@ -295,7 +296,7 @@ def suggest(paths, data=None, model=None, runs=None, out=None):
         pictures, annotated = to_rank(list_pictures(paths, "suggest"), data)
     with in_turn(out), ExitStack() as as_trained:
         refuse_others_files(out)
-        predictor = open_predictor(model, as_trained)
+        predictor = open_predictor(model, as_trained, stated=Stated(**stated))
         found, unreadable = rank(predictor, pictures, annotated)
         command = correct_command(predictor.classes, data, [one.path for one in found[:2]], **told)
         write_suggestions(out, found, model, command, unreadable)

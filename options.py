@@ -21,6 +21,7 @@ GROUPS = {
         "probability", "cells", "exclude_edges", "um_per_px", "min_area", "max_area", "qupath", "flips", "mpp",
         "region", "diameter",
     ),
+    "stated": ("diameter", "um_per_px"),
 }  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def make_parser(description, commands):
     command is kept under "command".
     """
     common, seed, masks, fitting, showing, runs = _common(), _seed(), _masks(), _fitting(), _showing(), _runs()
-    network, pixel = _network(), _pixel_size()
+    network, pixel, diameter = _network(), _pixel_size(), _diameter()
     parser = Parser(
         prog="main.py",
         description=description,
@@ -56,12 +57,20 @@ def make_parser(description, commands):
             showing,
             network,
             _predicting(),
+            diameter,
             pixel,
             runs,
         ],
-        "suggest": [_pictures("+", "pictures without masks, or folders of them"), _suggesting(), network, runs],
+        "suggest": [
+            _pictures("+", "pictures without masks, or folders of them"),
+            _suggesting(),
+            network,
+            diameter,
+            pixel,
+            runs,
+        ],
         "evaluate": [masks, _writing()],
-        "correct": [_correcting(), runs],
+        "correct": [_correcting(), diameter, pixel, runs],
         "export": [_exporting()],
     }
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -246,6 +255,19 @@ def _pixel_size():
     return group
 
 
+def _diameter():
+    """How large the objects of the pictures are."""
+    group = _group()
+    group.add_argument(
+        "--diameter",
+        type=number(float("inf"), "a number above 0, such as 20"),
+        metavar="D",
+        help="pixels across a typical object in these pictures, where their magnification is not that of the pictures "
+        "learnt (default: as those, or by the size of a pixel where model and file know it)",
+    )
+    return group
+
+
 def _cutting():
     """How fields are made ready."""
     group = _group()
@@ -326,13 +348,6 @@ def _suggesting():
 def _predicting():
     """How pictures are predicted."""
     group = _group()
-    group.add_argument(
-        "--diameter",
-        type=number(float("inf"), "a number above 0, such as 20"),
-        metavar="D",
-        help="pixels across a typical object in these pictures, where their magnification is not that of the pictures "
-        "learnt (default: as those, or by the size of a pixel where model and file know it)",
-    )
     group.add_argument("--flips", action="store_true", help="average over mirror images: four times slower")
     group.add_argument(
         "--mpp",

@@ -8,11 +8,11 @@ from pairing.masks import IGNORED, read_stored_mask_of
 from pairing.objects import true_objects
 from pairing.pairs import TEST, TRAIN, find_pairs
 from pairing.survey import survey
+from predicting.magnification import scale_in
 from predicting.predictor import Predictor
 from preparing.told import as_told, ignored
 from reading import images
 from reading.files import NOT_KNOWN, InputError
-from reading.pixel_size import um_per_px
 
 
 class Masks:
@@ -74,16 +74,20 @@ class Network:
                 f"{self.path}: a network of {predictor.classes} classes; expected one of one class, cells and "
                 "background. Correct several classes in QuPath (docs/own_images.md says how)."
             )
-        scale = predictor.scale(um_per_px(picture.path))
+        scale = scale_in(predictor, picture.path)
         probability = predictor.probability(images.read(picture.path), picture.pair.intensity_range, scale)
         smallest = smallest_area_px(scale=scale)
         cells = find_cells(predictor.mask(probability), predictor.classes, smallest, probability, scale)
         return most_cells(cells.labels, picture.path)
 
-    def mask(self, image, intensity_range=None):
-        """Class ids, uint8 (height, width), as `predict` finds them in an image."""
+    def mask(self, pair, image, beside=()):
+        """Class ids, uint8 (height, width), as `predict` finds them in the image of a `pairs.Pair`, already read.
+
+        beside : as for `magnification.scale_in`.
+        """
         predictor = self._opened()
-        return predictor.mask(predictor.probability(image, intensity_range))
+        scale = scale_in(predictor, pair.image, beside)
+        return predictor.mask(predictor.probability(image, pair.intensity_range, scale))
 
     def metadata(self):
         """What the model file says of itself, a dictionary."""

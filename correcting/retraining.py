@@ -250,13 +250,13 @@ class Trainer:
 
     def _dice(self, network, held_out):
         """Dice of a network on fields, all pixels counted together, as `evaluate` does."""
-        counts = []
+        counts, beside = [], [pair.stem for pair in self._fields()]
         for pair, part, _ in held_out:
             if self._stopping:
                 raise Stopped
             image = images.read(pair.image)
             truth = self.desk.masks.class_ids(pair, part, image.shape[:2])
-            mask = network.mask(image, pair.intensity_range)
+            mask = network.mask(pair, image, beside)
             counts.append(confusion_counts(truth, mask, ignored=truth == IGNORED))
         return scores_from_counts(np.sum(counts, axis=0)[0])["dice"]
 

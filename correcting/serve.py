@@ -3,17 +3,22 @@
 import os
 import sys
 import webbrowser
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from correcting.desk import Desk
 from correcting.opening import Masks, Network
 from correcting.pictures import find_pictures
 from correcting.retraining import Trainer
 from correcting.server import Server
+from predicting.magnification import Stated
 from reading.files import counted
 
+NOTHING = MappingProxyType({})
 
-def correct(data, paths, model, open_model, runs, browser=True):
+
+def correct(data, paths, model, open_model, runs, browser=True, stated=NOTHING):
     """Serve the page until the program is ended.
 
     Parameters
@@ -21,10 +26,14 @@ def correct(data, paths, model, open_model, runs, browser=True):
     data : path of the data folder. paths : of the pictures; none: all of the data folder.
     model : path of the network that finds the first cells. open_model : function that opens a network's path.
     runs : the folder of all runs. browser : whether to open the page in one.
+    stated : of all pictures, a dictionary of arguments of `magnification.Stated`.
     """
-    data = Path(data)
+    data, open_model = Path(data), partial(open_model, stated=Stated(**stated))
+    network = Network(model, open_model)
+    if stated:
+        network.metadata()  # refuses what it cannot make use of
     pictures = find_pictures(data, paths)
-    desk = Desk(data, pictures, Masks(data), Network(model, open_model))
+    desk = Desk(data, pictures, Masks(data), network)
     trainer = Trainer(desk, runs, open_model)
     with desk, Server(desk, trainer) as server:
         trainer.follow_left()

@@ -138,11 +138,11 @@ def _numbered(parts, mask):
 def areas_of(labels):
     """The pixels of each object that the border of the image does not cut, each piece of a number by itself: (n,).
 
-    labels: integer ndarray of shape (height, width), 0 on background.
+    labels: bool or integer ndarray of shape (height, width), 0 on background.
     """
     from skimage.measure import label
 
-    pieces = label(labels, connectivity=2)
+    pieces = components(labels) if labels.dtype == bool else label(labels, connectivity=2)  # a tenth of the time
     counts = np.bincount(pieces.ravel())
     counts[np.concatenate([[0], pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])] = 0
     return counts[counts > 0]

@@ -5,9 +5,9 @@ import os
 import numpy as np
 
 from pairing.groups import field_ranges
+from predicting.magnification import scale_in
 from reading import images
 from reading.files import InputError, counted
-from reading.pixel_size import um_per_px
 from scoring import metrics
 
 MOST_PIXELS = 200_000_000  # of all test images; two cores predict that in about a minute and a half
@@ -24,7 +24,7 @@ class AtStart:
 
     def add(self, path, image, truth, **ignoring):
         """Predict one image, ndarray (height, width, channels), and count its pixels against its truth."""
-        scale = self.predictor.scale(um_per_px(path))
+        scale = scale_in(self.predictor, path)
         mask = self.predictor.mask(self.predictor.probability(image, self.ranges.get(path), scale))
         self.counts.append(metrics.confusion_counts(truth, mask, self.predictor.classes, **ignoring))
 

@@ -14,7 +14,7 @@ from measuring.selection import refuse_none_between
 from pairing.groups import field_ranges
 from pairing.naming import MASK_FOLDERS, of_cellpose
 from pairing.unread import FOLDERS_OF_SYSTEMS, OWN, unread_in
-from predicting.magnification import SizesFound, Stated
+from predicting.magnification import SizesFound, Stated, scale_in
 from predicting.record import refuse_corrected, write_record
 from predicting.whole_slides import predict_whole
 from reading import images, intensity, pixel_size, slides
@@ -64,6 +64,12 @@ class Wanted:
     def seeing(self):
         """How the network is to see the pictures: keyword arguments of `predictor.Predictor`."""
         return {"flips": self.flips, "stated": Stated(self.diameter, self.um_per_px)}
+
+    def typed(self):
+        """What decides which cells of which pixels are found, as it is typed: a list of words."""
+        words = ["--cells"] if self.with_cells() else []
+        words += [f"--mpp {self.mpp:g}"] if self.mpp else []
+        return words + ([f"--region {','.join(map(str, self.region))}"] if self.region else [])
 
     def with_cells(self):
         """Whether cells are wanted, by name or by an option that is about them."""
@@ -167,21 +173,22 @@ def predict_paths(open_model, paths, out_dir, wanted):
     out_dir.mkdir(parents=True, exist_ok=True)
     try:
         predictor = open_model()
+        found = SizesFound(predictor)
         _refuse_sizes(predictor, large, wanted)
         if wanted.with_cells():
             sizes = wanted.um_per_px, wanted.min_area, wanted.max_area
             cells = CellWriter(out_dir, *sizes, wanted.exclude_edges, wanted.qupath)
         try:
             if fields:
-                predict_files(predictor, fields, out_dir, wanted.probability, cells)
+                predict_files(predictor, fields, out_dir, wanted.probability, cells, found)
         except InputError as error:
             broken.append(error)
         for path in whole:
             try:
                 target = out_dir / f"{stem_of(path)}{SUFFIX}.tif"
-                if not predict_whole(predictor, path, target, wanted, cells):
+                if not predict_whole(predictor, path, target, wanted, cells, found):
                     say_flat([path.name])
-                write_record(predictor, out_dir, {target: path}, cells)
+                write_record(predictor, out_dir, {target: path}, cells, found.others())
             except InputError as error:
                 broken.append(error)
         if cells and whole and cells.tables:
@@ -271,7 +278,7 @@ def _missing(folder):
     return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
-def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None):
+def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None, found=None):
     """Write `<stem>_predict.png` for each image of `paths` into `out_dir`.
 
     Binary masks hold 0 and 255; with K classes the mask holds class ids and `<stem>_predict_colour.png` shows them.
@@ -282,13 +289,14 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
 
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells of each image, and their tables;
         None for masks alone.
+    found : `magnification.SizesFound`, where other pictures are predicted besides.
 
     Returns the list of mask paths, in the order of `paths`. Raises `InputError` for an image that cannot be read, after
     the masks of all others are written.
     """
     refuse_shared_names(paths)
     out_dir, written, unreadable, flat, ranges = Path(out_dir), {}, [], [], field_ranges(paths)
-    two_channels, found, scale = [], SizesFound(predictor), 1.0
+    two_channels, found = [], found or SizesFound(predictor)
     bar = tqdm([Path(path) for path in paths], desc="predict", unit="image", leave=False, delay=1, disable=None)
     with (
         replacing(out_dir / PROBABILITIES) as temporary,
@@ -297,7 +305,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
         for path in bar:
             try:
                 image = images.read(path)
-                scale = predictor.scale(pixel_size.um_per_px(path))
+                scale = scale_in(predictor, path)
             except InputError as error:
                 unreadable.append(error)
                 continue
@@ -329,7 +337,7 @@ def predict_files(predictor, paths, out_dir, keep_probability=False, cells=None)
             written[target] = path
         if paths and not written:  # the folder stays as it was
             raise InputError(f"{unreadable[0]} (no mask was written)")
-    write_record(predictor, out_dir, written, cells, found.others(scale))
+    write_record(predictor, out_dir, written, cells, found.others())
     if two_channels:
         became = (
             "red and green" if predictor.channels == 3 else "one grey value, the second twice as bright as the first"

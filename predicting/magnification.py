@@ -7,9 +7,11 @@ that was stated the micrometres of one of its pixels (`um_per_px`).
 from dataclasses import dataclass
 from math import log
 
+import numpy as np
+
 from pairing.objects import areas_of, sizes
 from reading.files import InputError
-from reading.pixel_size import ALIKE
+from reading.pixel_size import ALIKE, um_per_px
 
 OTHER = 1.4  # times as large or small are other cells: no training field of benchmarks/magnification.py by itself,
 # nor all at 0.7 to 1.4 times their size by more than that, but all at half or twice
@@ -30,7 +32,8 @@ class Stated:
 def of_use(metadata, stated, model):
     """What of a `Stated` decides how a model sees pictures: a `Stated`, in which the rest is None.
 
-    Raises `InputError` where a diameter is stated to a model that cannot make use of it. model : path of its file.
+    Raises `InputError` where a diameter cannot be, or is stated to a model that cannot make use of it. model : path of
+    its file.
     """
     if stated.diameter is None:
         return Stated(um_per_px=stated.um_per_px if metadata.get("um_per_px") else None)
@@ -45,7 +48,9 @@ def of_use(metadata, stated, model):
             f"{given}: {model} does not say how large the objects were that it learnt (an earlier version trained it, "
             "or its masks held none); expected a model that does. Train it anew, or scale the pictures yourself."
         )
-    return Stated(stated.diameter)
+    use = Stated(stated.diameter)
+    scale_of(metadata, use)  # refuses one out of all proportion
+    return use
 
 
 def scale_of(metadata, stated, um_per_px=None, reduced=1):
@@ -78,26 +83,43 @@ def scale_of(metadata, stated, um_per_px=None, reduced=1):
     return 1.0 if abs(log(scale)) < log(ALIKE) else scale
 
 
+def scale_in(predictor, path, beside=()):
+    """`Predictor.scale` of the picture in a file: by what was stated, else by what the file states.
+
+    beside : stems of the training fields of the data folder in which it lies. Where the model learnt one of them, the
+        picture is seen as these were, since a stated diameter is of other pictures.
+    """
+    size = um_per_px(path)
+    if predictor.stated.diameter and not set(beside).isdisjoint(predictor.metadata.get("training", ())):
+        return scale_of(predictor.metadata, Stated(), size)
+    return predictor.scale(size)
+
+
 class SizesFound:
     """Collects how large the objects found in pictures are, to compare them with those that the model learnt."""
 
     def __init__(self, predictor):
-        self._predictor, self._areas = predictor, []
+        self._predictor, self._areas, self.scale = predictor, [], 1.0
 
     def add(self, mask, scale):
-        """mask : of `Predictor.mask`; scale : how many times as large the network saw its picture."""
-        areas = areas_of(mask == 2 if self._predictor.classes == 3 else mask)  # of three classes the nuclei, as learnt
-        self._areas += (areas * scale**2).tolist()
+        """mask : of `Predictor.mask`, or some rows of one; scale : how many times as large the network saw its picture.
 
-    def others(self, scale):
+        What the border of these rows cuts does not count.
+        """
+        self.scale = scale
+        classes = self._predictor.classes
+        objects = mask > 0 if classes == 1 else mask == 2 if classes == 3 else mask  # of three the nuclei, as learnt
+        self._areas.append(areas_of(objects) * scale**2)
+
+    def others(self):
         """What `predictions.json` notes of objects of quite another size than those learnt; None where they are alike.
 
-        {"found_px", "learnt_px"}: their typical diameters, the first in pixels of pictures seen `scale` times as large.
+        {"found_px", "learnt_px"}: their typical diameters, the first in pixels of pictures seen as large as the last.
         """
-        learnt, found = self._predictor.metadata.get("objects"), sizes(self._areas)
+        learnt, found = self._predictor.metadata.get("objects"), sizes(np.concatenate(self._areas or [[]]))
         if not learnt or not found or self._predictor.metadata["fit"]:
             return None
         seen, typical = found["typical_px"], learnt["typical_px"]
         if abs(log(seen / typical)) < log(OTHER):
             return None
-        return {"found_px": round(seen / scale, 1), "learnt_px": typical}
+        return {"found_px": round(seen / self.scale, 1), "learnt_px": typical}

@@ -12,7 +12,7 @@ from predicting.magnification import Stated, of_use, scale_of
 from predicting.sliding_window import GRID_PX, OVERLAP_PX, Layout, average_flips, predict_bands, predict_in_windows
 from reading import intensity
 from reading.arrays import as_image
-from reading.resize import Rescaled, fitted_size, resize
+from reading.resize import Rescaled, fitted_size, parts_of, resize
 from weights.model_files import model_file
 
 
@@ -71,8 +71,7 @@ class Predictor:
         seen = self.network_input(image, intensity_range)
         if scale != 1:
             frame = Rescaled(*seen.shape[:2], scale)
-            read = frame.reader(lambda row, column, tall, wide: seen[row : row + tall, column : column + wide])
-            return np.concatenate([band for _, band in self.rescaled_bands(frame, read)])
+            return np.concatenate([band for _, band in self.rescaled_bands(frame, frame.reader(parts_of(seen)))])
         result = predict_in_windows(self.predict_window, seen, self.background, self.layout)
         return resize(result, *image.shape[:2])
 
@@ -87,11 +86,19 @@ class Predictor:
         bands = predict_bands(self.predict_window, read, *size, self.background, self.layout, max(0, first - 1))
         yield from frame.back(bands, rows, first)
 
-    def network_input(self, image, intensity_range=None):
-        """What the network gets of an image, float32: normalised, single cells at the size at which it was trained."""
+    def network_input(self, image, intensity_range=None, scale=1.0):
+        """What the network gets of an image, float32: normalised, single cells at the size at which it was trained.
+
+        intensity_range, scale : as for `probability`.
+        """
         seen = intensity.to_channels(image, self.channels)
         seen = self.normalise(seen, self.to_range(self.spread(seen, intensity_range)))
-        return resize(seen, *fitted_size(*image.shape[:2], self.metadata["crop_px"])) if self.metadata["fit"] else seen
+        if self.metadata["fit"]:
+            return resize(seen, *fitted_size(*image.shape[:2], self.metadata["crop_px"]))
+        if scale == 1:
+            return seen
+        frame = Rescaled(*image.shape[:2], scale)
+        return frame.reader(parts_of(seen))(0, 0, frame.seen_height, frame.seen_width)
 
     def spread(self, image, known=None):
         """The `intensity.Spread` of an image in the network's channels; `known`, that of the field of a tile."""

@@ -15,10 +15,10 @@ import numpy as np
 from pairing.groups import with_tile_table
 from pairing.masks import IGNORED, MaskCoding, read_stored_mask_of
 from pairing.pairs import find_pairs
+from predicting.magnification import scale_in
 from predicting.predictor import Predictor
 from reading import images
 from reading.files import replacing
-from reading.pixel_size import um_per_px
 from scoring import metrics
 
 CALIBRATION_TILES = 16
@@ -83,7 +83,8 @@ class _Tiles:
         pair = next(self.pairs, None)
         if pair is None:
             return None
-        image = self.predictor.network_input(images.read(pair.image), pair.intensity_range)
+        scale = scale_in(self.predictor, pair.image)
+        image = self.predictor.network_input(images.read(pair.image), pair.intensity_range, scale)
         side = self.predictor.layout.grid * -(-self.predictor.metadata["crop_px"] // self.predictor.layout.grid)
         image = np.pad(image, [(0, max(0, side - n)) for n in image.shape[:2]] + [(0, 0)], mode="symmetric")
         row, column = ((n - side) // 2 for n in image.shape[:2])
@@ -121,7 +122,7 @@ def _compare(exact, quantized, pairs, kind):
         truth = coding.class_ids(read_stored_mask_of(pair, image.shape[:2]))
         for i, predictor in enumerate((exact, quantized)):
             started = time.perf_counter()
-            scale = predictor.scale(um_per_px(pair.image))
+            scale = scale_in(predictor, pair.image)
             mask = predictor.mask(predictor.probability(image, pair.intensity_range, scale))
             if number:
                 seconds[i] += time.perf_counter() - started

@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from pairing.groups import field_ranges
 from pairing.pairs import RAW, TEST, TRAIN
+from predicting.magnification import scale_in
 from preparing.field_table import read_fields
 from reading import images
-from reading.files import InputError, counted, sha256, some
+from reading.files import InputError, counted, sha256, some, stem_of
 from reading.intensity import sampling_step
 from reading.large_images import is_large
-from reading.pixel_size import um_per_px
 
 EDGE_PX = 5  # narrower doubt is that about the exact place of an outline, which every outline has
 EMPTY = (
@@ -138,13 +138,14 @@ def rank(predictor, paths, annotated=()):
         except InputError as error:
             unreadable.append(error)
     if not looks:
-        raise InputError("; ".join(map(str, unreadable)))
+        raise InputError("; ".join(dict.fromkeys(map(str, unreadable))))
     known = sorted(annotated)
     known = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, MOST_KNOWN).astype(int))] if known else []
-    names, features = [], []
+    names, features, beside = [], [], {stem_of(path) for path in annotated}
     for path in tqdm(known, "annotated", unit="image", leave=False, delay=1, disable=None):
         with suppress(InputError):
-            features.append(features_of(predictor.network_input(images.read(path), ranges.get(path))))
+            scale = scale_in(predictor, path, beside)
+            features.append(features_of(predictor.network_input(images.read(path), ranges.get(path), scale)))
             names.append(path.name)
     seen = [look for look in looks if look.contrast]
     blank = [look for look in looks if not look.contrast]
@@ -156,25 +157,26 @@ def look_at(predictor, path, intensity_range=None):
     """The `Look` at one picture file. Raises `InputError` where it cannot be read."""
     image = images.read(path)
     spread = predictor.spread(image, intensity_range)
-    probability = predictor.probability(image, spread, predictor.scale(um_per_px(path)))[..., : predictor.classes]
-    unsure = unsure_of(probability)
+    scale = scale_in(predictor, path)
+    probability = predictor.probability(image, spread, scale)[..., : predictor.classes]
+    unsure = unsure_of(probability, scale)
     found = probability[..., 0] if probability.shape[2] == 1 else 1 - probability[..., 0]
     area = unsure.mean()
     doubt = float(area / (area + (found >= 0.5).mean() + EMPTY))
-    features = features_of(predictor.network_input(image, spread))
+    features = features_of(predictor.network_input(image, spread, scale))
     return Look(path, doubt, features, places_of(unsure), spread.has_contrast())
 
 
-def unsure_of(probability):
+def unsure_of(probability, scale=1.0):
     """How unsure a network is of each pixel, 0…1 (0.5 for 0.11), but of the exact place of an outline: (height, width).
 
-    The entropy of the probabilities, of which a morphological opening leaves what is at least `EDGE_PX` wide.
-    probability : float32 (height, width, classes).
+    The entropy of the probabilities, of which a morphological opening leaves what is at least `EDGE_PX` wide for the
+    network. probability : float32 (height, width, classes). scale : how many times as large it saw the picture.
     """
     shares = np.moveaxis(probability, 2, 0)
     shares = [shares[0], 1 - shares[0]] if len(shares) == 1 else shares
     entropy = -sum(share * np.log(np.clip(share, 1e-6, 1)) for share in shares) / np.log(len(shares))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (EDGE_PX, EDGE_PX))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(1, round(EDGE_PX / scale)),) * 2)
     return cv2.morphologyEx(np.clip(entropy, 0, 1).astype(np.float32), cv2.MORPH_OPEN, disc)
 
 

@@ -70,12 +70,13 @@ def probability_bands(predictor, source, first=0, frame=None):
         yield from predict_bands(predict, read, source.height, source.width, background, predictor.layout, first)
 
 
-def predict_whole(predictor, path, target, wanted, cells=None):
+def predict_whole(predictor, path, target, wanted, cells=None, found=None):
     """Write the mask of a slide or a large TIFF as a pyramidal TIFF, `target`, and a small picture of it beside it.
 
     wanted : `folder.Wanted`; of it `mpp` and `region` as for `large_images.open_source`, `flips` as the predictor has
         it.
     cells : `cell_files.CellWriter`, which separates, measures and writes the cells too; None for the mask alone.
+    found : `magnification.SizesFound`, to which the sizes of what is found are added; None: nowhere.
 
     An earlier, interrupted prediction of the same file by the same model with the same options goes on.
 
@@ -86,11 +87,15 @@ def predict_whole(predictor, path, target, wanted, cells=None):
     with closing(open_source(path, wanted.mpp, wanted.region)) as source:
         scale = predictor.scale(source.mpp, source.place[2])
         options = [wanted.mpp, wanted.region, wanted.flips, cells is not None, scale]
-        _predict_source(predictor, source, path, target, scale, options, cells)
+        bands = _predict_source(predictor, source, path, target, scale, options, cells)
+        for number in range(len(bands)) if found else ():
+            found.add(bands.read(number)[1], scale)
+        shutil.rmtree(bands.folder)
         return source.spread(predictor.channels).has_contrast()
 
 
 def _predict_source(predictor, source, path, target, scale, options, cells):
+    """As `predict_whole`. Returns the `pyramid.Bands` of the mask, whose folder is to be removed."""
     folder = target.with_name(f".{target.stem}.partial")
     plan = json.dumps(
         [sha256(predictor.path), path.stat().st_size, path.stat().st_mtime_ns, str(path.resolve()), options]
@@ -137,7 +142,7 @@ def _predict_source(predictor, source, path, target, scale, options, cells):
     except InputError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(folder)
+    return bands
 
 
 def _write(number, probability, probabilities, mask, bands, classes):

@@ -18,7 +18,7 @@ class Bands:
 
     def __init__(self, folder, rows, height, width, kind="band"):
         """rows : first row of each band; height, width : bytes of the mask; kind : of several masks in one folder."""
-        self._folder, self._kind = folder, kind
+        self.folder, self._kind = folder, kind
         self._ends = list(zip(rows, [*rows[1:], height], strict=True))
         self.height, self.width = height, width
 
@@ -52,7 +52,7 @@ class Bands:
                 waiting = waiting[TILE_PX:]
 
     def _path(self, number):
-        return self._folder / f"{number:06}.{self._kind}"
+        return self.folder / f"{number:06}.{self._kind}"
 
 
 def write_pyramid(path, bands, mpp=None):

@@ -38,6 +38,11 @@ def fitted_size(height, width, crop_px):
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def parts_of(image):
+    """A function (row, column, height, width) → that part of an image in memory, for `Rescaled.reader`."""
+    return lambda row, column, height, width: image[row : row + height, column : column + width]
+
+
 class Rescaled:
     """An image of another magnification as the network sees it, part by part, and what the network says of it, back.
 

@@ -17,7 +17,8 @@ def say_next(command, **given):
 def with_options(command, **given):
     """A command as it is typed. given : as for `say_next`."""
     told = {name: value for name, value in given.items() if value not in (None, USUAL.get(name))}
-    options = "".join(f" --{name} {typed(value)}" for name, value in told.items())
+    told = {name: f"{value:g}" if isinstance(value, float) else typed(value) for name, value in told.items()}
+    options = "".join(f" --{name.replace('_', '-')} {value}" for name, value in told.items())
     return " ".join(filter(None, ["python main.py", command])) + options
 
 
@@ -47,16 +48,16 @@ def say_after_training(classes, data, **given):
         say_correct(classes, data, **given)
 
 
-def say_after_prediction(record, home, paths, cells, **given):
+def say_after_prediction(record, home, paths, wanted, **given):
     """Print what comes after a prediction.
 
     record : `record.Record` of the folder. home : path of the data folder that corrections belong into. paths : what
-    was named, nothing for the test images. cells : whether they were written; several classes, and slides, are
+    was named, nothing for the test images. wanted : `folder.Wanted`; the cells of several classes, and of slides, are
     corrected in QuPath. given : the options as they were typed, `data` and `out` among them.
     """
     if record.others and paths:
         found, learnt = record.others["found_px"], record.others["learnt_px"]
-        again = " ".join(["predict", *map(typed, paths), *(["--cells"] if cells else []), f"--diameter {found:g}"])
+        again = " ".join(["predict", *map(typed, paths), *wanted.typed(), f"--diameter {found:g}"])
         command = with_options(again, **given)
         print(
             f"what was found is typically {found:g} pixels across, what the model learnt {learnt:g}; where pictures "
@@ -66,9 +67,9 @@ def say_after_prediction(record, home, paths, cells, **given):
     if not paths and has_files(home, Path("Test data", "Masks")):
         say_next("evaluate", data=home, out=given["out"])
     elif record.classes == 1 and not slides:
-        say_correct(1, home, paths, model=given["model"], runs=given["runs"])
-    elif cells:  # which are corrected in QuPath, and put into Raw data
+        say_correct(1, home, paths, model=given["model"], runs=given["runs"], **vars(record.stated))
+    elif wanted.with_cells():  # which are corrected in QuPath, and put into Raw data
         say_next("prepare", data=home)
     else:
-        diameter = [f"--diameter {record.stated.diameter:g}"] if record.stated.diameter else []
-        say_next(" ".join(["predict", *map(typed, paths), "--cells", *diameter]), **given)
+        words = ["predict", *map(typed, paths), "--cells", *wanted.typed()]
+        say_next(" ".join(words), **given, **vars(record.stated))

@@ -15,6 +15,7 @@ from correcting.desk import Desk
 from correcting.opening import Masks, Network
 from correcting.pictures import find_pictures
 from correcting.retraining import Trainer
+from predicting.magnification import Stated
 from predicting.predictor import Predictor
 from reading.images import read_mask, write_png
 from tests.correcting.served import serving
@@ -25,7 +26,7 @@ from weights.start import PAP_SMEAR
 class Square:
     """Stands for a `Predictor`: finds a square of so many pixels as the name of its file says."""
 
-    classes = 1
+    classes, stated = 1, Stated()
 
     def __init__(self, path):
         self.side = int(path.read_text())

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import tifffile
 
 import main
+from correcting.opening import Network
+from correcting.pictures import find_pictures
 from predicting import whole_slides
 from predicting.folder import Wanted, predict_files
-from predicting.magnification import Stated, of_use
+from predicting.magnification import Stated, of_use, scale_in
 from predicting.predictor import Predictor
 from reading import images
 from reading.files import InputError
@@ -162,6 +165,61 @@ def test_a_tiff_s_own_resolution_brings_it_to_scale(tmp_path):
     by_hand = metric().mask(metric().probability(image, scale=0.5))
     np.testing.assert_array_equal(images.read_mask(tmp_path / "out" / "a_predict.png") > 0, by_hand > 0)
     assert dice(truth, by_hand) > 0.9
+
+
+def test_what_the_network_gets_is_the_picture_at_the_size_it_is_seen():
+    image, _ = smear(times=2)
+    told = opened(diameter=45.3)
+    seen = told.network_input(image[..., None], scale=0.5)
+    assert seen.shape == (300, 400, 1) and seen.min() >= 0 and seen.max() <= 1
+
+
+def test_fields_beside_those_that_a_model_learnt_are_seen_as_these_were(tmp_path):
+    images.write_png(tmp_path / "a.png", np.zeros((9, 9), np.uint8))
+    told = opened(diameter=2 * opened().metadata["objects"]["typical_px"])
+    learnt = told.metadata["training"][0]
+    assert scale_in(told, tmp_path / "a.png") == scale_in(told, tmp_path / "a.png", ["other"]) == 0.5
+    assert scale_in(told, tmp_path / "a.png", ["other", learnt]) == 1
+
+
+def test_cells_to_correct_and_the_scores_around_a_training_follow_predict(tmp_path):
+    image, truth = smear(times=4)
+    images.write_png(tmp_path / "a.png", image)
+    network = Network(PAP_SMEAR, partial(Predictor, stated=Stated(80)))
+    (picture,) = find_pictures(tmp_path, [tmp_path / "a.png"])
+    by_predict = opened(diameter=80)
+    expected = by_predict.mask(by_predict.probability(image, scale=by_predict.scale()))
+    np.testing.assert_array_equal(network.mask(picture.pair, image), expected)
+    np.testing.assert_array_equal(
+        network.mask(picture.pair, image, ["EDF000"]), opened().mask(opened().probability(image))
+    )
+    assert dice(truth, network.labels(picture)) > 0.9
+
+
+def test_correct_refuses_before_the_page_what_the_model_cannot_make_use_of(tmp_path, capsys):
+    images.write_png(tmp_path / "a.png", np.zeros((9, 9), np.uint8))
+    arguments = [str(tmp_path / "a.png"), "--data", str(tmp_path / "d"), "--model", str(PAP_SMEAR), "--no-browser"]
+    assert main.main(["correct", *arguments, "--diameter", "0.1"]) == 2
+    out, error = capsys.readouterr()
+    assert "the page" not in out and error.startswith("error: --diameter 0.1: ") and error.count("\n") == 1
+
+
+def test_a_slide_s_cells_of_another_size_are_said_too_with_the_part_that_was_predicted(tmp_path, capsys):
+    image, _ = smear(600, 800)
+    small = np.repeat(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)[..., None], 3, 2)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for step in (1, 4):
+            tiff.write(
+                small[::step, ::step], tile=(128, 128), photometric="rgb", metadata=None, subfiletype=int(step > 1)
+            )
+    arguments = ["predict", str(tmp_path / "a.tif"), "--out", str(tmp_path / "out"), "--model", str(PAP_SMEAR)]
+    assert main.main([*arguments, "--region", "0,0,400,290"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "what the model learnt" in line]
+    command = shlex.split(line.partition("python main.py ")[2])
+    assert 6 < float(command[command.index("--diameter") + 1]) < 15
+    assert command[command.index("--region") + 1] == "0,0,400,290"
+    assert main.main(command) == 0
+    assert "what the model learnt" not in capsys.readouterr().out
 
 
 def test_one_line_says_that_cells_have_another_size_with_the_command(tmp_path, capsys):

@@ -1,8 +1,10 @@
 """What to annotate next: laws of the order, the places, and what a user sees of it."""
 
 import csv
+import shlex
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 import main
 from predicting import suggest
+from predicting.magnification import Stated
 from predicting.predictor import Predictor
 from reading import images
 from reading.files import InputError
@@ -50,6 +53,22 @@ def test_the_order_does_not_depend_on_the_order_of_the_files(predictor, tmp_path
     orders = [names(suggest.rank(predictor, given, ())[0]) for given in (paths, paths[::-1], paths[2:] + paths[:2])]
     assert orders[0] == orders[1] == orders[2]
     assert sorted(orders[0]) == [path.stem for path in paths]
+
+
+def test_what_is_stated_of_the_pictures_counts_and_is_in_the_command_that_comes_next(tmp_path, capsys):
+    for i in range(2):
+        images.write_png(tmp_path / "new" / f"{i}.png", cv2.resize(smear(i), None, fx=4, fy=4))
+    arguments = [str(tmp_path / "new"), "--data", str(tmp_path / "data"), "--model", str(PAP_SMEAR)]
+    assert main.main(["suggest", *arguments, "--diameter", "64"]) == 0
+    command = shlex.split(capsys.readouterr().out.partition("next: python main.py ")[2].splitlines()[0])
+    assert main.command_line().parse_args(command).diameter == 64
+    told = Predictor(PAP_SMEAR, stated=Stated(64))
+    (first, *_) = csv.DictReader((tmp_path / "data" / "Suggested" / TABLE).read_text().splitlines())
+    path = tmp_path / "new" / first["image"]
+    assert float(first["doubt"]) == pytest.approx(suggest.look_at(told, path).doubt, abs=1e-3)
+    assert suggest.look_at(told, path).doubt < suggest.look_at(Predictor(PAP_SMEAR), path).doubt
+    assert main.main(["suggest", *arguments, "--diameter", "0.1"]) == 2
+    assert capsys.readouterr().err.count("--diameter 0.1") == 1
 
 
 def test_of_two_equal_pictures_the_second_falls(predictor, tmp_path):

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 import main
 import options
+from predicting.folder import Wanted
+from predicting.magnification import Stated
 from predicting.record import Record
 from reading.images import write_png
 from reporting import next_command as following
@@ -64,14 +67,28 @@ def test_after_a_training(tmp_path, capsys, classes):
 def test_after_a_prediction(tmp_path, capsys):
     data, out, picture = with_tests(tmp_path / "d"), tmp_path / "out", Path("my smear.png")
     given = {"data": data, "model": None, "runs": None, "out": None}
-    following.say_after_prediction(record(out), data, [], None, **given)
+    following.say_after_prediction(record(out), data, [], Wanted(), **given)
     assert only_line(capsys) == (main.evaluate, {"data": data})
-    following.say_after_prediction(record(out), data, [picture], None, **given | {"out": out})
-    assert only_line(capsys) == (main.correct, {"data": data, "paths": [picture]})
+    following.say_after_prediction(record(out), data, [picture], Wanted(), **given | {"out": out})
+    assert only_line(capsys) == (main.correct, {"data": data, "paths": [picture], "stated": {}})
     for change in ({"classes": 3}, {"masks": ["a_predict.tif"]}):
-        following.say_after_prediction(record(out, **change), data, [picture], None, **given | {"out": out})
+        following.say_after_prediction(record(out, **change), data, [picture], Wanted(), **given | {"out": out})
         command, values = only_line(capsys)
         assert command == main.predict and values["wanted"] == {"cells": True} and values["out"] == out
+
+
+def test_what_was_stated_of_the_pictures_is_in_the_command_that_comes_next(tmp_path, capsys):
+    told, picture, given = {"diameter": 40.5, "um_per_px": None}, Path("a.png"), {"data": None, "model": None}
+    given |= {"runs": None, "out": None}
+    stated = replace(record(tmp_path), stated=Stated(**told))
+    following.say_after_prediction(stated, tmp_path, [picture], Wanted(), **given)
+    command, values = only_line(capsys)
+    assert command == main.correct and values["stated"] == {"diameter": 40.5}
+    for one in (replace(stated, classes=3), replace(stated, stated=Stated(None, 0.25), classes=3)):
+        following.say_after_prediction(one, tmp_path, [picture], Wanted(region=[1, 2, 3, 4]), **given)
+        command, values = only_line(capsys)
+        said = {name: value for name, value in vars(one.stated).items() if value}
+        assert command == main.predict and values["wanted"] == {"cells": True, "region": [1, 2, 3, 4]} | said
 
 
 def test_corrections_go_into_the_data_folder_and_by_the_runs_that_the_model_is_of(tmp_path, capsys):
@@ -84,7 +101,7 @@ def test_corrections_go_into_the_data_folder_and_by_the_runs_that_the_model_is_o
     (runs / "first" / "settings.json").write_text(json.dumps(card))
     pictures = data / "Test data" / "Images"
     assert main.main(["predict", str(pictures), "--out", str(tmp_path / "m9"), "--runs", str(runs)]) == 0
-    assert only_line(capsys) == (main.correct, {"data": data, "paths": [pictures], "runs": runs})
+    assert only_line(capsys) == (main.correct, {"data": data, "paths": [pictures], "runs": runs, "stated": {}})
     assert main.main(["predict", "--data", str(data), "--runs", str(runs)]) == 0
     assert main.main(["evaluate", "--data", str(data)]) == 0
     out = capsys.readouterr().out.splitlines()
