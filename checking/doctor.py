@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from checking import copies, image_checks, mask_checks
+from checking import copies, image_checks, mask_checks, sizes
 from checking.contact_sheet import write_contact_sheet
 from checking.findings import FEW, KINDS, ORDER, SEVERITIES, Finding, in_parts
 from checking.pair_facts import PairFacts, files_of, gather_facts
@@ -66,7 +66,8 @@ def examine(data_dir, classes=1, foreground=None, ignore=None, thorough=True, qu
     data_dir : path of the data folder.
     classes, foreground : what the mask values mean, as in `survey.Survey.coding`.
     ignore : mask values of pixels that are to be ignored, as in `survey.survey`.
-    thorough : bool; False leaves out near duplicates and overlaps, the search for which takes longest.
+    thorough : bool; False leaves out near duplicates and overlaps, the search for which takes longest, and the sizes of
+        objects.
     quiet : bool, no progress bar.
 
     Returns a `Diagnosis`. Raises nothing for what is wrong with the data: that is what the findings say.
@@ -91,6 +92,7 @@ def examine(data_dir, classes=1, foreground=None, ignore=None, thorough=True, qu
     image_checks.check_exact_copies(case)
     if thorough:
         image_checks.check_likeness(case, quiet)
+        sizes.check_sizes(case, coding, contents, quiet)
     image_checks.check_edges(case)
     image_checks.check_copied_masks(case)
     mask_checks.check_fit(case)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from data import IGNORED, Examples, PairedImageDataGenerator, TrainingBatches, ValidationBatches
 from pairing.groups import split_by_group
+from pairing.magnification import common_scale
 from pairing.objects import sizes
 from pairing.pairs import TEST, TRAIN
 from pairing.survey import read_folder
@@ -28,7 +29,6 @@ from training import precision, run_card, run_folder
 from training.callbacks import ProgressBar
 from training.fitting import Fitting, seeded
 from training.losses import loss_name, make_loss
-from training.magnification import common_scale
 from training.settings import MIXED
 
 # oneDNN's buffers for the gradients of the kernels are kept, not allocated for each step anew (benchmarks/README.md)

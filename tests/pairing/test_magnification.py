@@ -6,12 +6,12 @@ import pytest
 import tifffile
 
 from pairing.examples import Examples
+from pairing.magnification import common_scale
 from pairing.masks import MaskCoding
 from pairing.objects import areas_of, sizes
 from pairing.pairs import Pair
 from reading.files import InputError
 from reading.images import write_png
-from training.magnification import common_scale
 
 
 def write(folder, stated):
