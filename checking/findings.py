@@ -98,9 +98,10 @@ KINDS = {
     "no contrast": ("warning", "There is at most noise, which is not stretched to look like cells.",
         "Leave it if truly nothing is there; otherwise export it again from the original file."),
     "object sizes": ("warning", "A network finds what has the size that it learnt; of two magnifications it learns "
-        "each less well.", "Look at them. If they were taken at another magnification, save all pictures as TIFF with the "
-        "true size of their pixels (Fiji: Image › Properties…), so that training and prediction bring them to one; or "
-        "scale them, and their masks, to the size of the rest. Where only test pictures differ: predict --diameter."),
+        "each less well.",
+        "Look at them. If they were taken at another magnification, save all pictures as TIFF with the true size of "
+        "their pixels (Fiji: Image › Properties…), so that training and prediction bring them to one; or scale them, "
+        "and their masks, to the size of the rest. Where only test pictures differ: predict --diameter."),
     "sizes of pixels": ("warning", "Pictures are brought to one magnification only where all of them state it.",
         "Save the others as TIFF with the size of their pixels too (Fiji: Image › Properties…); or, where it is the "
         "same for all, train with --um-per-px."),

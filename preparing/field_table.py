@@ -11,6 +11,7 @@ from pairing.pairs import TEST, TRAIN, Pair, find_pairing, has_files
 from preparing.told import PREPARED, read_noted
 from reading import images
 from reading.files import NOT_KNOWN, InputError, as_one_name, is_numbered, replacing, sha256, stem_of, write_json
+from reading.pixel_size import um_per_px
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Field:
     cut_from : of a tile, the field in `Raw data/Images` that it is a piece of; else "".
     row, column : where in that field its first pixel lies.
     low, high, least : of a tile, the `intensity.Spread` of that field, one number a channel with spaces between.
+    um_per_px : micrometres per pixel that the picture states, which training goes by; "" where it states none.
     """
 
     file: str
@@ -40,6 +42,7 @@ class Field:
     low: str = ""
     high: str = ""
     least: str = ""
+    um_per_px: str = ""
 
     @property
     def folder(self):
@@ -74,7 +77,7 @@ def read_fields(data_dir):
     try:
         rows = [
             Field(**{column.name: column.type(row[column.name]) for column in fields(Field)})
-            for row in read_table(path)
+            for row in ({"um_per_px": ""} | row for row in read_table(path))  # which earlier versions did not note
         ]
         if not all(row.file and row.mask and row.group and row.part in ("train", "test") for row in rows):
             raise ValueError("a cell without what belongs there")
@@ -113,6 +116,12 @@ def of_same_content(fields, image, digest=None):
                 yield pair, part
 
 
+def stated_size(image):
+    """The column `um_per_px` of a picture file."""
+    size = um_per_px(image)
+    return f"{size:.6g}" if size else ""
+
+
 def fields_text(rows):
     """The text of `fields.csv`."""
     text = io.StringIO()
@@ -142,7 +151,8 @@ def note_mask(data_dir, part, file, mask, group=None):
     elif own and mask is not None:
         rows[rows.index(own[0])] = replace(own[0], mask=mask)
     elif mask is not None and group is not None:
-        rows.append(Field(file, mask, group, part))
+        new = Field(file, mask, group, part)
+        rows.append(replace(new, um_per_px=stated_size(new.pair(data_dir).image)))
     else:
         return
     path = Path(data_dir) / FIELD_TABLE

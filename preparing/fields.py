@@ -31,8 +31,9 @@ def cut_fields(found, folder, quiet=False):
     Parameters
     ----------
     found : list of `pairs.Pair`.
-    folder : where the fields are written, `Images/<stem>_region<n>.png` (TIFF for 16-bit colour and fractions) and
-        `Masks/<stem>_region<n>.geojson`, counting from 1 in the order of the annotation file. The latter also states
+    folder : where the fields are written, `Images/<stem>_region<n>.png` (TIFF where the slide states the size of its
+        pixels, which it keeps, and for 16-bit colour and fractions) and `Masks/<stem>_region<n>.geojson`, counting from
+        1 in the order of the annotation file. The latter also states
         where in the image the field lies: `"cut_from": {"image": …, "row": …, "column": …}`, of its first pixel.
 
     Returns (pairs, remarks): list of `pairs.Pair`, and a list of lines for people. Raises `InputError` for a slide that
@@ -117,9 +118,9 @@ def _cut(pair, drawing, folder):
                     outlines = {i: shape for i, shape in outlines.items() if _meets(shape, inner)}
             used[list(outlines)] = True
             stem = f"{pair.stem}_region{number}"
-            path = folder / "Images" / (stem + images.lossless_suffix(picture))
+            path = folder / "Images" / (stem + images.lossless_suffix(picture, image.mpp))
             mask = folder / "Masks" / f"{stem}.geojson"
-            images.write(path, picture)
+            images.write(path, picture, um_per_px=image.mpp)
             write_geojson(mask, [*outlines.values(), *areas], {"image": pair.image.name, "row": row, "column": column})
             fields.append(Pair(stem, path, mask, pair.group))
     return fields, int((~used).sum()), odd

@@ -17,7 +17,7 @@ from pairing.groups import FIELD_TABLE, grouped_by
 from pairing.masks import MaskCoding
 from pairing.survey import survey
 from preparing import earlier
-from preparing.field_table import Field, clear_half_written, fields_text, name_of
+from preparing.field_table import Field, clear_half_written, fields_text, name_of, stated_size
 from preparing.finding import CUT, fields_of, find
 from preparing.split import before, change_lines, parts_of
 from preparing.standing import KEEP, SAME, TAKE, Copies, files_of, named, put_away
@@ -368,6 +368,7 @@ class _Preparing:
                     low,
                     high,
                     least,
+                    stated_size(pair.image),
                 )  # fmt: skip
             )
         return rows, changes

@@ -14,6 +14,7 @@ from pairing.shades import COLOUR
 from pairing.survey import LOSSY_SUFFIXES
 from reading import images, intensity
 from reading.files import NUMBERED, InputError, is_numbered, replacing
+from reading.pixel_size import um_per_px
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def cut_tiles(pair, image, stored, ids, told, folder):
             f"{pair.mask}: a JPEG mask, whose edges only the whole of it explains; expected another kind to be cut "
             "into tiles. Save it as PNG, or leave --tile-size out."
         )
-    spread, suffix, pieces = intensity.spread_of(image), images.lossless_suffix(image), []
+    spread, size, pieces = intensity.spread_of(image), um_per_px(pair.image), []
+    suffix = images.lossless_suffix(image, size)
     for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
         stem = f"{pair.stem}_tile_{i:02d}_{j:02d}"
         place = np.s_[row : min(row + told.tile_px, height), column : min(column + told.tile_px, width)]
@@ -93,7 +95,7 @@ def cut_tiles(pair, image, stored, ids, told, folder):
         if not counts[1]:
             continue
         tile = replace(pair, stem=stem, image=folder / "Images" / f"{stem}{suffix}")
-        images.write(tile.image, image[place])
+        images.write(tile.image, image[place], um_per_px=size)
         tile = replace(tile, mask=_cut_mask(pair.mask, stored, place, folder / "Masks" / stem))
         pieces.append(Piece(tile, "train", *counts, pair.image.name, row, column, spread))
     return pieces

@@ -183,23 +183,37 @@ def save_png(file, array, software=None, compress_level=3):
     image.save(file, format="PNG", compress_level=compress_level, pnginfo=notes)
 
 
-def write_tiff(path, array, software=None):
-    """Write a (height, width) or (height, width, 3) array of numbers, such as uint16 colour or float32, atomically."""
+def write_tiff(path, array, software=None, um_per_px=None):
+    """Write a (height, width) or (height, width, 3) array of numbers, such as uint16 colour or float32, atomically.
+
+    um_per_px : micrometres per pixel, for the file's resolution tags; None: unknown.
+    """
     import tifffile
 
     photometric = "rgb" if array.ndim == 3 else "minisblack"
+    sides = {"resolution": (1e4 / um_per_px,) * 2, "resolutionunit": "CENTIMETER"} if um_per_px else {}
     with replacing(path) as temporary:
         tifffile.imwrite(
-            temporary, array, photometric=photometric, compression="zlib", metadata=None, software=software
+            temporary, array, photometric=photometric, compression="zlib", metadata=None, software=software, **sides
         )
 
 
-def lossless_suffix(image):
-    """What `write` can keep an image (height, width, channels) in: `.png` for 8-bit and 16-bit grey, else `.tif`."""
-    return ".png" if image.dtype == np.uint8 or (image.dtype == np.uint16 and image.shape[2] == 1) else ".tif"
+def lossless_suffix(image, um_per_px=None):
+    """What `write` can keep an image (height, width, channels) in, and the size of its pixels where that is known.
+
+    `.png` for 8-bit and 16-bit grey whose pixels have no known size, else `.tif`.
+    """
+    plain = image.dtype == np.uint8 or (image.dtype == np.uint16 and image.shape[2] == 1)
+    return ".png" if plain and not um_per_px else ".tif"
 
 
-def write(path, array, software=None):
-    """Write (height, width) or (height, width, 1 or 3) as PNG or TIFF, by the suffix of `path`, atomically."""
+def write(path, array, software=None, um_per_px=None):
+    """Write (height, width) or (height, width, 1 or 3) as PNG or TIFF, by the suffix of `path`, atomically.
+
+    um_per_px : as for `write_tiff`; a PNG keeps none.
+    """
     array = array[..., 0] if array.shape[2:] == (1,) else array
-    (write_png if Path(path).suffix == ".png" else write_tiff)(path, array, software)
+    if Path(path).suffix == ".png":
+        write_png(path, array, software)
+    else:
+        write_tiff(path, array, software, um_per_px)

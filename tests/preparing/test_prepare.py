@@ -25,6 +25,7 @@ from preparing.told import UNFINISHED, Told, as_told, ignored, say_as_told, stac
 from reading import decoding, folder_lock, images, intensity
 from reading.files import NOT_KNOWN, InputError, holds_files, write_json
 from reading.images import write_png
+from reading.pixel_size import um_per_px
 from tests.slide_files import make_slide
 
 
@@ -915,8 +916,10 @@ def test_a_real_slide_from_the_command_line(tmp_path, capsys, real_data):
     assert "2 Region* areas of cmu-1-small-region.svs" in printed and "foreground: above 0" in printed
     (train,) = [line.split() for line in printed.splitlines() if line.startswith("train")]
     assert train[1:3] == ["1", "2"]  # 400×512 and, cut off at the slide's border, 467×320
-    assert images.size(tmp_path / "data/Raw data/Images/cmu-1-small-region_region2.png") == (467, 320)
-    assert {row["group"] for row in rows_of(tmp_path / "data")} == {"cmu-1-small-region"}
+    assert images.size(tmp_path / "data/Raw data/Images/cmu-1-small-region_region2.tif") == (467, 320)
+    rows = rows_of(tmp_path / "data")
+    assert {(row["group"], row["um_per_px"]) for row in rows} == {("cmu-1-small-region", "0.499")}
+    assert um_per_px(tmp_path / "data/Train data/Images/cmu-1-small-region_region2.tif") == pytest.approx(0.499)
     assert main.main(command) == 0
     assert "already prepared" in capsys.readouterr().out
 
