@@ -84,4 +84,6 @@ def _areas(facts, coding, drawn, contents):
     ids = coding.class_ids(stored)
     ids[ids == IGNORED] = 0
     objects, _ = numbered_objects(facts.pair, ids, coding, drawn, stored.values)
-    return areas_of((ids == 2 if coding.classes == 3 else ids > 0) if objects is None else objects)
+    if objects is None:
+        objects = ids > 0 if coding.classes == 1 else ids == 2 if coding.classes == 3 else ids
+    return areas_of(objects)
