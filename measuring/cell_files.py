@@ -15,6 +15,7 @@ from measuring.counting import Tally, interval
 from measuring.divisions import division
 from measuring.measurements import measure
 from measuring.selection import areas, box_sizes, choose, largest_area_px, touch_edge
+from measuring.whole_cells import polygonise_whole, upper
 from pairing.outlines import ANNOTATION, DETECTION
 from pairing.polygons import polygonise
 from pairing.qupath_geojson import CELL, NUCLEUS
@@ -66,7 +67,7 @@ class CellWriter:
         stem = self.out_dir / stem_of(path)
         made = [write_labels(stem, LABELS_SUFFIX, cells.labels), Path(f"{stem}.geojson")]
         if whole is not None:
-            made.append(write_labels(stem, f"_cell{LABELS_SUFFIX}", cells.whole))
+            made.append(write_labels(stem, f"_cell{LABELS_SUFFIX}", upper(cells.whole, cells.labels)))
         write_geojson(made[1], features(cells, table, outlines, whole, role=FOR_QUPATH[self.qupath or "annotations"]))
         rois = Path(f"{stem}_rois.zip")
         made += [rois] if write_rois(rois, cells, outlines, whole) else []
@@ -122,10 +123,10 @@ class CellWriter:
     def _measured(self, mask, image, probability, tally, scale, corner=(0, 0), light=None):
         """The cells of a block that are kept, their outlines, those of whole cells or None, and their table."""
         size, classes = tally.um_per_px, tally.classes
-        found = find_cells(mask, classes, smallest_area_px(size, self.min_area, scale), probability, scale)
+        found = find_cells(mask, classes, smallest_area_px(size, self.min_area, scale), probability, scale, image)
         cells, more = self._chosen(found, probability, tally, corner)
         outlines = polygonise(cells.labels)
-        whole = None if cells.whole is None else polygonise(cells.whole)
+        whole = None if cells.whole is None else polygonise_whole(cells.whole, mask.shape)
         table = measure(cells, image, probability[..., :classes], size, outlines, corner, light) | more
         return cells, outlines, whole, table
 
@@ -237,9 +238,9 @@ def features(cells, table, outlines, whole=None, corner=(0, 0), place=WHERE_IT_I
     As detections, with three classes, they are QuPath's cells, each with its nucleus; as annotations, which have none,
     two: the nucleus lies on the cell, where there is cytoplasm, and has the measurements, which are its own.
 
-    cells, table : as `find_cells` and `measure` give them; outlines, whole : `polygonise` of the labels and of the
-    whole cells; corner : first row and column of the block in its image; place : of that image in its file, see
-    `reading.large_images`; role : `ANNOTATION` or `DETECTION`.
+    cells, table : as `find_cells` and `measure` give them; outlines, whole : `polygonise` of the labels, and
+    `polygonise_whole` of the whole cells; corner : first row and column of the block in its image; place : of that
+    image in its file, see `reading.large_images`; role : `ANNOTATION` or `DETECTION`.
     Yields dictionaries.
     """
     several = len(set(cells.classes.tolist())) > 1 or "class" in table
@@ -393,8 +394,10 @@ def draw(image, cells):
     colours = np.array(
         [OUTLINE_COLOURS[(n - 1) % len(OUTLINE_COLOURS) if several else 0] for n in cells.classes] or [0]
     )
-    for labels, colour in ((cells.whole, OUTLINE_COLOURS[1]), (cells.labels, None)):
-        if labels is not None and labels.any():
-            border = find_boundaries(labels, mode="inner")
-            picture[border] = colours[labels[border] - 1] if colour is None else colour
+    for cell in cells.whole or ():
+        place, rim = cell.rim(cells.labels.shape)
+        picture[place][rim] = OUTLINE_COLOURS[1]
+    if cells.labels.any():
+        border = find_boundaries(cells.labels, mode="inner")
+        picture[border] = colours[cells.labels[border] - 1]
     return picture

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from measuring.overlaps import complete
+from measuring.whole_cells import parted_cells
 from pairing.objects import components
 from reading.intensity import to_8_bits
 
@@ -35,13 +37,13 @@ class Cells:
     labels : int32 ndarray of shape (height, width): 0 on background, 1 … n on the n objects, in the order of their
         first pixels, class by class. With three classes these are the nuclei.
     classes : uint8 ndarray of shape (n,), the class id of each.
-    whole : with three classes, int32 ndarray of shape (height, width): each nucleus together with its cytoplasm, by the
-        same numbers; else None.
+    whole : with three classes, a tuple of n `WholeCell`: each nucleus together with its cytoplasm, in a box of its own,
+        in the same order. They may share pixels (`whole_cells.upper` makes a label image of them). Else None.
     """
 
     labels: np.ndarray
     classes: np.ndarray
-    whole: np.ndarray | None = None
+    whole: tuple | None = None
 
     def __len__(self):
         return len(self.classes)
@@ -59,7 +61,7 @@ def smallest_area_px(um_per_px=None, min_area=None, scale=1.0):
     return (MIN_AREA_UM2 if min_area is None else min_area) / um_per_px**2
 
 
-def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None, scale=1.0):
+def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None, scale=1.0, image=None):
     """The separate cells of a predicted mask.
 
     Three classes are background, cytoplasm and nucleus: the objects are the nuclei, and each has its cytoplasm. Of any
@@ -74,6 +76,8 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None, scale
         an object alone tells where to divide it, and all are kept. With one class a second channel may be there, the
         answer that keeps objects apart (`model.with_apart`): it tells where to divide.
     scale : see `separate`.
+    image : ndarray of shape (height, width, 1 or 3) that the mask was made of, which tells how cells overlap; None:
+        cytoplasm is parted between nuclei, and no pixel is shared.
 
     Returns `Cells`.
     """
@@ -90,7 +94,7 @@ def find_cells(mask, classes=1, min_area_px=MIN_AREA_PX, probability=None, scale
 
     if classes == 3:
         labels = of_class(2)
-        return Cells(labels, np.full(labels.max(), 2, np.uint8), join_cytoplasm(labels, mask > 0))
+        return Cells(labels, np.full(labels.max(), 2, np.uint8), join_cytoplasm(labels, mask > 0, image))
     labels, numbers = np.zeros(mask.shape, np.int32), []
     for number in range(1, max(2, classes)):
         found = of_class(number)
@@ -254,24 +258,39 @@ def hole_sizes(mask):
     return areas[numbers[1:-1, 1:-1]]
 
 
-def join_cytoplasm(nuclei, body):
-    """Nuclei with their cytoplasm: int32 (height, width), the numbers of the nuclei, 0 elsewhere.
+def join_cytoplasm(nuclei, body, image=None):
+    """Nuclei with their cytoplasm: a tuple of `WholeCell`, in the order of their numbers.
 
-    A pixel of `body` goes to the nucleus that is nearest on ways within the body, so that cells that overlap part in
-    the middle. Cytoplasm without a nucleus is no cell here.
+    A piece of `body` with one nucleus is its cell. Between several it is parted: a pixel goes to the nucleus that is
+    nearest on ways within the piece. Where the image is known, cells that overlap then get what they share
+    (`overlaps.complete`). Cytoplasm without a nucleus is no cell here.
 
-    nuclei: int32 ndarray of shape (height, width); body: bool ndarray of that shape, cytoplasm and nuclei.
+    nuclei: int32 ndarray of shape (height, width); body: bool ndarray of that shape, cytoplasm and nuclei; image: see
+    `find_cells`.
+    """
+    whole = {}
+    for box, parted, seeds in pieces(nuclei, body):
+        alone = image is None or (seeds == seeds.max())[seeds > 0].all()
+        found = parted_cells(parted) if alone else complete(parted, seeds, image[box])
+        whole |= {number: cell.moved(box[0].start, box[1].start) for number, cell in found.items()}
+    return tuple(whole[number] for number in sorted(whole))
+
+
+def pieces(nuclei, body):
+    """Each connected piece of cytoplasm that has a nucleus, parted in the middle between its nuclei.
+
+    Parameters as in `join_cytoplasm`. Yields (box, parted, nuclei): slices, and int32 arrays of that size by the
+    numbers of the nuclei; 0 outside the piece, and outside its nuclei.
     """
     from scipy.ndimage import find_objects
     from skimage.segmentation import watershed
 
     parts = components(body | (nuclei > 0))
-    whole = nuclei.copy()
     for number, box in enumerate(find_objects(parts), start=1):  # alone: ties then do not hang on the rest of the image
-        inside, seeds = parts[box] == number, np.where(parts[box] == number, nuclei[box], 0)
+        inside = parts[box] == number
+        seeds = np.where(inside, nuclei[box], 0)
         if seeds.any():
-            whole[box][inside] = watershed(np.zeros(seeds.shape, np.uint8), seeds, mask=inside)[inside]
-    return whole
+            yield box, watershed(np.zeros(seeds.shape, np.uint8), seeds, mask=inside), seeds
 
 
 def whole_components(bands, largest_hole=LARGEST_HOLE):

@@ -32,7 +32,8 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, corner=(0,
         stain vectors of Ruifrok and Johnston (Anal. Quant. Cytol. Histol. 23, 2001), as in scikit-image's `rgb2hed`.
     confidence : the mean probability of the cell's class, 0…1.
     cytoplasm_area, nucleus_cytoplasm_ratio : with three classes; all others then are of the nucleus. The ratio is the
-        nucleus's area over that of the cytoplasm around it; NaN where there is none.
+        nucleus's area over that of the cytoplasm around it; NaN where there is none. Both are of whole cells: pixels
+        that two cells share count in both.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, corner=(0,
     channel = cells.classes[owners] if probability.shape[2] > 1 else 0
     table["confidence"] = _mean(probability[rows, columns, channel].astype(np.float64), owners, area)
     if cells.whole is not None:
-        cytoplasm = np.bincount(cells.whole.ravel(), minlength=len(cells) + 1)[1:] - area
+        cytoplasm = np.array([np.count_nonzero(cell.pixels) for cell in cells.whole], np.int64) - area
         table[f"cytoplasm_area_{square}"] = cytoplasm * side**2
         table["nucleus_cytoplasm_ratio"] = np.where(cytoplasm > 0, area / np.maximum(cytoplasm, 1), np.nan)
     return table

@@ -4,6 +4,7 @@ The smallest size is `cells.smallest_area_px`'s, since holes and divisions hang 
 """
 
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 
@@ -41,8 +42,8 @@ def _boxes(cells):
     """First row, first column, and those after the last, of each cell with its cytoplasm: int64 (n, 4)."""
     from scipy.ndimage import find_objects
 
-    labels = cells.labels if cells.whole is None else cells.whole
-    found = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in find_objects(labels)]
+    places = find_objects(cells.labels) if cells.whole is None else [cell.place() for cell in cells.whole]
+    found = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in places]
     return np.array(found, np.int64).reshape(-1, 4)
 
 
@@ -74,5 +75,5 @@ def choose(cells, kept):
     """The `Cells` where `kept`, bool (n,), is true, in the same order and numbered from 1."""
     numbers = np.zeros(len(cells) + 1, np.int32)
     numbers[1:][kept] = np.arange(1, np.count_nonzero(kept) + 1)
-    whole = None if cells.whole is None else numbers[cells.whole]
+    whole = None if cells.whole is None else tuple(compress(cells.whole, kept))
     return replace(cells, labels=numbers[cells.labels], classes=cells.classes[kept], whole=whole)

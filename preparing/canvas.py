@@ -80,6 +80,7 @@ class Canvas:
         self.cytoplasm = np.zeros((n, n, channels), np.float32)
         self.nuclei = np.zeros((n, n, channels), np.float32)
         self.classes = np.zeros((n, n), np.uint8)
+        self.bodies = []  # of each cell: its place on the canvas, its pixels there, and (y, x) of its nucleus or None
         self.numbers, self.count = np.zeros((n, n), np.int32), 0  # of the nuclei, the upper one's where two overlap
         self.coarse, self.fine = texture(rng, (n, n), 9.0), texture(rng, (n, n), 2.2)
         self.wrinkles = texture(rng, (n, n), 24.0)

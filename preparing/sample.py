@@ -200,8 +200,12 @@ def add_cell(canvas, rng, slide, y, x, radius):
     patch = smooth(patch, defocus)
     canvas.add(canvas.cytoplasm, patch, y, x, stain_of(rng, slide, superficial))
     canvas.mark(cover, y, x, CYTOPLASM)
-    if rng.random() < 0.97:
-        y, x = y + nucleus[1], x + nucleus[0]
+    there, here = canvas.cut(half, y, x)
+    y, x = y + nucleus[1], x + nucleus[0]
+    nucleated = rng.random() < 0.97
+    if there is not None:
+        canvas.bodies.append((there, cover[here] >= 0.5, (y, x) if nucleated else None))
+    if nucleated:
         pyknotic = superficial != (rng.random() < 0.15)
         reach = add_nucleus(canvas, rng, slide, y, x, pyknotic, 0.6 * defocus)
         if rng.random() < TWO_NUCLEI:  # beside each other, or one on the other
@@ -323,6 +327,13 @@ def numbered_field(slide, field, *, size=1024, seed=0, colour=False):
         nuclei: int32 (size, size), 0 or the number of a nucleus, from 1 in the order of their first pixels; where two
             overlap, that of the upper one. Lobes of leukocytes are numbered one by one.
     """
+    inside = np.s_[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
+    image, canvas = draw_field(slide, field, size, seed, colour)
+    return image, canvas.classes[inside].copy(), canvas.nuclei_within(inside)
+
+
+def draw_field(slide, field, size, seed, colour):
+    """The picture of one field, and the canvas that it was taken of."""
     specimen = make_specimen(slide, seed)
     rng = np.random.default_rng((seed, slide, field))
     canvas = Canvas(rng, size, 3 if colour else 1)
@@ -353,7 +364,7 @@ def numbered_field(slide, field, *, size=1024, seed=0, colour=False):
         add_nucleus(canvas, rng, specimen, *anywhere(), rng.random() < 0.5)
     inside = np.s_[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
     density = canvas.nuclei[inside] + PILE * (1 - np.exp(-canvas.cytoplasm[inside] / PILE))
-    return photograph(rng, specimen, density), canvas.classes[inside].copy(), canvas.nuclei_within(inside)
+    return photograph(rng, specimen, density), canvas
 
 
 def photograph(rng, slide, density):

@@ -19,6 +19,7 @@ from main import main
 from measuring.cell_files import CellWriter, draw, features, write_geojson, write_labels, write_rois
 from measuring.cells import Cells, find_cells
 from measuring.measurements import measure
+from measuring.whole_cells import polygonise_whole, upper
 from pairing.annotations import read_annotation, read_drawing, read_shapes
 from pairing.outlines import rasterise as outline_mask
 from pairing.polygons import polygonise
@@ -39,10 +40,14 @@ def scattered(seed, classes=1):
     return cells, measure(cells, rng.integers(0, 256, (12, 15, 3), np.uint8), probability)
 
 
+def outlined(cells):
+    return None if cells.whole is None else polygonise_whole(cells.whole, cells.labels.shape)
+
+
 def truth(cells, classes):
     """Class ids of what belongs to a cell."""
     ids = np.r_[0, cells.classes][cells.labels]
-    return np.where((cells.whole > 0) & (ids == 0), 1, ids) if classes == 3 else ids
+    return np.where((upper(cells.whole, cells.labels) > 0) & (ids == 0), 1, ids) if classes == 3 else ids
 
 
 @pytest.mark.parametrize("classes", [1, 3, 4])
@@ -50,7 +55,7 @@ def truth(cells, classes):
 def test_our_reader_gives_back_the_masks(tmp_path, classes, seed):
     cells, table = scattered(seed, classes)
     outlines = polygonise(cells.labels)
-    whole = None if cells.whole is None else polygonise(cells.whole)
+    whole = outlined(cells)
     write_rois(tmp_path / "a.zip", cells, outlines, whole)
     write_geojson(tmp_path / "a.geojson", features(cells, table, outlines, whole))
     for name in ("a.zip", "a.geojson"):
@@ -74,7 +79,7 @@ def test_annotations_come_back_as_the_cells_they_are_whatever_their_order(tmp_pa
     mask[cv2.GaussianBlur(rng.random(mask.shape), (0, 0), 2) < 0.5] = 0  # some alone, some in the holes of others
     cells = find_cells(mask, classes, min_area_px=1)
     table = measure(cells, np.zeros((side, side, 1), np.uint8), np.ones((side, side, classes)))
-    whole = None if cells.whole is None else polygonise(cells.whole)
+    whole = outlined(cells)
     made = list(features(cells, table, polygonise(cells.labels), whole, role="annotation"))
     assert {feature["properties"]["objectType"] for feature in made} <= {"annotation"}
     assert not any("nucleusGeometry" in feature for feature in made)
@@ -98,7 +103,7 @@ def test_a_nucleus_lies_on_the_cell_that_fills_its_hole(tmp_path):
     nucleus[1:8, 1:8], nucleus[3:6, 3:6] = 2, 1
     cells = find_cells(nucleus, 3, min_area_px=1)
     table = measure(cells, np.zeros((9, 9, 1), np.uint8), np.ones((9, 9, 3)))
-    made = list(features(cells, table, polygonise(cells.labels), polygonise(cells.whole), role="annotation"))
+    made = list(features(cells, table, polygonise(cells.labels), outlined(cells), role="annotation"))
     for order in (made, made[::-1]):
         write_geojson(tmp_path / "a.geojson", order)
         mask, names, *_ = read_annotation(tmp_path / "a.geojson", (9, 9))
@@ -129,14 +134,17 @@ def test_cells_with_cytoplasm_hold_their_nucleus_as_in_qupath(tmp_path):
     mask[5:12, 5:12] = 2
     cells = find_cells(mask, 3)
     table = measure(cells, np.zeros((20, 30, 1), np.uint8), np.ones((20, 30, 3)))
-    (feature,) = features(cells, table, polygonise(cells.labels), polygonise(cells.whole), corner=(100, 0))
+    (feature,) = features(cells, table, polygonise(cells.labels), outlined(cells), corner=(100, 0))
     assert feature["properties"]["objectType"] == "cell"
     assert shape(feature["geometry"]).bounds == (0, 100, 30, 120)
     assert shape(feature["nucleusGeometry"]).bounds == (5, 105, 12, 112)
     assert feature["properties"]["measurements"]["nucleus_cytoplasm_ratio"] == 49 / (600 - 49)
     bare = find_cells(np.where(mask == 1, 0, mask), 3)
     table = measure(bare, np.zeros((20, 30, 1), np.uint8), np.ones((20, 30, 3)))
-    write_geojson(tmp_path / "a.geojson", features(bare, table, polygonise(bare.labels), polygonise(bare.whole)))
+    write_geojson(
+        tmp_path / "a.geojson",
+        features(bare, table, polygonise(bare.labels), outlined(bare)),
+    )
     assert "nucleus_cytoplasm_ratio" not in (tmp_path / "a.geojson").read_text()  # JSON knows no NaN
 
 
