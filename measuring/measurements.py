@@ -51,25 +51,24 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, corner=(0,
     from skimage.measure import regionprops_table
 
     outlines = polygonise(cells.labels) if outlines is None else outlines
-    shapes = regionprops_table(cells.labels, properties=("centroid", "bbox", "perimeter", "eccentricity"))
+    shapes = regionprops_table(cells.labels, properties=("bbox", "perimeter"))
     hulls = np.array([_hull(parts) for parts in outlines.values()]).reshape(-1, 3)
     rows, columns = np.nonzero(cells.labels)
     owners = cells.labels[rows, columns] - 1
     area = np.bincount(owners, minlength=len(cells))
+    down, across = rows - shapes["bbox-0"][owners], columns - shapes["bbox-1"][owners]  # alike in any block
     length, square, side = ("px", "px", 1) if um_per_px is None else ("um", "um2", um_per_px)
-    table = {"cell": np.arange(1, len(cells) + 1)}
-    if probability.shape[2] > 3:
-        table["class"] = cells.classes
+    table = {"cell": np.arange(1, len(cells) + 1)} | ({"class": cells.classes} if probability.shape[2] > 3 else {})
     table |= {
-        "centroid_row_px": shapes["centroid-0"] + corner[0],
-        "centroid_column_px": shapes["centroid-1"] + corner[1],
+        "centroid_row_px": shapes["bbox-0"] + _mean(down, owners, area) + corner[0],
+        "centroid_column_px": shapes["bbox-1"] + _mean(across, owners, area) + corner[1],
         "top_px": shapes["bbox-0"] + corner[0],
         "left_px": shapes["bbox-1"] + corner[1],
         "height_px": shapes["bbox-2"] - shapes["bbox-0"],
         "width_px": shapes["bbox-3"] - shapes["bbox-1"],
         f"area_{square}": area * side**2,
         f"perimeter_{length}": shapes["perimeter"] * side,
-        "eccentricity": shapes["eccentricity"],
+        "eccentricity": _eccentricity(down, across, owners, area),
         "solidity": area / hulls[:, 0],
         f"feret_max_{length}": hulls[:, 1] * side,
         f"feret_min_{length}": hulls[:, 2] * side,
@@ -93,6 +92,18 @@ def measure(cells, image, probability, um_per_px=None, outlines=None, corner=(0,
 
 def _mean(values, owners, area):
     return np.bincount(owners, values, minlength=len(area)) / area
+
+
+def _eccentricity(rows, columns, owners, area):
+    """As scikit-image's, which computes it object by object, in a tenth of the time: of the two second moments."""
+    rows, columns = (values - _mean(values, owners, area)[owners] for values in (rows, columns))
+    tall, wide, both = (
+        _mean(one * other, owners, area) for one, other in ((rows, rows), (columns, columns), (rows, columns))
+    )
+    spread = np.hypot((tall - wide) / 2, both)
+    longest = (tall + wide) / 2 + spread
+    shortest = np.maximum((tall + wide) / 2 - spread, 0)
+    return np.sqrt(1 - shortest / np.where(longest > 0, longest, 1)) * (longest > 0)
 
 
 def _haematoxylin(pixels, light):
