@@ -11,7 +11,8 @@ cells that were not. Cells that are cut by the edge count by what lies in the fi
 Each is measured twice: with cytoplasm parted in the middle between the nuclei, and with whole cells. A cell has three
 layers where two others lie on at least 2 % of it at once.
 
-MODEL.keras comes from `write_sample(FOLDER, classes=3)` of preparing/sample.py and `main.py train --data FOLDER`.
+MODEL.keras comes from `write_sample(FOLDER, classes=3)` of preparing/sample.py and `python main.py train --data FOLDER
+--classes 3`.
 """
 
 import argparse

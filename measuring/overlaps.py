@@ -48,8 +48,24 @@ def complete(parted, nuclei, image):
     for cell in found.values():
         rest[cell.place()][cell.pixels] = 0
     more = parted_cells(rest)
-    found = {number: boxed(cell.pixels, *cell[:2]) for number, cell in found.items()}
-    return {number: joined(cell, more[number]) if number in more else cell for number, cell in found.items()}
+    found = {number: joined(cell, more[number]) if number in more else cell for number, cell in found.items()}
+    _leave_larger_nuclei(found, nuclei)
+    return {number: boxed(cell.pixels, *cell[:2]) for number, cell in found.items()}
+
+
+def _leave_larger_nuclei(found, nuclei):
+    """Take from each whole cell the nuclei of others that are not smaller than itself.
+
+    Of outlines that lie on each other programs take the smaller one for the upper one, and that is to be the nucleus.
+    """
+    areas = np.bincount(nuclei.ravel())
+    for number, cell in found.items():
+        there = nuclei[cell.place()]
+        while True:
+            larger = (areas >= np.count_nonzero(cell.pixels))[there] & (there > 0) & (there != number) & cell.pixels
+            if not larger.any():
+                break
+            cell.pixels[larger] = False
 
 
 def _share_what_is_darker(found, parted, stain):
@@ -78,7 +94,7 @@ def _share_what_is_darker(found, parted, stain):
 
 def step_of(parted):
     """Pixels between two steps: a typical cell has `FINENESS` in its radius. Lobes and specks count little."""
-    radii = np.sort(np.sqrt(np.unique(parted[parted > 0], return_counts=True)[1] / np.pi))
+    radii = np.sort(np.sqrt(np.bincount(parted.ravel())[1:] / np.pi))
     covered = (radii**2).cumsum()
     return radii[np.searchsorted(covered, covered[-1] / 2)] / FINENESS
 

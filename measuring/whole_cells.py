@@ -66,10 +66,11 @@ def parted_cells(labels):
     """The objects of a label image, int32 (height, width), that share no pixel: {number: `WholeCell`}."""
     from scipy.ndimage import find_objects
 
-    numbers = np.unique(labels[labels > 0])
-    dense = np.where(
-        labels > 0, np.searchsorted(numbers, labels) + 1, 0
-    )  # of a piece of a large image, numbers are high
+    there = np.zeros(labels.max(initial=0) + 1, bool)
+    there[labels] = True
+    there[0] = False
+    numbers = np.flatnonzero(there)
+    dense = (np.cumsum(there, dtype=np.int32) * there)[labels]  # of a part of an image: as many boxes as objects
     boxes = enumerate(find_objects(dense), start=1)
     return {
         number: boxed(dense[box] == n, box[0].start, box[1].start)
@@ -106,16 +107,12 @@ def upper(cells, nuclei):
 
 def polygonise_whole(cells, shape):
     """`polygonise` of each whole cell, {number: parts}, in an image of shape (height, width)."""
-    found = {}
-    waiting = dict(enumerate(cells, start=1))
-    while waiting:  # as many label images as cells lie on each other
-        labels, lower = np.zeros(shape, np.int32), {}
-        for number, cell in waiting.items():
-            there = labels[cell.place()]
-            if there[cell.pixels].any():
-                lower[number] = cell
-            else:
-                there[cell.pixels] = number
-        found |= polygonise(labels)
-        waiting = lower
-    return dict(sorted(found.items()))
+    labels, found = np.zeros(shape, np.int32), {}
+    for number, cell in enumerate(cells, start=1):
+        there = labels[cell.place()]
+        if there[cell.pixels].any():  # each alone in its box; the others together, which is faster
+            parts = polygonise(cell.pixels.astype(np.int32))[1]
+            found[number] = [[ring + (cell.column, cell.row) for ring in part] for part in parts]
+        else:
+            there[cell.pixels] = number
+    return dict(sorted((found | polygonise(labels)).items()))

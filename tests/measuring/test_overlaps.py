@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from shapely.geometry import shape
 
 from main import main
-from measuring.cell_files import CellWriter
+from measuring.cell_files import CellWriter, features, write_geojson, write_rois
 from measuring.cells import find_cells
 from measuring.measurements import measure
 from measuring.whole_cells import boxed, common, joined, parted_cells, polygonise_whole, upper
-from pairing.annotations import read_shapes
+from pairing.annotations import read_annotation, read_shapes
 from pairing.outlines import filled
 from pairing.polygons import polygonise
 from preparing.sample import numbered_field
@@ -27,10 +27,10 @@ def disc(size, row, column, radius):
     return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 
 
-def smear(size, *cells, colour=False, bright=False):
+def smear(size, *cells, nucleus=0.2, colour=False, bright=False):
     """Translucent discs (row, column, radius), each with a nucleus: picture, mask of three classes, the true cells."""
     whole = [disc(size, *cell) for cell in cells]
-    nuclei = np.any([disc(size, row, column, radius / 5) for row, column, radius in cells], 0)
+    nuclei = np.any([disc(size, row, column, nucleus * radius) for row, column, radius in cells], 0)
     dark = 0.4 * np.sum(whole, 0) + nuclei
     mask = np.where(nuclei, 2, np.any(whole, 0)).astype(np.uint8)
     image = np.rint(20 + 60 * dark if bright else 230 * np.exp(-dark)).astype(np.uint8)[..., np.newaxis]
@@ -140,11 +140,28 @@ def test_measurements_and_outlines_are_of_whole_cells(tmp_path):
     for name in ("a.geojson", "a_rois.zip"):
         areas = sorted(int(filled(outline, SIZE)[1].sum()) for outline in read_shapes(tmp_path / name)[0])
         assert areas[-2:] == sorted(sizes.tolist()), "the nuclei are smaller"
-    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
-    one, other = (shape(f["geometry"]) for f in features if f["properties"]["classification"]["name"] == "cell")
+    written = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    one, other = (shape(f["geometry"]) for f in written if f["properties"]["classification"]["name"] == "cell")
     assert one.intersection(other).area == both.sum()
     labels = images.read_mask(tmp_path / "a_cell_labels.png")
     np.testing.assert_array_equal(labels, upper(cells.whole, cells.labels))
+
+
+@settings(max_examples=40, deadline=None)
+@given(cells=st.lists(places, min_size=2, max_size=6), share=st.floats(0.1, 0.7))
+def test_what_is_read_back_are_the_same_classes(tmp_path_factory, cells, share):
+    size, folder = (90, 120), tmp_path_factory.mktemp("overlapping")
+    image, mask, _ = smear(size, *cells, nucleus=share)
+    found = find_cells(mask, 3, 4, image=image)
+    table, outlines = measure(found, image, np.eye(3)[mask]), polygonise(found.labels)
+    whole = polygonise_whole(found.whole, size)
+    write_rois(folder / "a.zip", found, outlines, whole)
+    write_geojson(folder / "a.geojson", features(found, table, outlines, whole, role="annotation"))
+    classes = np.where(found.labels > 0, 2, upper(found.whole, found.labels) > 0)
+    np.testing.assert_array_equal(read_annotation(folder / "a.zip", size)[0], classes)
+    read, names, *_ = read_annotation(folder / "a.geojson", size)
+    named = {name: value for value, name in names.items()}
+    np.testing.assert_array_equal((read == named.get("cell", -1)) + 2 * (read == named.get("nucleus", -1)), classes)
 
 
 def test_outlines_are_those_of_each_cell_alone():
