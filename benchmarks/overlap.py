@@ -11,8 +11,7 @@ cells that were not. Cells that are cut by the edge count by what lies in the fi
 Each is measured twice: with cytoplasm parted in the middle between the nuclei, and with whole cells. A cell has three
 layers where two others lie on at least 2 % of it at once.
 
-MODEL.keras comes from `write_sample(FOLDER, classes=3)` of preparing/sample.py and `python main.py train --data FOLDER
---classes 3`.
+MODEL.keras comes from `python main.py prepare --source sample --classes 3 --data FOLDER` and `train --data FOLDER`.
 """
 
 import argparse

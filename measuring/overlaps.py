@@ -156,8 +156,7 @@ class Rays:
         self.leaves, self.parts = _first(owner == 0), _first(owner != mine)
         past = STEPS - (nucleus == mine)[..., ::-1].argmax(-1)
         self.starts = np.minimum(past, np.maximum(self.leaves - 1, 0))
-        to_sample = [x.reshape(-1, STEPS).astype(np.float32) for x in (columns, rows)]
-        self.stain = _sampled(stain, *to_sample).reshape(rows.shape)
+        self.stain = np.array([_sampled(stain, *places) for places in zip(rows, columns, strict=True)])
         step_numbers = np.arange(STEPS)
         self.allowed = (step_numbers >= self.starts[..., np.newaxis]) & (step_numbers <= self.leaves[..., np.newaxis])
 
@@ -208,12 +207,13 @@ def _first(where):
     return np.where(where.any(-1), where.argmax(-1), where.shape[-1])
 
 
-def _sampled(stain, columns, rows):
-    """Between pixels, linearly; OpenCV takes at most 2**15 rows or columns, so from the part that is asked for."""
+def _sampled(stain, rows, columns):
+    """The stain between pixels, linearly; of the part around alone, since OpenCV takes up to 2**15 rows and columns."""
+    height, width = stain.shape
     top, left = max(0, int(rows.min())), max(0, int(columns.min()))
-    bottom, right = max(top + 1, int(rows.max()) + 2), max(left + 1, int(columns.max()) + 2)
-    part = np.ascontiguousarray(stain[top:bottom, left:right])
-    return cv2.remap(part, columns - left, rows - top, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    part = stain[top : min(height, int(rows.max()) + 2), left : min(width, int(columns.max()) + 2)]
+    places = [np.float32(columns - left), np.float32(rows - top)]
+    return cv2.remap(part, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _fall(stain, lag):

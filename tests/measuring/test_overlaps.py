@@ -119,6 +119,21 @@ def test_whole_cells_hold_their_nuclei_and_together_all_cytoplasm(cells, seed):
         assert shared.sum() == both.sum() > 0
 
 
+def test_a_piece_wider_than_opencv_takes():
+    image, mask, _ = smear(SIZE, *TWO)
+    alone = find_cells(mask, 3, image=image).whole
+    wide = 33_000
+    far = np.pad(image, ((0, 0), (wide, 0), (0, 0)), constant_values=230)
+    strip = np.pad(mask, ((0, 0), (wide, 0)))
+    strip[60, : wide + 20] = 1
+    strip[58:63, 100:105] = 2  # a nucleus at the other end
+    found = find_cells(strip, 3, image=far)
+    assert len(found) == 3
+    for one, cell in zip(alone, found.whole[:2], strict=True):
+        reached = on_canvas(cell, strip.shape)[:, wide:]
+        assert dice(on_canvas(one, mask.shape), reached) > 0.97
+
+
 def test_a_picture_of_16_bits_gives_the_same_cells():
     image, mask, _ = smear(SIZE, *TWO)
     deep = image.astype(np.uint16) * np.uint16(256)
