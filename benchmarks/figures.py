@@ -20,13 +20,12 @@ from checking import contact_sheet, doctor
 from main import quiet_start
 from measuring import cell_files
 from measuring.cells import Cells, find_cells
-from pairing.objects import components
 from pairing.pairs import find_pairs
 from predicting.evaluate import evaluate_folder
 from predicting.folder import predict_files
 from predicting.predictor import Predictor
 from preparing.canvas import NUCLEUS
-from preparing.sample import make_field, write_sample
+from preparing.sample import make_field, numbered_field, write_sample
 from reading import images, show
 from reading.files import InputError
 from reporting import figures
@@ -104,8 +103,8 @@ def draw_check(path):
 
 def draw_correcting(path):
     """A picture's cells as weights of other pictures find them, and as they are when somebody has corrected them."""
-    field, classes = make_field(FIRST_TEST_SLIDE, 0)
-    field, true = field[PART][..., None], components(classes[PART] == NUCLEUS)
+    field, _, nuclei = numbered_field(FIRST_TEST_SLIDE, 0)
+    field, true = field[PART][..., None], np.unique(nuclei[PART], return_inverse=True)[1].reshape(512, 512)
     predictor = Predictor(PAP_SMEAR)
     probability = predictor.probability(field)
     found = find_cells(predictor.mask(probability), probability=probability)
