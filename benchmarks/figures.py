@@ -119,7 +119,7 @@ def draw_correcting(path):
         for n in range(1, true.max() + 1)
     ]
     corrected = Cells(true.astype(np.int32), np.where(kept, 1, 2).astype(np.uint8))
-    close = slice(20, 290), slice(170, 440)
+    close = slice(242, 512), slice(90, 360)
     by_hand = np.unique(corrected.labels[close][np.isin(true[close], 1 + np.flatnonzero(~np.array(kept)))]).size
     pictures = {
         "the picture": show.display(field)[close],
