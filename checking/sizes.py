@@ -23,6 +23,7 @@ CROP_PX = 256  # of `training.settings`
 # Of the 8 real training fields of one magnification none is 1.3 times as large or small as the middle one. Of so many
 # of their objects, drawn at random, less than one draw in a hundred is OTHER ** (1 + DOUBT / objects) times.
 OTHER, DOUBT = 1.5, 10
+FEW = 10  # a picture with fewer objects says nothing: some may be clumps, of cytoplasm most are
 
 
 def check_sizes(case, coding, contents, quiet=False):
@@ -54,7 +55,7 @@ def check_sizes(case, coding, contents, quiet=False):
         stated = um_per_px(path) if middle and tiles[0].part != TRAIN else None
         scale = stated / middle if stated else scales.get(path, 1)
         seen[number] = sizes(np.concatenate([areas[id(facts)] for facts in tiles]) * scale**2)
-    known = {number: found for number, found in seen.items() if found}
+    known = {number: found for number, found in seen.items() if found and found["count"] >= FEW}
     if len(known) < 2:
         return
     usual = sorted(found["typical_px"] for found in known.values())[len(known) // 2]

@@ -1,6 +1,8 @@
 """What every test shares."""
 
 import os
+import signal
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +15,12 @@ from training.settings import Settings
 
 settings.register_profile("unhurried", deadline=None)  # on a busy machine any example may take long
 settings.load_profile("unhurried")
+
+if threading.current_thread() is threading.main_thread():
+    # Tests of Ctrl-C and of a closed terminal hold also where shells have these ignored, as by `nohup` and by `&`.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

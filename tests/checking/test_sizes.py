@@ -64,7 +64,7 @@ def test_sizes_that_only_some_state_or_that_cannot_be_are_said(tmp_path):
     assert one.severity == "fatal" and "states 9 µm per pixel" in one.text and "--um-per-px" in one.remedy
 
 
-@pytest.mark.parametrize("cells", [1, 3])
-def test_a_few_objects_say_little(tmp_path, cells):
+@pytest.mark.parametrize(("cells", "um", "said"), [(9, 0.08, False), (10, 0.15, False), (10, 0.08, True)])
+def test_few_objects_say_little_and_very_few_nothing(tmp_path, cells, um, said):
     write(tmp_path, [None] * 3, [0.25] * 3)
-    assert not found(write(tmp_path, [None], [0.15], cells, "Test data"))
+    assert bool(found(write(tmp_path, [None], [um], cells, "Test data"))) == said
