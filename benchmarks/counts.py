@@ -27,11 +27,11 @@ sys.path.insert(0, str(ROOT))
 from cells import fields
 
 from measuring import counting
-from measuring.cells import find_cells
+from measuring.cells import BELIEVED, find_cells
 from measuring.divisions import division
 
 RANGES = (0, 0.25, 0.5, 0.75, 1.01)  # of `division`
-CONFIDENCES = (0, 0.6, 0.7, 0.8, 0.9, 1.01)
+CONFIDENCES = (BELIEVED, 0.7, 0.8, 0.9, 1.01)  # below it none is kept
 NORMAL = 1.96
 
 
